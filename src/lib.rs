@@ -1,0 +1,4 @@
+//! Ricochet: a server-to-server postback hub for affiliate networks.
+
+pub mod cli;
+pub mod embedded;
