@@ -1,0 +1,113 @@
+//! What the network has agreed on: who is in it, what is paid for, who wants to know.
+//!
+//! A catalogue is one consistent reading of the reference tables. It is never changed, only
+//! replaced, so a batch is judged from beginning to end by the same rules.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use sha2::{Digest, Sha256};
+
+use super::event::ActionKind;
+use super::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use super::money::Currency;
+use super::payout::{PartnerPayout, PayoutModel};
+use super::postback::{Owner, Postback};
+use super::status::Refunds;
+use super::template::UrlTemplate;
+
+#[derive(Debug, Clone)]
+pub struct Offer {
+    pub offer_id: OfferId,
+    pub advertiser_id: AdvertiserId,
+    pub name: String,
+    pub landing_url: UrlTemplate,
+    /// The query parameter the click id is appended under.
+    pub click_id_parameter: String,
+    pub refunds: Refunds,
+    pub actions: Vec<Arc<Action>>,
+}
+
+impl Offer {
+    pub fn action(&self, name: &str) -> Option<&Arc<Action>> {
+        self.actions.iter().find(|action| action.name.eq_ignore_ascii_case(name.trim()))
+    }
+
+    pub fn has_recurring_actions(&self) -> bool {
+        self.actions.iter().any(|action| action.payout_model == PayoutModel::Recurring)
+    }
+}
+
+/// One paid goal of an offer.
+#[derive(Debug, Clone)]
+pub struct Action {
+    pub action_id: ActionId,
+    pub name: String,
+    pub kind: ActionKind,
+    pub payout_model: PayoutModel,
+    /// What the advertiser pays, in the same unit as the payout (an amount or percent).
+    pub advertiser_rate: Decimal,
+    /// The network's share of the advertiser's rate, in percent.
+    pub commission_percent: Decimal,
+    pub payout: PartnerPayout,
+    pub currency: Currency,
+    /// Whether one click can have this action more than once.
+    pub repeatable: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub link_id: LinkId,
+    pub offer_id: OfferId,
+    pub partner_id: PartnerId,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// Grows with every change of a reference table.
+    pub version: i64,
+    pub keys: HashMap<KeyHash, AdvertiserId>,
+    pub offers: HashMap<OfferId, Arc<Offer>>,
+    pub links: HashMap<LinkId, Link>,
+    pub postbacks: HashMap<PostbackId, Arc<Postback>>,
+    postbacks_by_owner: HashMap<Owner, Vec<Arc<Postback>>>,
+}
+
+/// The SHA-256 of an API key or token. Keys are random and long, so nothing slower is needed.
+pub type KeyHash = [u8; 32];
+
+pub fn hash_key(key: &str) -> KeyHash {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+impl Catalogue {
+    pub fn new(
+        version: i64,
+        keys: HashMap<KeyHash, AdvertiserId>,
+        offers: HashMap<OfferId, Arc<Offer>>,
+        links: HashMap<LinkId, Link>,
+        postbacks: HashMap<PostbackId, Arc<Postback>>,
+    ) -> Self {
+        let mut postbacks_by_owner: HashMap<Owner, Vec<Arc<Postback>>> = HashMap::new();
+        for postback in postbacks.values() {
+            postbacks_by_owner.entry(postback.owner).or_default().push(postback.clone());
+        }
+        Self { version, keys, offers, links, postbacks, postbacks_by_owner }
+    }
+
+    /// The advertiser whose key this is. The look-up is by hash, so its timing tells nothing
+    /// about the key.
+    pub fn advertiser_by_key(&self, key: &str) -> Option<AdvertiserId> {
+        self.keys.get(&hash_key(key)).copied()
+    }
+
+    pub fn link_and_offer(&self, link_id: LinkId) -> Option<(&Link, &Arc<Offer>)> {
+        let link = self.links.get(&link_id)?;
+        Some((link, self.offers.get(&link.offer_id)?))
+    }
+
+    pub fn postbacks_of(&self, owner: Owner) -> &[Arc<Postback>] {
+        self.postbacks_by_owner.get(&owner).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,23 @@
+//! The decisions, and nothing else: no clock, no SQL, no actors, no network.
+//!
+//! A conversion meets these files in this order: [`fields`] reads what the caller sent,
+//! [`catalogue`] says what the network has agreed, [`status`] turns words into a status,
+//! [`decision`] compares the request with what is already known, [`payout`] computes the
+//! money, [`event`] says what happened, [`postback`] says who wants to know, [`template`]
+//! writes the request, [`retry`] says when to try again.
+
+pub mod catalogue;
+pub mod click;
+mod coded;
+pub mod decision;
+pub mod device;
+pub mod event;
+pub mod fields;
+pub mod ids;
+pub mod money;
+pub mod payout;
+pub mod postback;
+pub mod retry;
+pub mod status;
+pub mod template;
+pub mod verdict;
