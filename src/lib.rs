@@ -1,5 +1,7 @@
 //! Ricochet: a server-to-server postback hub for affiliate networks.
 
 pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod embedded;
+pub mod event_log;

@@ -49,9 +49,29 @@ const KEPT_PARAMETERS: usize = 100;
 
 /// Macros of a landing URL.
 pub const LANDING_MACROS: &[&str] = &[
-    "click_id", "clickid", "campaign_id", "promo_id", "offer_id", "partner_id", "network_id", "timestamp",
-    "traffic_source", "ip", "country", "device", "user_agent", "utm_source", "utm_medium", "utm_campaign",
-    "utm_term", "utm_content", "sub1", "sub2", "sub3", "sub4", "sub5",
+    "click_id",
+    "clickid",
+    "campaign_id",
+    "promo_id",
+    "offer_id",
+    "partner_id",
+    "network_id",
+    "timestamp",
+    "traffic_source",
+    "ip",
+    "country",
+    "device",
+    "user_agent",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
 ];
 
 const SUBS: [&str; 5] = ["sub1", "sub2", "sub3", "sub4", "sub5"];

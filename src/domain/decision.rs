@@ -114,7 +114,8 @@ impl Ledger {
     fn decide_new(&mut self, claim: &Claim) -> Decision {
         let customer = customer_key(claim);
         if claim.action.payout_model == PayoutModel::Recurring {
-            let active = customer.as_ref().and_then(|key| self.customers.get(key)).is_some_and(|known| known.active);
+            let active =
+                customer.as_ref().and_then(|key| self.customers.get(key)).is_some_and(|known| known.active);
             if !active {
                 let message = "this customer is not active; send status=activate for it first";
                 return Decision::Refuse(FieldError::new("customer_id", "inactive_customer", message));
@@ -132,7 +133,8 @@ impl Ledger {
         let mut renewals = Occurrence::First;
         if claim.action.kind == ActionKind::Deposit {
             let click_had_one = !self.clicks_with_deposit.insert(click_id);
-            let customer_had_one = customer.clone().is_some_and(|key| !self.customers_with_deposit.insert(key));
+            let customer_had_one =
+                customer.clone().is_some_and(|key| !self.customers_with_deposit.insert(key));
             if click_had_one || customer_had_one {
                 deposits = Occurrence::Later;
             }

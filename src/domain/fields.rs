@@ -125,7 +125,11 @@ pub fn read(parameters: &[(String, String)]) -> ReadFields {
         "" | "0" | "false" => false,
         "1" | "true" => true,
         _ => {
-            errors.push(FieldError::new("test", "invalid_flag", "send 1 for a test conversion, or leave it out"));
+            errors.push(FieldError::new(
+                "test",
+                "invalid_flag",
+                "send 1 for a test conversion, or leave it out",
+            ));
             false
         }
     };

@@ -3,7 +3,7 @@
 //! A conversion meets these files in this order: [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
-//! money, [`event`] says what happened, [`postback`] says who wants to know, [`template`]
+//! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
 
 pub mod catalogue;
@@ -12,6 +12,7 @@ mod coded;
 pub mod decision;
 pub mod device;
 pub mod event;
+pub mod facts;
 pub mod fields;
 pub mod ids;
 pub mod money;

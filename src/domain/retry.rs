@@ -67,7 +67,11 @@ pub struct RetrySchedule(Vec<Duration>);
 impl Default for RetrySchedule {
     /// 5 s, 30 s, 2 min, 10 min, 1 h, 3 h, 6 h, 12 h, 24 h, 24 h.
     fn default() -> Self {
-        Self([5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400].map(Duration::from_secs).to_vec())
+        Self(
+            [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400]
+                .map(Duration::from_secs)
+                .to_vec(),
+        )
     }
 }
 
@@ -98,7 +102,9 @@ pub fn judge(exchange: &Exchange, attempt: u32, schedule: &RetrySchedule, jitter
             outcome: Outcome::Failed,
             error_kind: ErrorKind::Redirect,
             reason: match location {
-                Some(place) => format!("answered {status} to {place}; redirects are not followed, set that URL instead"),
+                Some(place) => {
+                    format!("answered {status} to {place}; redirects are not followed, set that URL instead")
+                }
                 None => format!("answered {status}; redirects are not followed"),
             },
             retry_in: None,
@@ -112,11 +118,19 @@ pub fn judge(exchange: &Exchange, attempt: u32, schedule: &RetrySchedule, jitter
             reason: format!("answered {status}, which another try would not change"),
             retry_in: None,
         },
-        Exchange::Broken { kind, message } => retry_or_fail(*kind, message.clone(), attempt, schedule, jitter),
+        Exchange::Broken { kind, message } => {
+            retry_or_fail(*kind, message.clone(), attempt, schedule, jitter)
+        }
     }
 }
 
-fn retry_or_fail(kind: ErrorKind, reason: String, attempt: u32, schedule: &RetrySchedule, jitter: f64) -> Judgement {
+fn retry_or_fail(
+    kind: ErrorKind,
+    reason: String,
+    attempt: u32,
+    schedule: &RetrySchedule,
+    jitter: f64,
+) -> Judgement {
     match schedule.wait_after(attempt, jitter) {
         Some(wait) => {
             Judgement { outcome: Outcome::Retrying, error_kind: kind, reason, retry_in: Some(wait) }

@@ -18,8 +18,20 @@ const WORDS: [(Status, &[&str]); 3] = [
     (
         Status::Rejected,
         &[
-            "rejected", "returned", "canceled", "cancelled", "archived", "refunded", "cancel", "archive",
-            "refund", "spam", "error", "wrong", "test", "declined",
+            "rejected",
+            "returned",
+            "canceled",
+            "cancelled",
+            "archived",
+            "refunded",
+            "cancel",
+            "archive",
+            "refund",
+            "spam",
+            "error",
+            "wrong",
+            "test",
+            "declined",
         ],
     ),
 ];

@@ -59,7 +59,10 @@ impl UrlTemplate {
                 parts.push(Part::Literal(literal.to_owned()));
             }
             if !known.contains(&name) && !is_field(name) {
-                return Err(TemplateError::UnknownMacro { name: name.to_owned(), nearest: nearest(name, known) });
+                return Err(TemplateError::UnknownMacro {
+                    name: name.to_owned(),
+                    nearest: nearest(name, known),
+                });
             }
             parts.push(Part::Macro(name.to_owned()));
             rest = after;
@@ -168,7 +171,9 @@ mod tests {
 
     #[test]
     fn the_host_is_never_left_to_a_macro() {
-        for source in ["{clickid}", "https://{clickid}/", "https://a{clickid}.example/", "ftp://x/", "//x/", "https://"] {
+        for source in
+            ["{clickid}", "https://{clickid}/", "https://a{clickid}.example/", "ftp://x/", "//x/", "https://"]
+        {
             assert_eq!(UrlTemplate::parse(source, KNOWN), Err(TemplateError::NotAUrl), "{source}");
         }
         assert!(UrlTemplate::parse("https://t.example", KNOWN).is_ok());

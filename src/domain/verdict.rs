@@ -65,13 +65,26 @@ impl ConflictReason {
 /// What became of one request at a conversion door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    Accepted { lead_id: LeadId },
-    Duplicate { lead_id: LeadId },
-    Conflict { lead_id: LeadId, reason: ConflictReason },
+    Accepted {
+        lead_id: LeadId,
+    },
+    Duplicate {
+        lead_id: LeadId,
+    },
+    Conflict {
+        lead_id: LeadId,
+        reason: ConflictReason,
+    },
     /// A recurring customer was added, stopped, or was so already.
-    Customer { customer_id: String, active: bool, duplicate: bool },
+    Customer {
+        customer_id: String,
+        active: bool,
+        duplicate: bool,
+    },
     /// The status word is unknown; the request waits until somebody maps it.
-    Quarantined { word: String },
+    Quarantined {
+        word: String,
+    },
     /// The request is well-formed and wrong: 422.
     Invalid(Vec<FieldError>),
     /// The body or query could not be read at all: 400.
@@ -94,7 +107,10 @@ impl Verdict {
 
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::Accepted { .. } | Self::Duplicate { .. } | Self::Conflict { .. } | Self::Customer { .. } => 200,
+            Self::Accepted { .. }
+            | Self::Duplicate { .. }
+            | Self::Conflict { .. }
+            | Self::Customer { .. } => 200,
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
@@ -117,9 +133,11 @@ impl Verdict {
             Self::Accepted { .. } | Self::Duplicate { .. } | Self::Customer { .. } => String::new(),
             Self::Conflict { reason, .. } => reason.sentence(),
             Self::Quarantined { word } => format!("nobody has mapped the status word {word:?} yet"),
-            Self::Invalid(errors) => {
-                errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; ")
-            }
+            Self::Invalid(errors) => errors
+                .iter()
+                .map(|error| format!("{}: {}", error.field, error.message))
+                .collect::<Vec<_>>()
+                .join("; "),
             Self::Malformed(error) => format!("{}: {}", error.field, error.message),
             Self::UnknownKey => UNKNOWN_KEY.into(),
         }

@@ -1,0 +1,163 @@
+//! Settings, from the environment and an optional TOML file.
+//!
+//! Every setting stands once, in [`SETTINGS`]: its variable, default and meaning. The reader,
+//! `docs/configuration.md` and the refusal of unknown names all work from that table.
+
+mod table;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use table::{SETTINGS, Setting, markdown_table};
+
+/// Everything `ricochet serve` needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub database_url: String,
+    pub clickhouse_url: String,
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub lanes: usize,
+    pub database_connections: usize,
+    pub batch_requests: usize,
+    pub queue_requests: usize,
+    pub grace_period: Duration,
+    pub click_retention_days: u32,
+    pub history_retention_days: u32,
+    pub graphiql_dir: Option<String>,
+}
+
+/// A setting that cannot be used; the server does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{variable} is not set: {meaning}")]
+    Missing { variable: &'static str, meaning: &'static str },
+    #[error("{variable} is {value:?}, which is not {expected}")]
+    Invalid { variable: &'static str, value: String, expected: &'static str },
+    #[error("{name} is no setting; docs/configuration.md lists them all{}", nearest(.name))]
+    Unknown { name: String },
+    #[error("the configuration file {path} cannot be read: {reason}")]
+    File { path: String, reason: String },
+}
+
+fn nearest(name: &str) -> String {
+    SETTINGS
+        .iter()
+        .map(|setting| (strsim::jaro_winkler(name, setting.variable), setting.variable))
+        .filter(|(similarity, _)| *similarity > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, variable)| format!("; did you mean {variable}?"))
+        .unwrap_or_default()
+}
+
+impl Settings {
+    /// Reads the process environment over the file, if one is given.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut values = match file {
+            Some(path) => read_file(path)?,
+            None => BTreeMap::new(),
+        };
+        // Not `vars`: that panics on a variable that is not UTF-8, which need not be ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        for (name, value) in environment {
+            if table::is_ours(&name) {
+                values.insert(name, value);
+            }
+        }
+        Self::from_values(values)
+    }
+
+    /// Reads settings by variable name. Names that are none are refused.
+    pub fn from_values(values: BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        if let Some(name) = values.keys().find(|name| table::find(name).is_none()) {
+            return Err(ConfigError::Unknown { name: name.clone() });
+        }
+        let reader = Reader { values };
+        Ok(Self {
+            database_url: reader.text("DATABASE_URL")?,
+            clickhouse_url: reader.clickhouse_url("CLICKHOUSE_URL")?,
+            listen: reader.parse("RICOCHET_LISTEN", "an address and port such as 127.0.0.1:8080")?,
+            workers: reader.in_range("RICOCHET_WORKERS", 1, 64)?,
+            lanes: reader.in_range("RICOCHET_LANES", 1, 64)?,
+            database_connections: reader.in_range("RICOCHET_DATABASE_CONNECTIONS", 4, 1_000)?,
+            batch_requests: reader.in_range("RICOCHET_BATCH_REQUESTS", 1, 2_000)?,
+            queue_requests: reader.in_range("RICOCHET_QUEUE_REQUESTS", 1, 1_000_000)?,
+            grace_period: Duration::from_secs(reader.in_range("RICOCHET_GRACE_PERIOD_S", 0, 600)?),
+            click_retention_days: reader.in_range("RICOCHET_CLICK_RETENTION_DAYS", 31, 36_500)?,
+            history_retention_days: reader.in_range("RICOCHET_HISTORY_RETENTION_DAYS", 31, 36_500)?,
+            graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
+        })
+    }
+}
+
+struct Reader {
+    values: BTreeMap<String, String>,
+}
+
+impl Reader {
+    fn optional(&self, variable: &str) -> Option<String> {
+        let setting = table::find(variable).expect("only settings of the table are read");
+        let value =
+            self.values.get(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.or_else(|| setting.default.map(str::to_owned))
+    }
+
+    fn text(&self, variable: &'static str) -> Result<String, ConfigError> {
+        let meaning = table::find(variable).map_or("", |setting| setting.meaning);
+        self.optional(variable).ok_or(ConfigError::Missing { variable, meaning })
+    }
+
+    fn parse<T: FromStr>(&self, variable: &'static str, expected: &'static str) -> Result<T, ConfigError> {
+        let value = self.text(variable)?;
+        value.parse().map_err(|_| ConfigError::Invalid { variable, value, expected })
+    }
+
+    fn in_range<T: FromStr + PartialOrd>(
+        &self,
+        variable: &'static str,
+        low: T,
+        high: T,
+    ) -> Result<T, ConfigError> {
+        let expected = table::find(variable).map_or("", |setting| setting.accepts);
+        let number: T = self.parse(variable, expected)?;
+        if number < low || number > high {
+            return Err(ConfigError::Invalid { variable, value: self.text(variable)?, expected });
+        }
+        Ok(number)
+    }
+
+    fn clickhouse_url(&self, variable: &'static str) -> Result<String, ConfigError> {
+        let value = self.text(variable)?;
+        let legal = url::Url::parse(&value)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        // The value may hold a password, so it is not repeated.
+        let expected = "an HTTP address such as http://user:password@127.0.0.1:8123/ricochet";
+        if legal { Ok(value) } else { Err(ConfigError::Invalid { variable, value: "…".into(), expected }) }
+    }
+}
+
+fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
+    let failed = |reason: String| ConfigError::File { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| failed(error.message().to_owned()))?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table {
+        let value = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            _ => return Err(failed(format!("{key} must be a text, a number or true/false"))),
+        };
+        values.insert(table::variable_of_key(&key), value);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,145 @@
+//! The one table of settings.
+
+/// One setting: a variable of the environment and a key of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub variable: &'static str,
+    /// `None`: it must be given.
+    pub default: Option<&'static str>,
+    pub accepts: &'static str,
+    pub meaning: &'static str,
+    pub is_optional: bool,
+}
+
+const fn required(variable: &'static str, accepts: &'static str, meaning: &'static str) -> Setting {
+    Setting { variable, default: None, accepts, meaning, is_optional: false }
+}
+
+const fn defaulted(
+    variable: &'static str,
+    default: &'static str,
+    accepts: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting { variable, default: Some(default), accepts, meaning, is_optional: false }
+}
+
+const fn optional(variable: &'static str, accepts: &'static str, meaning: &'static str) -> Setting {
+    Setting { variable, default: None, accepts, meaning, is_optional: true }
+}
+
+pub const SETTINGS: &[Setting] = &[
+    required(
+        "DATABASE_URL",
+        "a PostgreSQL URL",
+        "PostgreSQL 14 or later, such as postgres://user:password@host/ricochet; add ?sslmode=require for \
+         verified TLS. `ricochet dev` starts its own where this is not set.",
+    ),
+    required(
+        "CLICKHOUSE_URL",
+        "an http:// or https:// URL",
+        "ClickHouse 24.8 or later over HTTP, such as http://user:password@host:8123/ricochet; the path is the \
+         database, which is created. `ricochet dev` starts its own where this is not set.",
+    ),
+    defaulted(
+        "RICOCHET_LISTEN",
+        "127.0.0.1:8080",
+        "an address and port",
+        "Where the server listens; port 0 takes a free one.",
+    ),
+    defaulted("RICOCHET_WORKERS", "2", "a whole number from 1 to 64", "HTTP worker threads."),
+    defaulted(
+        "RICOCHET_LANES",
+        "4",
+        "a whole number from 1 to 64",
+        "Conversion batches in flight at once; requests of one click always take the same lane.",
+    ),
+    defaulted(
+        "RICOCHET_DATABASE_CONNECTIONS",
+        "16",
+        "a whole number from 4 to 1000",
+        "Most PostgreSQL connections of this node.",
+    ),
+    defaulted(
+        "RICOCHET_BATCH_REQUESTS",
+        "500",
+        "a whole number from 1 to 2000",
+        "Most requests written in one transaction.",
+    ),
+    defaulted(
+        "RICOCHET_QUEUE_REQUESTS",
+        "10000",
+        "a whole number from 1 to 1000000",
+        "Most requests waiting for a transaction, over all lanes; past it callers get 503 with Retry-After.",
+    ),
+    defaulted(
+        "RICOCHET_GRACE_PERIOD_S",
+        "10",
+        "a whole number from 0 to 600",
+        "Seconds that requests and postbacks under way get after SIGTERM.",
+    ),
+    defaulted(
+        "RICOCHET_CLICK_RETENTION_DAYS",
+        "400",
+        "a whole number from 31 to 36500",
+        "Days a click is kept in PostgreSQL; conversions of older clicks are refused as unknown.",
+    ),
+    defaulted(
+        "RICOCHET_HISTORY_RETENTION_DAYS",
+        "400",
+        "a whole number from 31 to 36500",
+        "Days the status history and finished deliveries are kept in PostgreSQL; ClickHouse keeps its own.",
+    ),
+    optional(
+        "RICOCHET_GRAPHIQL_DIR",
+        "a folder",
+        "The node_modules folder that holds graphiql, react and react-dom, for the page at GET /graphql. \
+         `ricochet dev` sets it.",
+    ),
+    optional(
+        "RICOCHET_LOG",
+        "a tracing filter",
+        "What is logged, such as info or ricochet=debug; default info.",
+    ),
+    optional("RICOCHET_LOG_FORMAT", "text or json", "json writes one object a line; default text."),
+    optional(
+        "RICOCHET_CACHE_DIR",
+        "a folder",
+        "Where `ricochet dev` keeps the unpacked engines; default is the user's cache, /var/cache/ricochet for root.",
+    ),
+];
+
+pub fn find(variable: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.variable == variable)
+}
+
+/// Whether a variable of the environment is meant for us; others are nobody's business.
+pub fn is_ours(variable: &str) -> bool {
+    variable.starts_with("RICOCHET_") || find(variable).is_some()
+}
+
+/// `listen` in the file is `RICOCHET_LISTEN` in the environment; `database_url` is `DATABASE_URL`.
+pub fn variable_of_key(key: &str) -> String {
+    let upper = key.to_uppercase();
+    if find(&upper).is_some() { upper } else { format!("RICOCHET_{upper}") }
+}
+
+/// The table as it stands in `docs/configuration.md`.
+pub fn markdown_table() -> String {
+    let mut table =
+        String::from("| variable | file key | default | accepts | meaning |\n|---|---|---|---|---|\n");
+    for setting in SETTINGS {
+        let key = setting.variable.trim_start_matches("RICOCHET_").to_lowercase();
+        let default = match setting.default {
+            Some(default) => format!("`{default}`"),
+            None if setting.is_optional => "none".into(),
+            None => "required".into(),
+        };
+        let meaning = setting.meaning;
+        table.push_str(&format!(
+            "| `{}` | `{key}` | {default} | {} | {meaning} |\n",
+            setting.variable, setting.accepts
+        ));
+    }
+    table
+}

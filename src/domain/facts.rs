@@ -1,0 +1,199 @@
+//! The facts of a change: what postbacks are filled with and the log tells.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::click::Click;
+use super::decision::{Claim, CustomerClaim};
+use super::event::Event;
+use super::fields::ConversionRequest;
+use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
+use super::money::Currency;
+use super::status::Status;
+use super::template::MacroValues;
+
+/// Macros of a postback, beside `{fields.NAME}`.
+pub const POSTBACK_MACROS: &[&str] = &[
+    "clickid",
+    "click_id",
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
+    "status",
+    "event",
+    "offer_id",
+    "partner_id",
+    "advertiser_id",
+    "link_id",
+    "action",
+    "geo",
+    "country",
+    "device",
+    "amount",
+    "payout",
+    "currency",
+    "txid",
+    "request_id",
+    "lead_id",
+    "customer_id",
+    "ip",
+    "user_agent",
+    "timestamp",
+    "datetime",
+    "comment",
+];
+
+/// What is known of a change at the moment it happened: what postbacks are filled with, now and
+/// at every later attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventFacts {
+    pub change_id: ChangeId,
+    pub occurred_at: DateTime<Utc>,
+    pub advertiser_id: AdvertiserId,
+    pub offer_id: OfferId,
+    pub partner_id: PartnerId,
+    pub link_id: LinkId,
+    pub click_id: ClickId,
+    pub clickid: String,
+    /// None where the change is a customer's.
+    pub lead_id: Option<LeadId>,
+    pub action: String,
+    pub status: Option<Status>,
+    pub request_id: String,
+    pub customer_id: String,
+    /// The full sum before commission, in `currency`.
+    pub amount: Option<Decimal>,
+    pub currency: Option<Currency>,
+    pub payout: Option<Decimal>,
+    pub payout_currency: Option<Currency>,
+    pub comment: String,
+    pub subs: [String; 5],
+    pub country: String,
+    pub device: String,
+    pub ip: String,
+    pub user_agent: String,
+    pub fields: BTreeMap<String, String>,
+    pub is_test: bool,
+}
+
+impl EventFacts {
+    /// A lead as it stands after a change. `price` is the one in force.
+    pub fn of_lead(claim: &Claim, change_id: ChangeId, price: Option<Decimal>, now: DateTime<Utc>) -> Self {
+        let currency = claim.request.currency.unwrap_or(claim.action.currency);
+        // A share is paid in the currency of the price, an amount in that of the action.
+        let payout_currency =
+            if claim.action.payout.needs_price() { currency } else { claim.action.currency };
+        Self {
+            lead_id: Some(claim.lead_id),
+            action: claim.action.name.clone(),
+            status: Some(claim.status),
+            amount: price,
+            currency: Some(currency),
+            payout: claim.action.payout.of(price, payout_currency),
+            payout_currency: Some(payout_currency),
+            ..Self::of_click(&claim.click, &claim.request, change_id, now)
+        }
+    }
+
+    /// A recurring customer that was added or stopped.
+    pub fn of_customer(claim: &CustomerClaim, change_id: ChangeId, now: DateTime<Utc>) -> Self {
+        Self::of_click(&claim.click, &claim.request, change_id, now)
+    }
+
+    fn of_click(click: &Click, request: &ConversionRequest, change_id: ChangeId, now: DateTime<Utc>) -> Self {
+        let sub = |index: usize| match click.subs[index].as_str() {
+            "" => request.subs[index].clone(),
+            of_click => of_click.to_owned(),
+        };
+        Self {
+            change_id,
+            occurred_at: request.occurred_at.unwrap_or(now),
+            advertiser_id: click.advertiser_id,
+            offer_id: click.offer_id,
+            partner_id: click.partner_id,
+            link_id: click.link_id,
+            click_id: click.click_id,
+            clickid: click.partner_clickid.clone(),
+            lead_id: None,
+            action: String::new(),
+            status: None,
+            request_id: request.request_id.clone(),
+            customer_id: request.customer_id.clone().unwrap_or_default(),
+            amount: None,
+            currency: None,
+            payout: None,
+            payout_currency: None,
+            comment: request.comment.clone(),
+            subs: [sub(0), sub(1), sub(2), sub(3), sub(4)],
+            country: click.country.clone(),
+            device: click.device.clone(),
+            ip: click.ip.clone(),
+            user_agent: click.user_agent.clone(),
+            fields: request.fields.clone(),
+            is_test: request.is_test,
+        }
+    }
+
+    /// The transaction id that trackers tell conversions of one click apart by.
+    pub fn txid(&self) -> Cow<'_, str> {
+        match self.lead_id {
+            Some(lead_id) if self.request_id.is_empty() => lead_id.to_string().into(),
+            _ => Cow::Borrowed(&self.request_id),
+        }
+    }
+}
+
+/// The facts of a change, told as one of its events.
+pub struct EventMacros<'a> {
+    pub event: Event,
+    pub facts: &'a EventFacts,
+}
+
+impl MacroValues for EventMacros<'_> {
+    fn value(&self, name: &str) -> Cow<'_, str> {
+        let facts = self.facts;
+        let money = |amount: Option<Decimal>| amount.map(|amount| amount.to_string()).unwrap_or_default();
+        match name {
+            "clickid" => Cow::Borrowed(&facts.clickid),
+            "click_id" => facts.click_id.to_string().into(),
+            "sub1" => Cow::Borrowed(&facts.subs[0]),
+            "sub2" => Cow::Borrowed(&facts.subs[1]),
+            "sub3" => Cow::Borrowed(&facts.subs[2]),
+            "sub4" => Cow::Borrowed(&facts.subs[3]),
+            "sub5" => Cow::Borrowed(&facts.subs[4]),
+            "status" => facts.status.map(Status::code).unwrap_or_default().into(),
+            "event" => self.event.code().into(),
+            "offer_id" => facts.offer_id.to_string().into(),
+            "partner_id" => facts.partner_id.to_string().into(),
+            "advertiser_id" => facts.advertiser_id.to_string().into(),
+            "link_id" => facts.link_id.to_string().into(),
+            "action" => Cow::Borrowed(&facts.action),
+            "geo" | "country" => Cow::Borrowed(&facts.country),
+            "device" => Cow::Borrowed(&facts.device),
+            "amount" => money(facts.amount).into(),
+            "payout" => money(facts.payout).into(),
+            "currency" => {
+                facts.payout_currency.or(facts.currency).map(Currency::code).unwrap_or_default().into()
+            }
+            "txid" => facts.txid(),
+            "request_id" => Cow::Borrowed(&facts.request_id),
+            "lead_id" => facts.lead_id.map(|id| id.to_string()).unwrap_or_default().into(),
+            "customer_id" => Cow::Borrowed(&facts.customer_id),
+            "ip" => Cow::Borrowed(&facts.ip),
+            "user_agent" => Cow::Borrowed(&facts.user_agent),
+            "timestamp" => facts.occurred_at.timestamp().to_string().into(),
+            "datetime" => facts.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true).into(),
+            "comment" => Cow::Borrowed(&facts.comment),
+            other => {
+                let field = other.strip_prefix("fields.").and_then(|name| facts.fields.get(name));
+                field.map(|value| Cow::Borrowed(value.as_str())).unwrap_or_default()
+            }
+        }
+    }
+}

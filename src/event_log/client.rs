@@ -1,0 +1,80 @@
+//! The connection to ClickHouse.
+
+use clickhouse::Client;
+use url::Url;
+use uuid::Uuid;
+
+use super::rows::Log;
+
+/// ClickHouse, with the database of the log chosen.
+#[derive(Clone)]
+pub struct EventLog {
+    client: Client,
+    database: String,
+}
+
+impl EventLog {
+    /// From a URL such as `http://user:password@host:8123/database`; `ricochet` is the database
+    /// where the path names none.
+    pub fn new(url: &Url) -> Self {
+        let mut address = url.clone();
+        // Both fail only for URLs that cannot have credentials; HTTP ones can.
+        let _ = address.set_username("");
+        let _ = address.set_password(None);
+        address.set_path("");
+        let database = match url.path().trim_matches('/') {
+            "" => "ricochet".to_owned(),
+            name => name.to_owned(),
+        };
+        let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let mut client = Client::default().with_url(address.as_str()).with_database(&database);
+        if !url.username().is_empty() {
+            client = client.with_user(plain(url.username()));
+        }
+        if let Some(password) = url.password() {
+            client = client.with_password(plain(password));
+        }
+        Self { client, database }
+    }
+
+    /// The client, for reading.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    pub async fn is_reachable(&self) -> bool {
+        self.client.query("SELECT 1").fetch_one::<u8>().await.is_ok()
+    }
+
+    pub async fn create_database(&self) -> Result<(), clickhouse::error::Error> {
+        let statement = format!("CREATE DATABASE IF NOT EXISTS `{}`", self.database.replace('`', ""));
+        self.client.clone().with_database("default").query(&statement).execute().await
+    }
+
+    /// Inserts JSONEachRow lines. The same shipment inserted again changes nothing: the token
+    /// and the fixed block make ClickHouse recognise it.
+    pub async fn insert(
+        &self,
+        log: Log,
+        shipment_id: Uuid,
+        lines: Vec<u8>,
+    ) -> Result<(), clickhouse::error::Error> {
+        let statement = format!("INSERT INTO {} FORMAT JSONEachRow", log.table());
+        let mut insert = self
+            .client
+            .insert_formatted_with(statement)
+            .with_setting("insert_deduplication_token", shipment_id.to_string())
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("async_insert", "0")
+            // One shipment is one block, however large: parallel parsing would cut it anywhere.
+            .with_setting("input_format_parallel_parsing", "0")
+            .with_setting("max_insert_block_size", "1048576")
+            .with_setting("input_format_skip_unknown_fields", "1");
+        insert.send(lines.into()).await?;
+        insert.end().await
+    }
+}
