@@ -62,11 +62,14 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
     fn a_closed_directory_on_the_way_is_named() {
-        let directory = tempfile::tempdir().unwrap(); // Mode 0700.
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let account = Account { name: "somebody".to_owned(), uid: u32::MAX - 1, gid: u32::MAX - 1 };
         let wanted = directory.path().join("data");
         let refused = account.check_way_to(&wanted, "pass another --data-dir").unwrap_err().to_string();
