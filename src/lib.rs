@@ -5,3 +5,5 @@ pub mod config;
 pub mod domain;
 pub mod embedded;
 pub mod event_log;
+pub mod graphql;
+pub mod store;
