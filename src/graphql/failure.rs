@@ -90,13 +90,16 @@ impl From<clickhouse::error::Error> for Failure {
 impl From<deadpool_postgres::PoolError> for Failure {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         // tokio-postgres says only "db error"; what the error was stands in its source.
-        let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let source =
+            std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         Self::StoreUnavailable { detail: format!("{error}{source}") }
     }
 }
 
 /// Waits for a reading of the log, and not longer than is allowed.
-pub async fn read_log<T, E: Into<Failure>>(reading: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+pub async fn read_log<T, E: Into<Failure>>(
+    reading: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
     match tokio::time::timeout(READ_DEADLINE, reading).await {
         Ok(outcome) => outcome.map_err(Into::into),
         Err(_) => Err(Failure::LogUnavailable { detail: format!("no answer within {READ_DEADLINE:?}") }),
@@ -104,7 +107,9 @@ pub async fn read_log<T, E: Into<Failure>>(reading: impl Future<Output = Result<
 }
 
 /// Waits for a reading of the store, and not longer than is allowed.
-pub async fn read_store<T, E: Into<Failure>>(reading: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+pub async fn read_store<T, E: Into<Failure>>(
+    reading: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
     match tokio::time::timeout(READ_DEADLINE, reading).await {
         Ok(outcome) => outcome.map_err(Into::into),
         Err(_) => Err(Failure::StoreUnavailable { detail: format!("no answer within {READ_DEADLINE:?}") }),

@@ -14,7 +14,10 @@ pub fn uuid(field: &str, id: &ID) -> Result<Uuid, Failure> {
     Uuid::try_parse(id.trim()).map_err(|_| {
         Failure::bad_input(
             format!("filter.{field}"),
-            format!("{:?} is no id; write a UUID such as 0198d5f0-0000-7000-8000-000000000000", shortened(id)),
+            format!(
+                "{:?} is no id; write a UUID such as 0198d5f0-0000-7000-8000-000000000000",
+                shortened(id)
+            ),
         )
     })
 }

@@ -69,7 +69,9 @@ async fn execute(
         })?
         .map_err(|error| bad_request(format!("the body could not be read to its end: {error}")))?;
     let batch: BatchRequest = serde_json::from_slice(&body).map_err(|error| {
-        bad_request(format!("send JSON such as {{\"query\": \"{{ __typename }}\"}}, or an array of them ({error})"))
+        bad_request(format!(
+            "send JSON such as {{\"query\": \"{{ __typename }}\"}}, or an array of them ({error})"
+        ))
     })?;
     let requests = batch.iter().count();
     if requests > MAX_BATCH_REQUESTS {

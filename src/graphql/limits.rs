@@ -86,7 +86,9 @@ impl Walk<'_> {
                     let inner = enter(field.node.name.node.as_str(), inner)?;
                     self.visit(&field.node.selection_set.node, inner)?;
                 }
-                Selection::InlineFragment(fragment) => self.visit(&fragment.node.selection_set.node, inner)?,
+                Selection::InlineFragment(fragment) => {
+                    self.visit(&fragment.node.selection_set.node, inner)?
+                }
                 Selection::FragmentSpread(spread) => {
                     let name = spread.node.fragment_name.node.as_str();
                     // One that is not defined is refused by the validation that follows.
@@ -142,7 +144,10 @@ mod tests {
     #[test]
     fn introspection_may_be_as_deep_as_graphiql_asks_and_not_grow_without_end() {
         let types = (0..9).fold("name".to_owned(), |inner, _| format!("name ofType {{ {inner} }}"));
-        assert_eq!(refusal(&format!("{{ __schema {{ types {{ fields {{ args {{ type {{ {types} }} }} }} }} }} }}")), None);
+        assert_eq!(
+            refusal(&format!("{{ __schema {{ types {{ fields {{ args {{ type {{ {types} }} }} }} }} }} }}")),
+            None
+        );
         let growing = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
         assert!(refusal(growing).unwrap().contains("introspection"));
     }

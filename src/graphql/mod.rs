@@ -40,7 +40,7 @@ pub fn schema(pool: Pool, log: EventLog) -> Schema {
 
 /// The schema as text, as it stands in `graphql/schema.graphql`.
 pub fn sdl() -> String {
-    let options = SDLExportOptions::new().sorted_fields().sorted_enum_items().sorted_arguments();
+    let options = SDLExportOptions::new().include_specified_by();
     let sdl = Schema::build(Query, EmptyMutation, EmptySubscription).finish().sdl_with_options(options);
     let lines: Vec<&str> = sdl.trim().lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
@@ -79,7 +79,12 @@ mod tests {
                 error.extensions.as_ref().and_then(|values| values.get("code"))
                     == Some(&"UNAUTHENTICATED".into())
             };
-            assert!(!response.errors.is_empty() && response.errors.iter().all(refused_by_resolver), "{}: {:?}", path.display(), response.errors);
+            assert!(
+                !response.errors.is_empty() && response.errors.iter().all(refused_by_resolver),
+                "{}: {:?}",
+                path.display(),
+                response.errors
+            );
             assert!(example.starts_with('#'), "{} does not say what it is for", path.display());
             examples += 1;
         }

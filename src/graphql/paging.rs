@@ -110,7 +110,9 @@ impl List {
                 .ok_or_else(|| {
                     Failure::bad_input(
                         "first",
-                        format!("{first} rows cannot be asked for; take 1 to {MAX_PAGE_ROWS} and go on with after"),
+                        format!(
+                            "{first} rows cannot be asked for; take 1 to {MAX_PAGE_ROWS} and go on with after"
+                        ),
                     )
                 })?,
         };
@@ -145,7 +147,10 @@ mod tests {
     const LISTS: [List; 3] = [List::PostbackLog, List::InboundLog, List::Conversions];
 
     fn position() -> Position {
-        Position { time: DateTime::from_timestamp_micros(1_754_308_800_000_001).unwrap(), id: Uuid::from_u128(7) }
+        Position {
+            time: DateTime::from_timestamp_micros(1_754_308_800_000_001).unwrap(),
+            id: Uuid::from_u128(7),
+        }
     }
 
     #[test]
@@ -162,7 +167,15 @@ mod tests {
     fn a_spoilt_cursor_is_an_error_that_names_the_argument() {
         let good = List::PostbackLog.cursor(position());
         let far_future = format!("11{:016x}{}", i64::MAX, "0".repeat(32));
-        for bad in ["", "x", &good[1..], &format!("{good}0"), &good.replace('1', "g"), "ж".repeat(25).as_str(), &far_future] {
+        for bad in [
+            "",
+            "x",
+            &good[1..],
+            &format!("{good}0"),
+            &good.replace('1', "g"),
+            "ж".repeat(25).as_str(),
+            &far_future,
+        ] {
             let refusal = List::PostbackLog.page_request(None, Some(bad), false).unwrap_err();
             assert!(matches!(refusal, Failure::BadInput { ref field, .. } if field == "after"), "{bad}");
         }
@@ -175,7 +188,9 @@ mod tests {
         assert_eq!(rows(Some(1)).unwrap(), 1);
         assert_eq!(rows(Some(1_000)).unwrap(), 1_000);
         for first in [0, -1, 1_001, i32::MAX, i32::MIN] {
-            let Err(Failure::BadInput { field, message }) = rows(Some(first)) else { panic!("{first} passed") };
+            let Err(Failure::BadInput { field, message }) = rows(Some(first)) else {
+                panic!("{first} passed")
+            };
             assert_eq!(field, "first");
             assert!(message.contains("1 to 1000"), "{message}");
         }

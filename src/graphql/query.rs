@@ -73,8 +73,8 @@ impl Query {
         let request = page_request(ctx, LIST, first, after)?;
         let filter = filter.unwrap_or_default().read()?;
         let scope = scope(ctx)?;
-        let page =
-            read_store(conversion_search::conversions(&databases(ctx).pool, scope, &filter, &request)).await?;
+        let page = read_store(conversion_search::conversions(&databases(ctx).pool, scope, &filter, &request))
+            .await?;
         Ok(connection(LIST, &request, page))
     }
 }

@@ -74,7 +74,9 @@ impl ScalarType for Microseconds {
             Value::Number(number) => number.as_u64(),
             _ => None,
         };
-        number.map(Self).ok_or_else(|| InputValueError::custom("write microseconds as a whole number, 0 or more"))
+        number
+            .map(Self)
+            .ok_or_else(|| InputValueError::custom("write microseconds as a whole number, 0 or more"))
     }
 
     fn to_value(&self) -> Value {

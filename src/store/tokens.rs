@@ -116,7 +116,10 @@ pub enum Revocation {
 pub async fn revoke(pool: &Pool, token_id: Uuid) -> Result<Revocation, PoolError> {
     let client = pool.get().await?;
     let revoked = client
-        .execute("UPDATE tokens SET revoked_at = now() WHERE token_id = $1 AND revoked_at IS NULL", &[&token_id])
+        .execute(
+            "UPDATE tokens SET revoked_at = now() WHERE token_id = $1 AND revoked_at IS NULL",
+            &[&token_id],
+        )
         .await?;
     if revoked > 0 {
         return Ok(Revocation::Revoked);

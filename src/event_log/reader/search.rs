@@ -137,7 +137,11 @@ impl Search {
     }
 
     /// The page, newest first, and the total where it is asked for.
-    pub async fn page<R>(self, log: &EventLog, request: &PageRequest) -> Result<Page<R>, clickhouse::error::Error>
+    pub async fn page<R>(
+        self,
+        log: &EventLog,
+        request: &PageRequest,
+    ) -> Result<Page<R>, clickhouse::error::Error>
     where
         R: Row + RowOwned + RowRead,
     {
@@ -195,7 +199,8 @@ pub fn code<'de, D: Deserializer<'de>, T>(
     from_code: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
-    from_code(&text).ok_or_else(|| D::Error::custom(format!("the log holds the code {text:?}, unknown to this version")))
+    from_code(&text)
+        .ok_or_else(|| D::Error::custom(format!("the log holds the code {text:?}, unknown to this version")))
 }
 
 #[cfg(test)]

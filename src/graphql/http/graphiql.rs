@@ -2,7 +2,9 @@
 //! where there is no internet, and nothing foreign is loaded where there is.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::{HttpResponse, web};
 use uuid::Uuid;
 
@@ -13,7 +15,11 @@ const PAGE: &str = include_str!("graphiql.html");
 /// Name in the address, place below `node_modules`, type.
 const ASSETS: [(&str, &str, &str); 4] = [
     ("react.production.min.js", "react/umd/react.production.min.js", "text/javascript; charset=utf-8"),
-    ("react-dom.production.min.js", "react-dom/umd/react-dom.production.min.js", "text/javascript; charset=utf-8"),
+    (
+        "react-dom.production.min.js",
+        "react-dom/umd/react-dom.production.min.js",
+        "text/javascript; charset=utf-8",
+    ),
     ("graphiql.min.js", "graphiql/graphiql.min.js", "text/javascript; charset=utf-8"),
     ("graphiql.min.css", "graphiql/graphiql.min.css", "text/css; charset=utf-8"),
 ];

@@ -28,8 +28,11 @@ where
 {
     // Without a total nobody selected the field, so what stands in it is never read.
     let total = TotalCount { total_count: page.total.unwrap_or_default() };
-    let mut connection = Connection::with_additional_fields(request.after.is_some(), page.has_next_page, total);
-    connection.edges.extend(page.rows.into_iter().map(|row| Edge::new(list.cursor(row.position()), row.into())));
+    let mut connection =
+        Connection::with_additional_fields(request.after.is_some(), page.has_next_page, total);
+    connection
+        .edges
+        .extend(page.rows.into_iter().map(|row| Edge::new(list.cursor(row.position()), row.into())));
     connection
 }
 
@@ -52,7 +55,8 @@ mod tests {
 
     #[test]
     fn amounts_lose_nothing_and_look_like_money() {
-        let amount = |millionths, currency| amount_of_millionths(Some(millionths), currency).unwrap().to_string();
+        let amount =
+            |millionths, currency| amount_of_millionths(Some(millionths), currency).unwrap().to_string();
         assert_eq!(amount(25_000_000, "USD"), "25.00");
         assert_eq!(amount(25_000_000, "JPY"), "25");
         assert_eq!(amount(25_123_456, "USD"), "25.123456");

@@ -38,9 +38,8 @@ pub struct PostbackLogFilter {
     from: Option<Time>,
     /// Begun before this time.
     to: Option<Time>,
-    /// Whether attempts of test conversions are shown too.
-    #[graphql(default)]
-    include_tests: bool,
+    /// Whether attempts of test conversions are shown too; they are not where this is left out.
+    include_tests: Option<bool>,
 }
 
 impl PostbackLogFilter {
@@ -64,7 +63,10 @@ impl PostbackLogFilter {
             total_us_at_least: self.total_us_at_least.map(|microseconds| microseconds.0),
             from,
             to,
-            tests: if self.include_tests { TestRows::Included } else { TestRows::LeftOut },
+            tests: match self.include_tests {
+                Some(true) => TestRows::Included,
+                Some(false) | None => TestRows::LeftOut,
+            },
         })
     }
 }
