@@ -1,13 +1,18 @@
 //! The directory that holds the engines' data, and the small things remembered in it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::{Doing, EngineError, Result};
 use super::install::create_public_directory;
+use super::process::wait_until;
+
+/// A killed owner holds its lock until the kernel has taken it apart.
+const OWNER_DEATH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A data directory that belongs to this process until the value is dropped.
 /// The lock is a `flock`: the kernel gives it up when the process dies, however it dies.
@@ -28,16 +33,30 @@ impl DataDir {
             .truncate(false)
             .open(&lock_path)
             .doing(|| format!("open {}", lock_path.display()))?;
-        if lock.try_lock().is_err() {
-            let mut owner = String::new();
-            let _ = lock.read_to_string(&mut owner);
-            return Err(EngineError::DataDirectoryInUse { data_dir: path, owner: owner.trim().to_owned() });
+        let mut outcome = Ok(());
+        wait_until(OWNER_DEATH_PATIENCE, || {
+            outcome = lock.try_lock();
+            !matches!(outcome, Err(TryLockError::WouldBlock))
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let owner = fs::read_to_string(&lock_path).unwrap_or_default().trim().to_owned();
+                return Err(EngineError::DataDirectoryInUse { data_dir: path, owner });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).doing(|| format!("lock {}", lock_path.display()));
+            }
         }
         lock.set_len(0)
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .doing(|| format!("write {}", lock_path.display()))?;
         Ok(Self { path, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A directory of mode 0700 below the data directory.

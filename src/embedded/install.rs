@@ -13,10 +13,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use sha2::{Digest, Sha256};
 
 use super::error::{Doing, EngineError, Result};
+use super::process::signal_when_parent_dies;
 
 /// Packages that are installed together.
 pub(super) struct Bundle {
@@ -51,7 +53,7 @@ pub(super) const ENGINES: Bundle = Bundle {
 pub(super) const GRAPHIQL: Bundle = Bundle {
     name: "graphiql",
     what: "the GraphiQL page",
-    weight: "about 10 MB",
+    weight: "about 40 MB",
     manifest: include_str!("../../engines/graphiql/package.json"),
     lock: include_str!("../../engines/graphiql/package-lock.json"),
     landmarks: &[
@@ -111,6 +113,8 @@ impl Bundle {
                 Ok(())
             });
         }
+        // An orphaned npm would go on writing where the next attempt clears up.
+        signal_when_parent_dies(&mut npm, Signal::SIGKILL);
         let output = match npm.output() {
             Ok(output) => output,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -66,6 +66,9 @@ impl Engines {
     pub fn start(options: EngineOptions) -> Result<Self> {
         check_platform()?;
         let data_dir = DataDir::claim(&options.data_dir)?;
+        if options.postgres {
+            Postgres::check_way_to(&data_dir)?;
+        }
         let node_modules = install::ENGINES.node_modules()?;
         let spawner = Spawner::start()?;
         let start_postgres = || -> Result<Postgres> {

@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid, getppid};
+use nix::unistd::Pid;
 
 use super::account::Account;
 use super::data_dir::{DataDir, PortMemory, is_free, password_in};
 use super::error::{Doing, EngineError, Result};
 use super::install::{POSTGRES_HOME, last_lines};
 use super::log_file::LogFile;
-use super::process::{Spawner, Workplace, pid_of, wait_for_exit, wait_until};
+use super::process::{Spawner, Workplace, pid_of, signal_when_parent_dies, wait_for_exit, wait_until};
 
 const NAME: &str = "PostgreSQL";
+const DIRECTORY: &str = "postgres";
 const USER: &str = "ricochet";
 const DATABASE: &str = "ricochet";
 
@@ -70,15 +70,25 @@ struct Running {
 }
 
 impl Postgres {
+    /// Says early, before anything is downloaded, that the server could not reach its data.
+    pub(super) fn check_way_to(data_dir: &DataDir) -> Result<()> {
+        match Account::to_drop_to()? {
+            None => Ok(()),
+            Some(account) => account.check_way_to(
+                &data_dir.path().join(DIRECTORY),
+                "pass a --data-dir such as /var/lib/ricochet",
+            ),
+        }
+    }
+
     /// Makes the cluster unless there is one; starts nothing yet.
     pub(super) fn prepare(data_dir: &DataDir, node_modules: &Path) -> Result<Self> {
         let home = node_modules.join(POSTGRES_HOME);
-        let directory = data_dir.private_directory("postgres")?;
+        let directory = data_dir.private_directory(DIRECTORY)?;
         let account = Account::to_drop_to()?;
         let password_path = directory.join("password");
         let password = password_in(&password_path)?;
         if let Some(account) = &account {
-            account.check_way_to(&directory, "pass a --data-dir such as /var/lib/ricochet")?;
             account.check_way_to(
                 &home.join("bin"),
                 "set RICOCHET_CACHE_DIR to a directory such as /var/cache/ricochet",
@@ -114,6 +124,7 @@ impl Postgres {
             .arg(password_path)
             .arg("--pgdata")
             .arg(&partial);
+        signal_when_parent_dies(&mut initdb, Signal::SIGKILL);
         self.expect_success("initdb", initdb.output())?;
 
         let mut single_user = self.program("postgres");
@@ -186,7 +197,7 @@ impl Postgres {
             .stdout(file.try_clone().doing(|| format!("open {} twice", self.log.display()))?)
             .stderr(file)
             .process_group(0); // Ctrl-C in the terminal is for ricochet, which then stops this.
-        stop_when_the_parent_dies(&mut command);
+        signal_when_parent_dies(&mut command, Signal::SIGINT); // A fast shutdown.
         let mut postmaster = spawner.spawn(command).doing(|| format!("start {NAME}"))?;
 
         let mut exit = Ok(None);
@@ -265,22 +276,6 @@ fn is_postgres(words: &[&str]) -> bool {
     words
         .first()
         .is_some_and(|program| program.starts_with("postgres:") || program.ends_with("/bin/postgres"))
-}
-
-/// SIGINT is PostgreSQL's fast shutdown. The signal belongs to the spawning thread, see
-/// [`Spawner`], and has to be asked for after the change of user, which clears it.
-fn stop_when_the_parent_dies(command: &mut Command) {
-    let parent = getpid();
-    // SAFETY: prctl and getppid are async-signal-safe, and the closure allocates nothing.
-    unsafe {
-        command.pre_exec(move || {
-            set_pdeathsig(Signal::SIGINT)?;
-            if getppid() != parent {
-                return Err(io::ErrorKind::BrokenPipe.into()); // It died before we asked.
-            }
-            Ok(())
-        });
-    }
 }
 
 fn pid_in(pid_file: &Path) -> Option<Pid> {

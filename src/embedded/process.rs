@@ -1,15 +1,17 @@
-//! Child processes: who spawns them, how long one waits for them, and what a dead parent left.
+//! Child processes: who spawns them, what ends them, how long one waits for them, and what a dead parent left.
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, getppid};
 
 use super::error::{Doing, Result};
 
@@ -59,6 +61,22 @@ impl Drop for Spawner {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Has the kernel signal the child when the thread that spawned it ends. A change of user
+/// clears such a request, but the standard library makes that change before this.
+pub(super) fn signal_when_parent_dies(command: &mut Command, signal: Signal) {
+    let parent = getpid();
+    // SAFETY: prctl and getppid are async-signal-safe, and the closure allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            set_pdeathsig(signal)?;
+            if getppid() != parent {
+                return Err(io::ErrorKind::BrokenPipe.into()); // It died before we asked.
+            }
+            Ok(())
+        });
     }
 }
 

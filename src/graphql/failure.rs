@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_graphql::ErrorExtensionValues;
 
+use crate::store::StoreError;
+
 /// The longest a query may read. ClickHouse and PostgreSQL are told a little less, so that they
 /// stop working for an answer nobody waits for.
 pub const READ_DEADLINE: Duration = Duration::from_secs(20);
@@ -87,12 +89,9 @@ impl From<clickhouse::error::Error> for Failure {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for Failure {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
-        // tokio-postgres says only "db error"; what the error was stands in its source.
-        let source =
-            std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        Self::StoreUnavailable { detail: format!("{error}{source}") }
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::StoreUnavailable { detail: error.to_string() }
     }
 }
 

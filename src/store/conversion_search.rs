@@ -1,12 +1,13 @@
 //! Searching conversions, for people. The pipeline reads them by its own ways.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Pool, PoolError};
+use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
+use super::error::StoreError;
 use crate::domain::status::Status;
 use crate::event_log::reader::TestRows;
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
@@ -57,8 +58,9 @@ const COLUMNS: &str = "lead_id, advertiser_id, offer_id, partner_id, link_id, cl
     updated_at";
 
 impl ConversionRecord {
-    fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
         let status: &str = row.try_get("status")?;
+        let unknown = || StoreError::Unreadable(format!("conversions.status is {status:?}"));
         Ok(Self {
             lead_id: row.try_get("lead_id")?,
             advertiser_id: row.try_get("advertiser_id")?,
@@ -69,7 +71,7 @@ impl ConversionRecord {
             request_id: row.try_get("request_id")?,
             customer_id: row.try_get("customer_id")?,
             action: row.try_get("action")?,
-            status: Status::from_code(status).expect("a CHECK of the table admits these codes only"),
+            status: Status::from_code(status).ok_or_else(unknown)?,
             amount: row.try_get("amount")?,
             currency: row.try_get("currency")?,
             payout: row.try_get("payout")?,
@@ -94,7 +96,7 @@ pub async fn conversions(
     scope: Scope,
     filter: &ConversionFilter,
     request: &PageRequest,
-) -> Result<Page<ConversionRecord>, PoolError> {
+) -> Result<Page<ConversionRecord>, StoreError> {
     let mut search = Search::new(scope, filter);
     let mut client = pool.get().await?;
     // One snapshot, so that the total fits the page; and PostgreSQL stops before callers do.

@@ -1,12 +1,13 @@
 //! Tokens of the GraphQL API: made once, kept as a hash, found by it, revoked for good.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Pool, PoolError};
+use deadpool_postgres::Pool;
 use rand::Rng;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::error::StoreError;
 use crate::domain::catalogue::hash_key;
 use crate::graphql::scope::{Grant, Principal, Scope};
 
@@ -34,14 +35,14 @@ pub enum CreateTokenError {
     #[error("there is no such {role}; make the {role} first, or take the id of one there is")]
     NobodyToNarrowTo { role: &'static str },
     #[error("the token could not be stored")]
-    Store(#[from] PoolError),
+    Store(#[from] StoreError),
 }
 
 const COLUMNS: &str = "token_id, role, advertiser_id, partner_id, label, created_at, revoked_at";
 
 /// Who a bearer token belongs to; `None` where it is nobody's or was revoked. The look-up is by
 /// hash, so its timing tells nothing about the token.
-pub async fn find_live(pool: &Pool, bearer: &str) -> Result<Option<Principal>, PoolError> {
+pub async fn find_live(pool: &Pool, bearer: &str) -> Result<Option<Principal>, StoreError> {
     let client = pool.get().await?;
     let statement = client
         .prepare_cached(
@@ -98,7 +99,7 @@ pub async fn create(pool: &Pool, grant: Grant, label: &str) -> Result<NewToken, 
 }
 
 /// All tokens ever made, oldest first.
-pub async fn list(pool: &Pool) -> Result<Vec<Token>, PoolError> {
+pub async fn list(pool: &Pool) -> Result<Vec<Token>, StoreError> {
     let statement = format!("SELECT {COLUMNS} FROM tokens ORDER BY created_at, token_id");
     let rows = pool.get().await?.query(&statement, &[]).await?;
     let tokens = rows.iter().map(token_of).collect::<Result<Vec<_>, _>>()?;
@@ -113,7 +114,7 @@ pub enum Revocation {
     NoSuchToken,
 }
 
-pub async fn revoke(pool: &Pool, token_id: Uuid) -> Result<Revocation, PoolError> {
+pub async fn revoke(pool: &Pool, token_id: Uuid) -> Result<Revocation, StoreError> {
     let client = pool.get().await?;
     let revoked = client
         .execute(

@@ -85,10 +85,19 @@ fn clickhouse_lets_in_its_two_users_and_nobody_else() {
     query(&owner, "CREATE TABLE ricochet.seen (id UInt64) ENGINE = MergeTree ORDER BY id");
     query(&owner, "INSERT INTO ricochet.seen VALUES (1)");
 
-    // By header, as the `clickhouse` crate does it, and by basic authentication, as curl does.
+    // By header, by basic authentication (`curl http://user:password@…`), by the crate we use.
     assert_eq!(query(&reader, "SELECT count() FROM ricochet.seen"), "1");
     assert_eq!(ask_with_basic_auth(&owner, "", "SELECT currentUser()"), (200, "ricochet".to_owned()));
     assert_eq!(ask_with_basic_auth(&reader, "", "SELECT currentUser()"), (200, "dash".to_owned()));
+
+    let url = Url::parse(reader.as_ref().unwrap()).unwrap();
+    let client = clickhouse::Client::default()
+        .with_url(without_credentials(url.join("/").unwrap()))
+        .with_user(url.username())
+        .with_password(url.password().unwrap())
+        .with_database("ricochet");
+    let seen = block_on(client.query("SELECT count() FROM seen").fetch_one::<u64>());
+    assert_eq!(seen.unwrap(), 1);
 
     for forbidden in [
         "INSERT INTO ricochet.seen VALUES (2)",

@@ -1,3 +1,0 @@
-fn main() {
-    print!("{}", ricochet::graphql::sdl());
-}
