@@ -30,6 +30,7 @@ pub mod domain;
 pub mod doors;
 pub mod embedded;
 pub mod event_log;
+pub mod graphql;
 pub mod metrics;
 pub mod outbound;
 pub mod pipeline;

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod clicks;
+pub mod conversion_search;
 pub mod conversions;
 pub mod deliveries;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod outcomes;
 pub mod partitions;
 pub mod pool;
 pub mod session;
+pub mod tokens;
 
 pub use deadpool_postgres::Pool;
 pub use error::StoreError;
