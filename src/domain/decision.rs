@@ -100,11 +100,17 @@ pub struct Ledger {
     pub customers: HashMap<CustomerKey, KnownCustomer>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    Create { events: Vec<Event> },
+    Create {
+        events: Vec<Event>,
+    },
     /// `request` is completed with what was known before.
-    Change { from: Status, request: Box<ConversionRequest>, events: Vec<Event> },
+    Change {
+        from: Status,
+        request: Box<ConversionRequest>,
+        events: Vec<Event>,
+    },
     Duplicate,
     Conflict(ConflictReason),
     Refuse(FieldError),

@@ -84,7 +84,12 @@ pub struct EventFacts {
 
 impl EventFacts {
     /// A lead as it stands after a change; `request` is completed with what was known before.
-    pub fn of_lead(claim: &Claim, request: &ConversionRequest, change_id: ChangeId, now: DateTime<Utc>) -> Self {
+    pub fn of_lead(
+        claim: &Claim,
+        request: &ConversionRequest,
+        change_id: ChangeId,
+        now: DateTime<Utc>,
+    ) -> Self {
         let currency = request.currency.unwrap_or(claim.action.currency);
         // A share is paid in the currency of the price, an amount in that of the action.
         let payout_currency =

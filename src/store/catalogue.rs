@@ -33,7 +33,8 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
     // One snapshot for all tables, so that no link is read without its offer.
     session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let version: i64 = session.query_one("SELECT version FROM catalogue_version", &[]).await?.get(0);
-    let keys = session.query("SELECT key_hash, advertiser_id FROM api_keys WHERE revoked_at IS NULL", &[]).await?;
+    let keys =
+        session.query("SELECT key_hash, advertiser_id FROM api_keys WHERE revoked_at IS NULL", &[]).await?;
     let actions = session.query("SELECT * FROM actions ORDER BY offer_id, name", &[]).await?;
     let offers = session.query("SELECT * FROM offers", &[]).await?;
     let links = session.query("SELECT link_id, offer_id, partner_id FROM links", &[]).await?;
@@ -48,7 +49,8 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
     let keys = keys
         .iter()
         .map(|row| {
-            let hash = row.get::<_, &[u8]>(0).try_into().map_err(|_| unreadable("api_keys.key_hash", "length"))?;
+            let hash =
+                row.get::<_, &[u8]>(0).try_into().map_err(|_| unreadable("api_keys.key_hash", "length"))?;
             Ok((hash, AdvertiserId(row.get(1))))
         })
         .collect::<Result<_, StoreError>>()?;
@@ -99,7 +101,8 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     Ok(Action {
         action_id: ActionId(row.get("action_id")),
         name: row.get("name"),
-        kind: ActionKind::from_code(&coded("kind")).ok_or_else(|| unreadable("actions.kind", coded("kind")))?,
+        kind: ActionKind::from_code(&coded("kind"))
+            .ok_or_else(|| unreadable("actions.kind", coded("kind")))?,
         payout_model: PayoutModel::from_code(&coded("payout_model"))
             .ok_or_else(|| unreadable("actions.payout_model", coded("payout_model")))?,
         advertiser_rate: row.get("advertiser_rate"),

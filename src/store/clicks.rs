@@ -32,6 +32,7 @@ pub async fn insert(pool: &Pool, clicks: &[Click]) -> Result<(), StoreError> {
     let insert = session.prepare_cached(include_str!("queries/insert_clicks.sql")).await?;
     let log = log_batches::prepare_insert(&session).await?;
     tokio::try_join!(
+        biased;
         async { Ok(session.batch_execute("BEGIN").await?) },
         async {
             session
@@ -102,8 +103,11 @@ pub async fn find(
              ) AS click",
         )
         .await?;
-    let (by_id, by_partner) =
-        tokio::try_join!(client.query(&by_id, &[&ours]), client.query(&by_partner, &[&advertisers, &texts]))?;
+    let (by_id, by_partner) = tokio::try_join!(
+        biased;
+        async { client.query(&by_id, &[&ours]).await },
+        async { client.query(&by_partner, &[&advertisers, &texts]).await },
+    )?;
 
     let mut of_id: HashMap<Uuid, Arc<Click>> = HashMap::new();
     for row in &by_id {

@@ -145,12 +145,15 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
     // Each statement sees what was committed before it began, so what is read here is read
     // after the locks are held.
     let (_, _, leads, once, deposits, customers) = tokio::try_join!(
+        biased;
         session.batch_execute("BEGIN"),
-        session.execute(&lock, &[&LOCK_CLASS, &buckets]),
-        session.query(&leads, &[&lead_ids]),
-        query_if(!actions.is_empty(), session.query(&once, &[&action_clicks, &actions])),
-        query_if(!deposit_clicks.is_empty(), session.query(&deposits, &[&deposit_clicks])),
-        query_if(!customer_ids.is_empty(), session.query(&customers, &[&advertisers, &customer_ids])),
+        async { session.execute(&lock, &[&LOCK_CLASS, &buckets]).await },
+        async { session.query(&leads, &[&lead_ids]).await },
+        query_if(!actions.is_empty(), async { session.query(&once, &[&action_clicks, &actions]).await }),
+        query_if(!deposit_clicks.is_empty(), async { session.query(&deposits, &[&deposit_clicks]).await }),
+        query_if(!customer_ids.is_empty(), async {
+            session.query(&customers, &[&advertisers, &customer_ids]).await
+        }),
     )?;
 
     let mut ledger = Ledger::default();
@@ -187,9 +190,7 @@ async fn query_if(
 /// Sorted, so that two batches never wait for each other.
 fn lock_buckets(keys: &LedgerKeys) -> Vec<i32> {
     let of_uuid = |id: Uuid| id.as_u128() % LOCK_BUCKETS;
-    let of_customer = |(advertiser, id): &CustomerKey| {
-        of_uuid(Uuid::new_v5(&advertiser.0, id.as_bytes()))
-    };
+    let of_customer = |(advertiser, id): &CustomerKey| of_uuid(Uuid::new_v5(&advertiser.0, id.as_bytes()));
     let buckets = keys.clicks.iter().map(|id| of_uuid(id.0)).chain(keys.customers.iter().map(of_customer));
     let mut buckets: Vec<i32> = buckets.map(|bucket| i32::try_from(bucket).unwrap_or(0)).collect();
     buckets.sort_unstable();
@@ -243,6 +244,7 @@ async fn write_and_commit(
     let insert_log = log_batches::prepare_insert(session).await?;
 
     tokio::try_join!(
+        biased;
         async {
             if !recording.new_leads.is_empty() {
                 write_leads(session, &insert_leads, now, &recording.new_leads).await?;
@@ -312,7 +314,9 @@ async fn write_leads(
     leads: &[LeadRow],
 ) -> Result<(), StoreError> {
     macro_rules! column {
-        (|$lead:ident| $value:expr) => { leads.iter().map(|$lead| $value).collect::<Vec<_>>() };
+        (|$lead:ident| $value:expr) => {
+            leads.iter().map(|$lead| $value).collect::<Vec<_>>()
+        };
     }
     let fields: Vec<String> = leads
         .iter()

@@ -80,13 +80,24 @@ pub async fn insert(
     let postbacks: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.postback_id.0).collect();
     let changes: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.change_id.0).collect();
     let events: Vec<&str> = deliveries.iter().map(|delivery| delivery.event.code()).collect();
-    let leads: Vec<Option<Uuid>> = deliveries.iter().map(|delivery| delivery.lead_id.map(|id| id.0)).collect();
+    let leads: Vec<Option<Uuid>> =
+        deliveries.iter().map(|delivery| delivery.lead_id.map(|id| id.0)).collect();
     let claimed: Vec<bool> =
         deliveries.iter().map(|delivery| delivery.is_claimed == Claimed::ByThisNode).collect();
     session
         .execute(
             statement,
-            &[&ids, &postbacks, &changes, &events, &leads, &claimed, &now, &node.0, &CLAIM_LEASE.as_secs_f64()],
+            &[
+                &ids,
+                &postbacks,
+                &changes,
+                &events,
+                &leads,
+                &claimed,
+                &now,
+                &node.0,
+                &CLAIM_LEASE.as_secs_f64(),
+            ],
         )
         .await?;
     Ok(())
@@ -102,9 +113,7 @@ pub async fn claim(
     let client = pool.get().await?;
     let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = client
-        .query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64()])
-        .await?;
+    let rows = client.query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64()]).await?;
     let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     claimed.sort_by_key(|delivery| (delivery.due_at, delivery.delivery_id));
     Ok(claimed)

@@ -31,8 +31,12 @@ impl From<tokio_postgres::Error> for StoreError {
         };
         let message = format!("{}: {}", db_error.code().code(), db_error.message());
         let code = db_error.code();
-        if [&SqlState::UNIQUE_VIOLATION, &SqlState::T_R_SERIALIZATION_FAILURE, &SqlState::T_R_DEADLOCK_DETECTED]
-            .contains(&code)
+        if [
+            &SqlState::UNIQUE_VIOLATION,
+            &SqlState::T_R_SERIALIZATION_FAILURE,
+            &SqlState::T_R_DEADLOCK_DETECTED,
+        ]
+        .contains(&code)
         {
             return Self::Raced(message);
         }

@@ -22,9 +22,14 @@ pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgr
 }
 
 /// Adds batches inside the caller's transaction.
-pub async fn insert(session: &Session, statement: &Statement, batches: &[EncodedBatch]) -> Result<(), StoreError> {
+pub async fn insert(
+    session: &Session,
+    statement: &Statement,
+    batches: &[EncodedBatch],
+) -> Result<(), StoreError> {
     let logs: Vec<&str> = batches.iter().map(|batch| batch.log.table()).collect();
-    let counts: Vec<i32> = batches.iter().map(|batch| i32::try_from(batch.row_count).unwrap_or(i32::MAX)).collect();
+    let counts: Vec<i32> =
+        batches.iter().map(|batch| i32::try_from(batch.row_count).unwrap_or(i32::MAX)).collect();
     let payloads: Vec<&[u8]> = batches.iter().map(|batch| batch.payload.as_slice()).collect();
     session.execute(statement, &[&logs, &counts, &payloads]).await?;
     Ok(())

@@ -83,8 +83,12 @@ async fn apply_pending(client: &Client, log: Option<&EventLog>) -> anyhow::Resul
         .await?;
     let rows = client.query("SELECT name FROM schema_migrations", &[]).await?;
     let applied: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    if let Some(unknown) = applied.iter().find(|name| !MIGRATIONS.iter().any(|known| known.name == name.as_str())) {
-        anyhow::bail!("the database was migrated by a newer ricochet ({unknown}); start that version instead");
+    if let Some(unknown) =
+        applied.iter().find(|name| !MIGRATIONS.iter().any(|known| known.name == name.as_str()))
+    {
+        anyhow::bail!(
+            "the database was migrated by a newer ricochet ({unknown}); start that version instead"
+        );
     }
     if let Some(log) = log {
         // Outside the queue: ClickHouse may have been replaced by an empty one.
@@ -96,11 +100,15 @@ async fn apply_pending(client: &Client, log: Option<&EventLog>) -> anyhow::Resul
         let is_applied = applied.iter().any(|name| name == migration.name);
         match (migration.target, log) {
             (Target::Postgres, _) if !is_applied => {
-                apply_postgres(client, migration).await.with_context(|| format!("migration {}", migration.name))?;
+                apply_postgres(client, migration)
+                    .await
+                    .with_context(|| format!("migration {}", migration.name))?;
             }
             // Idempotent, and run at every start: an emptied ClickHouse gets its tables again.
             (Target::ClickHouse, Some(log)) => {
-                apply_clickhouse(log, migration).await.with_context(|| format!("migration {}", migration.name))?;
+                apply_clickhouse(log, migration)
+                    .await
+                    .with_context(|| format!("migration {}", migration.name))?;
                 if is_applied {
                     continue;
                 }

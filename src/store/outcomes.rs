@@ -51,6 +51,7 @@ pub async fn record(
     let insert_log = log_batches::prepare_insert(&session).await?;
 
     let (_, finished, retried) = tokio::try_join!(
+        biased;
         session.batch_execute("BEGIN"),
         async {
             if finished.is_empty() {
@@ -75,6 +76,7 @@ pub async fn record(
     let rows = attempts.iter().filter(|attempt| recorded.contains(&attempt.delivery_id.0));
     let log_batch = encode(rows.map(|attempt| attempt.row.clone()));
     tokio::try_join!(
+        biased;
         log_batches::insert(&session, &insert_log, log_batch.as_slice()),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;

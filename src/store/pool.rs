@@ -20,8 +20,9 @@ const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '30s
 /// A pool of at most `connections`, made as they are needed. TLS with verified certificates
 /// where the URL says `sslmode=require`, plain otherwise.
 pub fn build(database_url: &str, connections: usize) -> anyhow::Result<Pool> {
-    let config: tokio_postgres::Config =
-        database_url.parse().context("DATABASE_URL is not a PostgreSQL URL such as postgres://user:password@host/db")?;
+    let config: tokio_postgres::Config = database_url
+        .parse()
+        .context("DATABASE_URL is not a PostgreSQL URL such as postgres://user:password@host/db")?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match config.get_ssl_mode() {
         SslMode::Require => Manager::from_config(config, MakeRustlsConnect::new(tls_config()?), recycling),
@@ -44,7 +45,10 @@ pub fn build(database_url: &str, connections: usize) -> anyhow::Result<Pool> {
 fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    anyhow::ensure!(added > 0, "no root certificates were found; install ca-certificates to use sslmode=require");
+    anyhow::ensure!(
+        added > 0,
+        "no root certificates were found; install ca-certificates to use sslmode=require"
+    );
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -9,8 +9,8 @@ use super::error::StoreError;
 /// A connection that goes back to the pool only when it was said to be clean. Whatever ends
 /// early, by error, panic or cancellation, closes its connection and so ends its transaction.
 ///
-/// Statements are sent without waiting for one another (polled together, they go out in order),
-/// so that a transaction costs two round trips and not one for each statement.
+/// Statements are sent without waiting for one another (in a `biased` `try_join!` they go out in
+/// the order they stand), so that a transaction costs two round trips and not one for each statement.
 pub struct Session(Option<Client>);
 
 impl Session {
