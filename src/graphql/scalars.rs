@@ -23,7 +23,8 @@ impl Time {
         match self {
             Self::Known(time) => {
                 let time = within_databases(*time);
-                let micros = time.timestamp_micros() + i64::from(time.timestamp_subsec_nanos() % 1_000 > 0);
+                let micros =
+                    time.timestamp_micros() + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1_000));
                 Ok(DateTime::from_timestamp_micros(micros).unwrap_or(time))
             }
             Self::Unreadable(text) => Err(Failure::bad_input(

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
-use rand::Rng;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::network::random_secret;
 use crate::domain::catalogue::hash_key;
 use crate::graphql::scope::{Grant, Principal, Scope};
 
@@ -56,9 +56,9 @@ pub async fn find_live(pool: &Pool, bearer: &str) -> Result<Option<Principal>, S
     Ok(grant.map(|grant| Principal { token_id: row.get("token_id"), grant }))
 }
 
-/// Makes a token from 32 random bytes.
+/// Makes a token of 256 random bits.
 pub async fn create(pool: &Pool, grant: Grant, label: &str) -> Result<NewToken, CreateTokenError> {
-    let secret = random_secret();
+    let secret = random_secret(TOKEN_PREFIX);
     let (advertiser_id, partner_id) = match grant.scope() {
         Scope::Everything => (None, None),
         Scope::Advertiser(id) => (Some(id.0), None),
@@ -129,12 +129,6 @@ pub async fn revoke(pool: &Pool, token_id: Uuid) -> Result<Revocation, StoreErro
     Ok(if known.is_some() { Revocation::RevokedBefore } else { Revocation::NoSuchToken })
 }
 
-fn random_secret() -> String {
-    let mut bytes = [0u8; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    bytes.iter().fold(TOKEN_PREFIX.to_owned(), |text, byte| format!("{text}{byte:02x}"))
-}
-
 fn grant_of(row: &Row) -> Result<Option<Grant>, tokio_postgres::Error> {
     let role: &str = row.try_get("role")?;
     Ok(Grant::from_columns(role, row.try_get("advertiser_id")?, row.try_get("partner_id")?))
@@ -149,17 +143,4 @@ fn token_of(row: &Row) -> Result<Option<Token>, tokio_postgres::Error> {
         created_at: row.try_get("created_at")?,
         revoked_at: row.try_get("revoked_at")?,
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_long_and_never_the_same() {
-        let (one, other) = (random_secret(), random_secret());
-        assert_eq!(one.len(), TOKEN_PREFIX.len() + 64);
-        assert!(one.starts_with(TOKEN_PREFIX));
-        assert_ne!(one, other);
-    }
 }
