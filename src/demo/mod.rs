@@ -1,0 +1,1 @@
+//! The demo: a tracker to send postbacks to.
