@@ -1,1 +1,3 @@
-//! The demo: a tracker to send postbacks to.
+//! The demo: everything `ricochet dev --demo` needs beside the server itself.
+
+pub mod tracker;
