@@ -64,7 +64,7 @@ pub async fn create(pool: &Pool, grant: Grant, label: &str) -> Result<NewToken, 
         Scope::Advertiser(id) => (Some(id.0), None),
         Scope::Partner(id) => (None, Some(id.0)),
     };
-    let client = pool.get().await?;
+    let client = pool.get().await.map_err(StoreError::from)?;
     let inserted = client
         .query_one(
             "INSERT INTO tokens (token_id, token_hash, role, advertiser_id, partner_id, label) \
