@@ -110,10 +110,6 @@ impl Ledger {
         u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
-    pub fn instant(&self, at_ns: u64) -> Instant {
-        self.epoch + std::time::Duration::from_nanos(at_ns)
-    }
-
     pub fn sent(&self, index: u64, due_ns: u64, sent_ns: u64) {
         let (chunk, row) = place(index);
         let Some(slot) = self.chunks.get(chunk) else { return };

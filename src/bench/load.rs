@@ -1,6 +1,5 @@
 //! The load: connections that report conversions, on a runtime and thread of their own.
 
-use std::cell::RefCell;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,11 +11,12 @@ use hyper::body::Bytes;
 use hyper::{StatusCode, Uri};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::http::{Connection, HttpError, Server};
 use super::ledger::{Ledger, Outcome};
-use super::schedule::{Cursor, Plan};
+use super::pacer::Pacer;
+use super::schedule::Plan;
 
 /// After this the request counts as lost and its connection is closed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -114,15 +114,15 @@ async fn send_all(
         opened.push(connection);
     }
 
-    let cursor = Rc::new(RefCell::new(Cursor::new(plan)));
     let start_ns = ledger.now_ns();
+    let pacer = Rc::new(Pacer::start(plan, ledger.clone(), start_ns)?);
     let mut callers = JoinSet::new();
     for connection in opened {
         let caller = Caller {
             connection,
             target: target.clone(),
             ledger: ledger.clone(),
-            cursor: cursor.clone(),
+            pacer: pacer.clone(),
             start_ns,
         };
         callers.spawn_local(caller.call_until_done());
@@ -131,28 +131,24 @@ async fn send_all(
         ended.context("a connection of the load panicked")?;
     }
     let warmup_ns = u64::try_from(plan.warmup.as_nanos()).unwrap_or(u64::MAX);
-    let taken = cursor.borrow().taken();
+    let pacer = Rc::into_inner(pacer).context("a connection of the load is still at work")?;
+    let taken = pacer.taken()?;
     Ok(Summary { measured_from_ns: start_ns.saturating_add(warmup_ns), taken })
 }
 
-/// One connection's share of the load: takes the next ticket, waits until it is due, sends.
+/// One connection's share of the load: takes the next ticket when it is due, and sends.
 struct Caller {
     connection: Connection,
     target: Rc<Target>,
     ledger: Arc<Ledger>,
-    cursor: Rc<RefCell<Cursor>>,
+    pacer: Rc<Pacer>,
     start_ns: u64,
 }
 
 impl Caller {
     async fn call_until_done(mut self) {
-        loop {
-            let elapsed_ns = self.ledger.now_ns().saturating_sub(self.start_ns);
-            let Some(ticket) = self.cursor.borrow_mut().take(elapsed_ns) else { return };
+        while let Some(ticket) = self.pacer.next().await {
             let due_ns = ticket.due_ns.map(|due_ns| self.start_ns + due_ns);
-            if let Some(due_ns) = due_ns.filter(|due_ns| *due_ns > self.ledger.now_ns()) {
-                sleep_until(self.ledger.instant(due_ns).into()).await;
-            }
             let sent_ns = self.ledger.now_ns();
             self.ledger.sent(ticket.index, due_ns.unwrap_or(sent_ns), sent_ns);
             let (outcome, pause) = self.call(ticket.index).await;

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! It usually shares its machine with the server, so it is made cheap: hyper connections, two
-//! single-threaded runtimes, no queue and no lock on the way of a request. It speaks plain HTTP
+//! single-threaded runtimes, no lock between the threads on the way of a request. It speaks plain HTTP
 //! and PostgreSQL without TLS; it is meant for loopback and test networks.
 
 mod args;
@@ -20,6 +20,7 @@ mod http;
 mod ledger;
 mod load;
 mod network;
+mod pacer;
 mod probe;
 mod progress;
 mod report;

@@ -81,7 +81,7 @@ pub struct Measured {
     pub accept: Latency,
     /// From the moment a request was sent to its answer.
     pub accept_from_send: Latency,
-    /// How late requests were sent: a late timer, or no free connection.
+    /// How late requests were sent: no free connection, or the pacer's thread woke late.
     pub send_delay: Latency,
     pub delivered: u64,
     pub delivered_per_second: f64,
