@@ -1,6 +1,7 @@
 //! Wires the parts together and owns the order in which they stop.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::verdict::{FieldError, error_body};
 use crate::doors::{answer, click, operations, request, s2s};
 use crate::event_log::EventLog;
+use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
@@ -28,7 +30,7 @@ use crate::pipeline::periodic;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
-use crate::store::{migrations, nodes, pool};
+use crate::store::{StoreError, migrations, nodes, pool};
 
 /// What every door needs.
 pub struct Doors {
@@ -91,7 +93,16 @@ impl App {
         periodic::start(&services, &lanes, retention);
 
         let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
-        let server = HttpServer::new(move || WebApp::new().app_data(doors.clone()).configure(routes))
+        let graphql = Data::new(GraphqlDoor {
+            schema: graphql::schema(services.pool.clone(), services.log.clone()),
+            pool: services.pool.clone(),
+            graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
+        });
+        let routes = move |config: &mut web::ServiceConfig| {
+            graphql::http::routes(graphql.clone())(config);
+            routes(config);
+        };
+        let server = HttpServer::new(move || WebApp::new().app_data(doors.clone()).configure(routes.clone()))
             .workers(settings.workers)
             .disable_signals()
             .shutdown_timeout(settings.grace_period.as_secs())
@@ -116,6 +127,11 @@ impl App {
             grace_period,
             _arbiters: [lane_arbiter, dispatch_arbiter],
         })
+    }
+
+    /// Reads the network again, for whoever has just changed it.
+    pub async fn refresh_catalogue(&self) -> Result<(), StoreError> {
+        self.services.refresh_catalogue().await
     }
 
     /// Stops in this order: no new requests; those under way are answered; no new attempts; those

@@ -24,8 +24,10 @@
 //! * Every queue has a bound, and says next to it what happens there.
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod doors;
 pub mod embedded;

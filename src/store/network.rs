@@ -1,8 +1,8 @@
 //! Adds to the network: advertisers, partners, offers, links, postbacks. Whatever is saved here
 //! can be loaded into the catalogue, so templates are checked before they are written.
 
+use deadpool_postgres::GenericClient;
 use rust_decimal::Decimal;
-use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
 use super::error::StoreError;
