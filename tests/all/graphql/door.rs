@@ -127,6 +127,19 @@ async fn requests_come_alone_or_in_batches_and_within_limits() {
     let deep = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
     let deep = post(door_of(&stage), Some(&token), query(deep)).await;
     assert!(deep.body["errors"][0]["message"].as_str().unwrap().contains("introspection"), "{}", deep.body);
+    for nested in [
+        "{a".repeat(60_000),
+        format!("{{ postbackLog(filter: {}) {{ totalCount }} }}", "[".repeat(120_000)),
+        format!("{{ postbackLog(filter: {}) {{ totalCount }} }}", "{a:".repeat(60_000)),
+        format!("query ($a: {}Int) {{ __typename }}", "[".repeat(120_000)),
+        format!("{{ {} }}", "...{".repeat(50_000)),
+    ] {
+        let nested = post(door_of(&stage), Some(&token), query(&nested)).await;
+        assert!(nested.body["errors"][0]["message"].is_string(), "{}", nested.body);
+    }
+    let closed = format!("{{{}{}", "a{".repeat(30_000), "}".repeat(30_001));
+    let closed = post(door_of(&stage), Some(&token), query(&closed)).await;
+    assert!(closed.body["errors"][0]["message"].is_string(), "{}", closed.body);
     let costly = (0..5).fold(String::new(), |text, number| {
         text + &format!("a{number}: conversions(first: 1000) {{ totalCount }} ")
     });
