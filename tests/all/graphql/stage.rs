@@ -1,74 +1,29 @@
-//! Two empty, migrated databases for one test, on engines that the tests of a run share.
-
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+//! The schema on two empty databases.
 
 use async_graphql::{Request, Response};
-use ricochet::embedded::{EngineOptions, Engines};
 use ricochet::event_log::EventLog;
 use ricochet::event_log::rows::{LogRow, decode, encode};
 use ricochet::graphql::scope::{Grant, Principal};
 use ricochet::graphql::{Schema, schema};
-use ricochet::store::{Pool, migrations, pool};
+use ricochet::store::Pool;
 use serde_json::Value;
-use tempfile::TempDir;
-use url::Url;
 use uuid::Uuid;
 
-struct SharedEngines {
-    engines: Engines,
-    _directory: TempDir,
-}
-
-/// The engines stop when the last test that uses them is through.
-static ENGINES: Mutex<Weak<SharedEngines>> = Mutex::new(Weak::new());
-
-fn engines() -> Arc<SharedEngines> {
-    let mut shared = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(engines) = shared.upgrade() {
-        return engines;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    // As root, PostgreSQL runs as another user, who has to get in.
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let engines = Engines::start(EngineOptions {
-        data_dir: directory.path().to_owned(),
-        postgres: true,
-        clickhouse: true,
-        engine_program: PathBuf::from(env!("CARGO_BIN_EXE_ricochet")),
-    })
-    .unwrap();
-    let engines = Arc::new(SharedEngines { engines, _directory: directory });
-    *shared = Arc::downgrade(&engines);
-    engines
-}
+use crate::support::databases::Databases;
 
 pub struct Stage {
     pub pool: Pool,
     pub log: EventLog,
     pub schema: Schema,
-    _engines: Arc<SharedEngines>,
+    _databases: Databases,
 }
 
 impl Stage {
     pub async fn set() -> Self {
-        let engines = engines();
-        let database = format!("test_{}", Uuid::new_v4().simple());
-        let with_database = |url: Option<String>| {
-            let mut url = Url::parse(&url.unwrap()).unwrap();
-            url.set_path(&database);
-            url
-        };
-        let admin = pool::build(&engines.engines.database_url().unwrap(), 1).unwrap();
-        admin.get().await.unwrap().batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
-        let database_url = with_database(engines.engines.database_url());
-        let log = EventLog::new(&with_database(engines.engines.clickhouse_url()));
-        migrations::run(database_url.as_str(), &log).await.unwrap();
-        let pool = pool::build(database_url.as_str(), 4).unwrap();
+        let databases = Databases::shared().await;
+        let (pool, log) = (databases.pool.clone(), databases.log.clone());
         let schema = schema(pool.clone(), log.clone());
-        Self { pool, log, schema, _engines: engines }
+        Self { pool, log, schema, _databases: databases }
     }
 
     pub async fn log_rows<R: LogRow>(&self, rows: impl IntoIterator<Item = R>) {

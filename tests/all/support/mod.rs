@@ -1,0 +1,23 @@
+//! What the tests share: engines, databases, servers as processes of their own, trackers.
+
+pub mod databases;
+pub mod server;
+pub mod tracker;
+pub mod world;
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that has to happen; far longer than it takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until there is something to see. Not a wait for luck: what never comes fails the test.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

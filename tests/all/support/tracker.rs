@@ -1,0 +1,109 @@
+//! A tracker: the far side of the network, over real HTTP, and as bad as a test asks.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use url::Url;
+
+use super::eventually;
+
+/// What the tracker does with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manner {
+    /// Answers this status line and these further headers.
+    Answer(&'static str),
+    /// Reads the request and never answers.
+    Hang,
+    /// Reads the request and breaks the connection.
+    Reset,
+    /// Promises a longer body than it sends.
+    CutShort,
+}
+
+pub const OK: Manner = Manner::Answer("200 OK");
+
+/// A request as it was received.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub url: Url,
+}
+
+impl Received {
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+}
+
+#[derive(Clone)]
+pub struct Tracker {
+    pub url: String,
+    received: Arc<Mutex<Vec<Received>>>,
+    manner: watch::Sender<Manner>,
+}
+
+impl Tracker {
+    pub async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let tracker = Self { url, received: Arc::default(), manner: watch::Sender::new(manner) };
+        let serving = tracker.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let tracker = serving.clone();
+                tokio::spawn(async move { tracker.serve(stream).await });
+            }
+        });
+        tracker
+    }
+
+    pub fn behave(&self, manner: Manner) {
+        self.manner.send_replace(manner);
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    pub async fn until_received(&self, count: usize) -> Vec<Received> {
+        eventually(&format!("the tracker receives {count} requests"), || async {
+            Some(self.received()).filter(|received| received.len() >= count)
+        })
+        .await
+    }
+
+    async fn serve(&self, stream: TcpStream) -> Option<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if stream.read_line(&mut head).await.ok()? == 0 {
+                    return None;
+                }
+            }
+            let target = head.split(' ').nth(1)?;
+            let url = Url::parse(&format!("{}{target}", self.url)).ok()?;
+            let manner = self.manner.borrow().clone();
+            self.received.lock().unwrap().push(Received { url });
+            match manner {
+                Manner::Answer(answer) => {
+                    let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nOK");
+                    stream.write_all(answer.as_bytes()).await.ok()?;
+                }
+                Manner::Hang => tokio::time::sleep(Duration::from_secs(3_600)).await,
+                Manner::Reset => {
+                    // Without lingering, a close sends RST.
+                    stream.get_ref().set_zero_linger().ok()?;
+                    return None;
+                }
+                Manner::CutShort => {
+                    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nOK";
+                    stream.write_all(answer.as_bytes()).await.ok()?;
+                    return None;
+                }
+            }
+        }
+    }
+}
