@@ -9,7 +9,11 @@ CREATE TABLE clicks (
     partner_id      uuid NOT NULL,
     advertiser_id   uuid NOT NULL,
     partner_clickid text NOT NULL,
-    subs            text[] NOT NULL,
+    sub1            text NOT NULL,
+    sub2            text NOT NULL,
+    sub3            text NOT NULL,
+    sub4            text NOT NULL,
+    sub5            text NOT NULL,
     ip              text NOT NULL,
     user_agent      text NOT NULL,
     referrer        text NOT NULL,
@@ -137,8 +141,10 @@ CREATE TABLE log_batches (
     shipment_id uuid,
     created_at  timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
+-- Already compressed.
 ALTER TABLE log_batches ALTER COLUMN payload SET STORAGE EXTERNAL;
 CREATE INDEX log_batches_in_shipment ON log_batches (shipment_id) WHERE shipment_id IS NOT NULL;
+CREATE INDEX log_batches_waiting ON log_batches (log, batch_id) WHERE shipment_id IS NULL;
 
 CREATE TABLE log_shipments (
     shipment_id uuid PRIMARY KEY,

@@ -60,14 +60,7 @@ impl Settings {
             Some(path) => read_file(path)?,
             None => BTreeMap::new(),
         };
-        // Not `vars`: that panics on a variable that is not UTF-8, which need not be ours.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        for (name, value) in environment {
-            if table::is_ours(&name) {
-                values.insert(name, value);
-            }
-        }
+        values.extend(environment());
         Self::from_values(values)
     }
 
@@ -92,6 +85,15 @@ impl Settings {
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
         })
     }
+}
+
+/// The settings in the environment of this process, by variable.
+pub fn environment() -> BTreeMap<String, String> {
+    // Not `vars`: that panics on a variable that is not UTF-8, which need not be ours.
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| table::is_ours(name))
+        .collect()
 }
 
 struct Reader {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET\|POST /postback…` | kept, then answered as [`behaviour`] says |
 //! | `GET /received?clickid=…&txid=…&limit=…` | a JSON array of what matches, newest first |
+//! | `GET /landing?click_id=…` | the page the demo's links lead to; it shows the click id |
 //! | `GET /` | the last 50, as a page that refreshes itself |
 
 mod behaviour;
@@ -63,6 +64,7 @@ pub async fn start(listen: SocketAddr, log_file: PathBuf) -> anyhow::Result<Trac
                     .route(web::post().to(receive)),
             )
             .route("/received", web::get().to(list))
+            .route("/landing", web::get().to(land))
             .route("/", web::get().to(show))
     })
     .on_connect(Socket::remember)
@@ -123,6 +125,11 @@ async fn list(query: Query, tracker: web::Data<Tracker>) -> HttpResponse {
         Some(Err(_)) => return HttpResponse::BadRequest().body("limit must be a whole number"),
     };
     HttpResponse::Ok().json(tracker.journal().newest(&Filter::new(query), limit))
+}
+
+async fn land(query: Query) -> HttpResponse {
+    let click_id = query.get("click_id").map_or("", String::as_str);
+    HttpResponse::Ok().content_type(ContentType::html()).body(page::landing(click_id))
 }
 
 async fn show(tracker: web::Data<Tracker>) -> HttpResponse {

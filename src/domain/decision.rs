@@ -4,7 +4,7 @@
 //! after another in their order of arrival, and each decision is entered at once, so two
 //! requests in one batch meet the same rules as two requests an hour apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -14,6 +14,7 @@ use super::click::Click;
 use super::event::{ActionKind, Event, Occurrence, kind_event, status_event};
 use super::fields::ConversionRequest;
 use super::ids::{ActionId, AdvertiserId, ClickId, LeadId};
+use super::money::Currency;
 use super::payout::PayoutModel;
 use super::status::Status;
 use super::verdict::{ConflictReason, FieldError};
@@ -39,11 +40,44 @@ pub struct CustomerClaim {
     pub request: ConversionRequest,
 }
 
+/// A lead as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownLead {
     pub click_id: ClickId,
     pub status: Status,
     pub price: Option<Decimal>,
+    pub currency: Option<Currency>,
+    pub customer_id: Option<String>,
+    pub comment: String,
+    pub fields: BTreeMap<String, String>,
+}
+
+impl KnownLead {
+    fn of(claim: &Claim, request: &ConversionRequest) -> Self {
+        Self {
+            click_id: claim.click.click_id,
+            status: claim.status,
+            price: request.price,
+            currency: Some(request.currency.unwrap_or(claim.action.currency)),
+            customer_id: request.customer_id.clone(),
+            comment: request.comment.clone(),
+            fields: request.fields.clone(),
+        }
+    }
+
+    /// The request, with what an earlier one said wherever this one is silent.
+    fn completed(&self, mut request: ConversionRequest) -> ConversionRequest {
+        request.price = request.price.or(self.price);
+        request.currency = request.currency.or(self.currency);
+        request.customer_id = request.customer_id.or_else(|| self.customer_id.clone());
+        if request.comment.is_empty() {
+            request.comment.clone_from(&self.comment);
+        }
+        for (name, value) in &self.fields {
+            request.fields.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        request
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +100,17 @@ pub struct Ledger {
     pub customers: HashMap<CustomerKey, KnownCustomer>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    Create { events: Vec<Event> },
-    Change { from: Status, price: Option<Decimal>, events: Vec<Event> },
+    Create {
+        events: Vec<Event>,
+    },
+    /// `request` is completed with what was known before.
+    Change {
+        from: Status,
+        request: Box<ConversionRequest>,
+        events: Vec<Event>,
+    },
     Duplicate,
     Conflict(ConflictReason),
     Refuse(FieldError),
@@ -93,9 +134,9 @@ impl Ledger {
         if known.click_id != claim.click.click_id {
             return Decision::Conflict(ConflictReason::OtherClick);
         }
-        let price = claim.request.price.or(known.price);
+        let request = known.completed(claim.request.clone());
         if known.status == claim.status {
-            return match price == known.price {
+            return match (request.price, request.currency) == (known.price, known.currency) {
                 true => Decision::Duplicate,
                 false => Decision::Conflict(ConflictReason::PriceChanged),
             };
@@ -106,9 +147,9 @@ impl Ledger {
                 to: claim.status.code(),
             });
         }
-        let changed = KnownLead { click_id: known.click_id, status: claim.status, price };
-        self.leads.insert(claim.lead_id, changed);
-        Decision::Change { from: known.status, price, events: vec![status_event(claim.status)] }
+        self.leads.insert(claim.lead_id, KnownLead::of(claim, &request));
+        let events = vec![status_event(claim.status)];
+        Decision::Change { from: known.status, request: Box::new(request), events }
     }
 
     fn decide_new(&mut self, claim: &Claim) -> Decision {
@@ -144,8 +185,7 @@ impl Ledger {
         {
             renewals = Occurrence::Later;
         }
-        let known = KnownLead { click_id, status: claim.status, price: claim.request.price };
-        self.leads.insert(claim.lead_id, known);
+        self.leads.insert(claim.lead_id, KnownLead::of(claim, &claim.request));
         Decision::Create {
             events: vec![kind_event(claim.action.kind, deposits, renewals), status_event(claim.status)],
         }

@@ -83,9 +83,14 @@ pub struct EventFacts {
 }
 
 impl EventFacts {
-    /// A lead as it stands after a change. `price` is the one in force.
-    pub fn of_lead(claim: &Claim, change_id: ChangeId, price: Option<Decimal>, now: DateTime<Utc>) -> Self {
-        let currency = claim.request.currency.unwrap_or(claim.action.currency);
+    /// A lead as it stands after a change; `request` is completed with what was known before.
+    pub fn of_lead(
+        claim: &Claim,
+        request: &ConversionRequest,
+        change_id: ChangeId,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let currency = request.currency.unwrap_or(claim.action.currency);
         // A share is paid in the currency of the price, an amount in that of the action.
         let payout_currency =
             if claim.action.payout.needs_price() { currency } else { claim.action.currency };
@@ -93,11 +98,11 @@ impl EventFacts {
             lead_id: Some(claim.lead_id),
             action: claim.action.name.clone(),
             status: Some(claim.status),
-            amount: price,
+            amount: request.price,
             currency: Some(currency),
-            payout: claim.action.payout.of(price, payout_currency),
+            payout: claim.action.payout.of(request.price, payout_currency),
             payout_currency: Some(payout_currency),
-            ..Self::of_click(&claim.click, &claim.request, change_id, now)
+            ..Self::of_click(&claim.click, request, change_id, now)
         }
     }
 

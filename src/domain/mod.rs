@@ -18,6 +18,7 @@ pub mod ids;
 pub mod money;
 pub mod payout;
 pub mod postback;
+pub mod redact;
 pub mod retry;
 pub mod status;
 pub mod template;

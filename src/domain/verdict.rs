@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::coded::coded_enum;
 use super::ids::LeadId;
 
 /// One fault of one field, with the remedy in its message.
@@ -62,6 +63,17 @@ impl ConflictReason {
     }
 }
 
+coded_enum! {
+    /// The kinds of verdict, as the inbound log is filtered by them.
+    VerdictKind {
+        Accepted = "accepted",
+        Duplicate = "duplicate",
+        Conflict = "conflict",
+        Quarantined = "quarantined",
+        Rejected = "rejected",
+    }
+}
+
 /// What became of one request at a conversion door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -94,15 +106,19 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub fn kind(&self) -> VerdictKind {
+        match self {
+            Self::Accepted { .. } | Self::Customer { duplicate: false, .. } => VerdictKind::Accepted,
+            Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => VerdictKind::Duplicate,
+            Self::Conflict { .. } => VerdictKind::Conflict,
+            Self::Quarantined { .. } => VerdictKind::Quarantined,
+            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey => VerdictKind::Rejected,
+        }
+    }
+
     /// The word the inbound log and the metrics use.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Accepted { .. } | Self::Customer { duplicate: false, .. } => "accepted",
-            Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => "duplicate",
-            Self::Conflict { .. } => "conflict",
-            Self::Quarantined { .. } => "quarantined",
-            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey => "rejected",
-        }
+        self.kind().code()
     }
 
     pub fn http_status(&self) -> u16 {

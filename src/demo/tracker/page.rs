@@ -25,6 +25,16 @@ const HEAD: &str = r#"<!doctype html>
 <h1>Received postbacks</h1>
 "#;
 
+/// Where the demo's links lead: a shop would keep the click id for its report.
+pub fn landing(click_id: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Demo landing page</title>\n\
+         <h1>The advertiser's landing page</h1>\n<p>This visitor's click id is <code>{}</code>. The advertiser's \
+         server sends it back with every conversion.</p>\n</html>\n",
+        escape(click_id)
+    )
+}
+
 /// `newest` first.
 pub fn render(newest: &[Received]) -> String {
     let mut page = String::from(HEAD);

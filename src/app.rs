@@ -1,0 +1,204 @@
+//! Wires the parts together and owns the order in which they stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use actix_web::dev::ServerHandle;
+use actix_web::web::{self, Data};
+use actix_web::{App as WebApp, HttpResponse, HttpServer};
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use url::Url;
+use uuid::Uuid;
+
+use crate::config::Settings;
+use crate::domain::ids::NodeId;
+use crate::domain::verdict::{FieldError, error_body};
+use crate::doors::{answer, click, operations, request, s2s};
+use crate::event_log::EventLog;
+use crate::graphql::{self, http::GraphqlDoor};
+use crate::outbound::HttpSender;
+use crate::pipeline::click_recorder::ClickRecorder;
+use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
+use crate::pipeline::lanes::{LaneSizes, Lanes};
+use crate::pipeline::log_shipper::{self, LogShipper};
+use crate::pipeline::outcome_recorder::OutcomeRecorder;
+use crate::pipeline::periodic;
+use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
+use crate::pipeline::services::Services;
+use crate::store::partitions::Retention;
+use crate::store::{StoreError, migrations, nodes, pool};
+
+/// What every door needs.
+pub struct Doors {
+    pub services: Arc<Services>,
+    pub lanes: Arc<Lanes>,
+    pub clicks: Addr<ClickRecorder>,
+    pub metrics: PrometheusHandle,
+}
+
+/// A running server.
+pub struct App {
+    services: Arc<Services>,
+    server: ServerHandle,
+    /// Where it listens, with the port it got.
+    pub address: SocketAddr,
+    grace_period: Duration,
+    /// Threads of the actors; they live as long as the app.
+    _arbiters: [Arbiter; 2],
+}
+
+impl App {
+    /// Migrates both databases and starts the server. ClickHouse may be away; PostgreSQL may not.
+    pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
+        let log = EventLog::new(&log_url);
+        // ClickHouse's own migrations wait for the log shipper if it is away.
+        let applied = migrations::run_postgres(&settings.database_url).await?;
+        for migration in applied {
+            tracing::info!(migration, "migrated");
+        }
+        let pool = pool::build(&settings.database_url, settings.database_connections)?;
+        let node = NodeId(Uuid::now_v7());
+        let services = Arc::new(Services::new(node, pool, log).await?);
+        let retention = Retention {
+            clicks_days: settings.click_retention_days,
+            history_days: settings.history_retention_days,
+        };
+        periodic::keep_partitions(&services, retention).await?;
+        // Before anything is claimed under this name: a claim of an unknown node is abandoned.
+        nodes::renew(&services.pool, node, NODE_LEASE).await?;
+
+        let lane_arbiter = Arbiter::new();
+        let dispatch_arbiter = Arbiter::new();
+        let supervisor = start_dispatching(&services, &dispatch_arbiter.handle())?;
+        let sizes = LaneSizes {
+            lanes: settings.lanes,
+            queue_requests: settings.queue_requests,
+            batch_requests: settings.batch_requests,
+        };
+        let lanes = Arc::new(Lanes::start(services.clone(), supervisor, sizes, lane_arbiter.handle()));
+        let clicks = ClickRecorder::start_in_arbiter(&lane_arbiter.handle(), {
+            let services = services.clone();
+            let (bound, largest) = (settings.queue_requests, settings.batch_requests);
+            move |_| ClickRecorder::new(services, bound, largest)
+        });
+        LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
+            let (services, database_url) = (services.clone(), settings.database_url.clone());
+            move |_| LogShipper::new(services, database_url)
+        });
+        periodic::start(&services, &lanes, retention);
+
+        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
+        let graphql = Data::new(GraphqlDoor {
+            schema: graphql::schema(services.pool.clone(), services.log.clone()),
+            pool: services.pool.clone(),
+            graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
+        });
+        let routes = move |config: &mut web::ServiceConfig| {
+            graphql::http::routes(graphql.clone())(config);
+            routes(config);
+        };
+        let server = HttpServer::new(move || WebApp::new().app_data(doors.clone()).configure(routes.clone()))
+            .workers(settings.workers)
+            .disable_signals()
+            .shutdown_timeout(settings.grace_period.as_secs())
+            .bind(settings.listen)
+            .with_context(|| {
+                format!(
+                    "cannot listen on {}; if another program uses the port, choose one with --listen or \
+                     RICOCHET_LISTEN",
+                    settings.listen
+                )
+            })?;
+        let address = server.addrs().first().copied().unwrap_or(settings.listen);
+        let server = server.run();
+        let handle = server.handle();
+        actix::spawn(server);
+        tracing::info!(%address, %node, "listening");
+        let grace_period = settings.grace_period;
+        Ok(Self {
+            services,
+            server: handle,
+            address,
+            grace_period,
+            _arbiters: [lane_arbiter, dispatch_arbiter],
+        })
+    }
+
+    /// Reads the network again, for whoever has just changed it.
+    pub async fn refresh_catalogue(&self) -> Result<(), StoreError> {
+        self.services.refresh_catalogue().await
+    }
+
+    /// Stops in this order: no new requests; those under way are answered; no new attempts; those
+    /// under way are recorded; the log is shipped; the lease is given up. What does not end
+    /// within the grace period is left to be rescued.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        let deadline = Instant::now() + self.grace_period;
+        self.services.slots.close();
+        self.server.stop(true).await;
+        while self.services.slots.taken() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let left = self.services.slots.taken();
+        if left > 0 {
+            tracing::warn!(
+                attempts = left,
+                "attempts did not end within the grace period; they will be rescued"
+            );
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(2), log_shipper::flush(&self.services)).await;
+        if let Err(error) = nodes::leave(&self.services.pool, self.services.node).await {
+            tracing::warn!(%error, "the node's lease is left to lapse");
+        }
+        self.services.pool.close();
+        tracing::info!("stopped");
+    }
+}
+
+/// Starts everything that sends, on a thread of its own.
+fn start_dispatching(
+    services: &Arc<Services>,
+    arbiter: &ArbiterHandle,
+) -> anyhow::Result<Addr<DispatcherSupervisor>> {
+    let sender = HttpSender::new()?;
+    let outcomes = OutcomeRecorder::start_in_arbiter(arbiter, {
+        let services = services.clone();
+        move |_| OutcomeRecorder::new(services)
+    });
+    let supervisor = DispatcherSupervisor::start_in_arbiter(arbiter, {
+        let services = services.clone();
+        move |_| DispatcherSupervisor::new(services, sender, outcomes)
+    });
+    Supervisor::start_in_arbiter(arbiter, {
+        let (services, supervisor) = (services.clone(), supervisor.clone());
+        move |_| Rescuer::new(services, supervisor)
+    });
+    Ok(supervisor)
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PayloadConfig::new(request::BODY_BYTES))
+        .route("/healthz", web::get().to(operations::healthz))
+        .route("/readyz", web::get().to(operations::readyz))
+        .route("/metrics", web::get().to(operations::metrics))
+        .route("/click", web::get().to(click::by_query))
+        .route("/click/{link}", web::get().to(click::by_path))
+        .service(
+            web::resource("/{api_key}/s2s")
+                .route(web::get().to(s2s::receive))
+                .route(web::post().to(s2s::receive)),
+        )
+        .default_service(web::to(unknown_door));
+}
+
+async fn unknown_door() -> HttpResponse {
+    let message = "there is no door here; the README lists them";
+    answer::json(404, &error_body(&[FieldError::new("path", "unknown_door", message)]))
+}

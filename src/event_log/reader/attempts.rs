@@ -1,0 +1,160 @@
+//! Delivery attempts: the log of postbacks.
+
+use chrono::{DateTime, Utc};
+use clickhouse::Row;
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
+
+use super::TestRows;
+use super::search::{Search, Table, code};
+use crate::domain::event::Event;
+use crate::domain::retry::{ErrorKind, Outcome};
+use crate::domain::status::Status;
+use crate::event_log::EventLog;
+use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
+use crate::graphql::scope::Scope;
+
+const TABLE: Table = Table { name: "attempts", time_column: "started_at", id_column: "attempt_id" };
+
+/// Which attempts; what is empty or `None` restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptFilter {
+    pub statuses: Vec<Status>,
+    pub outcomes: Vec<Outcome>,
+    pub events: Vec<Event>,
+    pub error_kinds: Vec<ErrorKind>,
+    pub response_codes: Vec<u16>,
+    pub offer_ids: Vec<Uuid>,
+    pub partner_ids: Vec<Uuid>,
+    pub advertiser_ids: Vec<Uuid>,
+    pub postback_ids: Vec<Uuid>,
+    pub delivery_id: Option<Uuid>,
+    pub lead_id: Option<Uuid>,
+    pub click_id: Option<Uuid>,
+    pub txid: Option<String>,
+    pub attempt_at_least: Option<u64>,
+    pub total_us_at_least: Option<u64>,
+    /// Inclusive.
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+    pub tests: TestRows,
+}
+
+/// A row of `attempts`; fields bear the names of its columns.
+#[derive(Debug, Clone, Row, Deserialize)]
+pub struct AttemptRecord {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub attempt_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub delivery_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub postback_id: Uuid,
+    pub owner: String,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub partner_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub advertiser_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub offer_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub link_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub lead_id: Option<Uuid>,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub click_id: Uuid,
+    pub txid: String,
+    pub action: String,
+    #[serde(deserialize_with = "event")]
+    pub event: Event,
+    /// `None` for events of a recurring customer.
+    #[serde(deserialize_with = "status")]
+    pub status: Option<Status>,
+    /// In millionths, as ClickHouse's `Decimal(38, 6)` is sent.
+    pub amount: Option<i128>,
+    pub currency: String,
+    /// In millionths.
+    pub payout: Option<i128>,
+    pub payout_currency: String,
+    pub country: String,
+    pub device: String,
+    pub method: String,
+    pub url: String,
+    #[serde(deserialize_with = "outcome")]
+    pub outcome: Outcome,
+    pub reason: String,
+    #[serde(deserialize_with = "error_kind")]
+    pub error_kind: ErrorKind,
+    pub attempt: u16,
+    /// 0 where no answer came.
+    pub response_code: u16,
+    pub response_body: String,
+    #[serde(with = "clickhouse::serde::chrono::datetime64::micros")]
+    pub started_at: DateTime<Utc>,
+    pub queued_us: u64,
+    pub first_byte_us: u64,
+    pub total_us: u64,
+    pub is_test: bool,
+}
+
+impl Positioned for AttemptRecord {
+    fn position(&self) -> Position {
+        Position { time: self.started_at, id: self.attempt_id }
+    }
+}
+
+/// Attempts in scope, newest first. A partner or advertiser sees those of the postbacks it
+/// configured itself; the platform's own are for who sees everything.
+pub async fn attempts(
+    log: &EventLog,
+    scope: Scope,
+    filter: &AttemptFilter,
+    request: &PageRequest,
+) -> Result<Page<AttemptRecord>, clickhouse::error::Error> {
+    let mut search = Search::of(TABLE);
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => {
+            search.where_is("owner = 'advertiser'");
+            search.scope_id_is("advertiser_id", id.0);
+        }
+        Scope::Partner(id) => {
+            search.where_is("owner = 'partner'");
+            search.scope_id_is("partner_id", id.0);
+        }
+    }
+    search.code_in("status", filter.statuses.iter().map(|item| item.code()));
+    search.code_in("outcome", filter.outcomes.iter().map(|item| item.code()));
+    search.code_in("event", filter.events.iter().map(|item| item.code()));
+    search.code_in("error_kind", filter.error_kinds.iter().map(|item| item.code()));
+    search.number_in("response_code", &filter.response_codes);
+    search.id_in("offer_id", &filter.offer_ids);
+    search.id_in("partner_id", &filter.partner_ids);
+    search.id_in("advertiser_id", &filter.advertiser_ids);
+    search.id_in("postback_id", &filter.postback_ids);
+    search.id_is("delivery_id", filter.delivery_id);
+    search.id_is("lead_id", filter.lead_id);
+    search.id_is("click_id", filter.click_id);
+    search.text_is("txid", filter.txid.as_deref());
+    search.at_least("attempt", filter.attempt_at_least);
+    search.at_least("total_us", filter.total_us_at_least);
+    search.between(filter.from, filter.to);
+    search.tests(filter.tests);
+    search.page(log, request).await
+}
+
+fn event<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
+    code(deserializer, Event::from_code)
+}
+
+fn outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+    code(deserializer, Outcome::from_code)
+}
+
+fn error_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorKind, D::Error> {
+    code(deserializer, ErrorKind::from_code)
+}
+
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
+    code(deserializer, |text| if text.is_empty() { Some(None) } else { Status::from_code(text).map(Some) })
+}

@@ -1,0 +1,99 @@
+//! Inbound requests: what advertisers sent, and what they were told.
+
+use chrono::{DateTime, Utc};
+use clickhouse::Row;
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
+
+use super::TestRows;
+use super::search::{Search, Table, code};
+use crate::domain::verdict::VerdictKind;
+use crate::event_log::EventLog;
+use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
+use crate::graphql::scope::Scope;
+
+const TABLE: Table = Table { name: "inbound_requests", time_column: "received_at", id_column: "inbound_id" };
+
+/// Which requests; what is empty or `None` restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct InboundFilter {
+    pub verdicts: Vec<VerdictKind>,
+    pub offer_ids: Vec<Uuid>,
+    pub partner_ids: Vec<Uuid>,
+    pub advertiser_ids: Vec<Uuid>,
+    pub request_id: Option<String>,
+    /// As it was sent: ours or the partner's own.
+    pub click_id: Option<String>,
+    pub lead_id: Option<Uuid>,
+    /// Inclusive.
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+    pub tests: TestRows,
+}
+
+/// A row of `inbound_requests`; fields bear the names of its columns.
+#[derive(Debug, Clone, Row, Deserialize)]
+pub struct InboundRecord {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub inbound_id: Uuid,
+    #[serde(with = "clickhouse::serde::chrono::datetime64::micros")]
+    pub received_at: DateTime<Utc>,
+    pub door: String,
+    pub method: String,
+    pub source_ip: String,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub advertiser_id: Option<Uuid>,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub offer_id: Option<Uuid>,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub partner_id: Option<Uuid>,
+    pub request_id: String,
+    pub click_id: String,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub lead_id: Option<Uuid>,
+    pub parameters: String,
+    #[serde(deserialize_with = "verdict")]
+    pub verdict: VerdictKind,
+    pub http_status: u16,
+    pub reason_code: String,
+    pub reason: String,
+    pub answer: String,
+    pub is_test: bool,
+}
+
+impl Positioned for InboundRecord {
+    fn position(&self) -> Position {
+        Position { time: self.received_at, id: self.inbound_id }
+    }
+}
+
+/// Requests in scope, newest first. They are the advertiser's affair: a partner sees none, and
+/// those with a key that is nobody's are for who sees everything.
+pub async fn inbound_requests(
+    log: &EventLog,
+    scope: Scope,
+    filter: &InboundFilter,
+    request: &PageRequest,
+) -> Result<Page<InboundRecord>, clickhouse::error::Error> {
+    let mut search = Search::of(TABLE);
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => search.scope_id_is("advertiser_id", id.0),
+        Scope::Partner(_) => return Ok(Page::empty()),
+    }
+    search.code_in("verdict", filter.verdicts.iter().map(|item| item.code()));
+    search.id_in("offer_id", &filter.offer_ids);
+    search.id_in("partner_id", &filter.partner_ids);
+    search.id_in("advertiser_id", &filter.advertiser_ids);
+    search.text_is("request_id", filter.request_id.as_deref());
+    search.text_is("click_id", filter.click_id.as_deref());
+    search.id_is("lead_id", filter.lead_id);
+    search.between(filter.from, filter.to);
+    search.tests(filter.tests);
+    search.page(log, request).await
+}
+
+fn verdict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VerdictKind, D::Error> {
+    code(deserializer, VerdictKind::from_code)
+}

@@ -1,0 +1,29 @@
+//! Searching the log. Every function takes the caller's scope, and no row outside it is found
+//! by any filter.
+
+mod attempts;
+mod inbound;
+mod search;
+
+pub use attempts::{AttemptFilter, AttemptRecord, attempts};
+pub use inbound::{InboundFilter, InboundRecord, inbound_requests};
+
+/// Which rows a filter lets through by their test flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TestRows {
+    #[default]
+    Included,
+    LeftOut,
+    Only,
+}
+
+impl From<Option<bool>> for TestRows {
+    /// From a filter `isTest`, where nothing means everything.
+    fn from(is_test: Option<bool>) -> Self {
+        match is_test {
+            None => Self::Included,
+            Some(true) => Self::Only,
+            Some(false) => Self::LeftOut,
+        }
+    }
+}

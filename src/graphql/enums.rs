@@ -1,0 +1,112 @@
+//! The enums of the domain as GraphQL names them: the code, in capitals.
+
+use async_graphql::Enum;
+
+use crate::domain::{event, retry, status, verdict};
+
+/// What a conversion is worth now.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "status::Status")]
+pub enum ConversionStatus {
+    /// Reported, and not decided on.
+    Hold,
+    Approved,
+    /// Refused, refunded or charged back.
+    Rejected,
+}
+
+/// What one attempt of a delivery came to.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "retry::Outcome")]
+pub enum Outcome {
+    Delivered,
+    /// It failed, and another attempt is due.
+    Retrying,
+    /// It failed, and there will be no other attempt.
+    Failed,
+    /// It was not fit to send; the reason says why.
+    Skipped,
+}
+
+/// What went wrong on the way.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "retry::ErrorKind")]
+pub enum ErrorKind {
+    None,
+    Dns,
+    Connect,
+    Tls,
+    Timeout,
+    /// The connection broke before a whole answer was there.
+    Reset,
+    /// The destination answered with a code that is no success.
+    Status,
+    /// The destination answered with a redirect, which is not followed.
+    Redirect,
+    /// The server stopped during the attempt; the request may have been sent.
+    Interrupted,
+    Internal,
+}
+
+/// What became of one inbound request.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "verdict::VerdictKind")]
+pub enum Verdict {
+    Accepted,
+    /// The same request was accepted before.
+    Duplicate,
+    /// Well-formed, and against what is already known.
+    Conflict,
+    /// Kept until somebody maps its status word.
+    Quarantined,
+    /// Malformed, invalid or not allowed.
+    Rejected,
+}
+
+/// What happened, as postbacks subscribe to it.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "event::Event")]
+pub enum Event {
+    Click,
+    Lead,
+    Registration,
+    Trial,
+    Sale,
+    Custom,
+    /// First deposit of a click or customer.
+    #[graphql(name = "FTD")]
+    FirstDeposit,
+    /// A later deposit.
+    Redeposit,
+    Rebill,
+    Hold,
+    Approve,
+    Reject,
+    Payout,
+    CustomerActivate,
+    CustomerDeactivate,
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::resolver_utils::EnumType;
+
+    use super::*;
+
+    fn names<E: EnumType>() -> Vec<String> {
+        E::items().iter().map(|item| item.name.to_owned()).collect()
+    }
+
+    fn capitals<'a>(codes: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        codes.into_iter().map(str::to_uppercase).collect()
+    }
+
+    #[test]
+    fn every_name_is_its_code_in_capitals() {
+        assert_eq!(names::<ConversionStatus>(), capitals(status::Status::ALL.map(|item| item.code())));
+        assert_eq!(names::<Outcome>(), capitals(retry::Outcome::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<ErrorKind>(), capitals(retry::ErrorKind::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<Verdict>(), capitals(verdict::VerdictKind::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<Event>(), capitals(event::Event::ALL.iter().map(|item| item.code())));
+    }
+}

@@ -1,0 +1,116 @@
+//! Every way a GraphQL request can fail, and the one place that turns it into an answer.
+//!
+//! The answer has a sentence for people and `extensions.code` for programs: `BAD_INPUT` (with
+//! `extensions.field`), `UNAUTHENTICATED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
+//! databases said is logged and not shown: it may quote other people's data.
+
+use std::time::Duration;
+
+use async_graphql::ErrorExtensionValues;
+
+use crate::store::StoreError;
+
+/// The longest a query may read. ClickHouse and PostgreSQL are told a little less, so that they
+/// stop working for an answer nobody waits for.
+pub const READ_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Deliberately without `Display`: async-graphql would turn that into an error by itself, and
+/// lose the code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    BadInput { field: String, message: String },
+    Unauthenticated,
+    LogUnavailable { detail: String },
+    StoreUnavailable { detail: String },
+}
+
+impl Failure {
+    pub fn bad_input(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::BadInput { field: field.into(), message: message.into() }
+    }
+
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadInput { .. } => "BAD_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::LogUnavailable { .. } => "LOG_UNAVAILABLE",
+            Self::StoreUnavailable { .. } => "STORE_UNAVAILABLE",
+        }
+    }
+
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::BadInput { field, message } => format!("{field}: {message}"),
+            Self::Unauthenticated => {
+                "send the header Authorization: Bearer {token} with a token that was not revoked; \
+                 `ricochet token` makes one"
+                    .into()
+            }
+            Self::LogUnavailable { .. } => {
+                "the log (ClickHouse) did not answer in time; try again, or ask for a shorter time".into()
+            }
+            Self::StoreUnavailable { .. } => {
+                "the store (PostgreSQL) did not answer in time; try again, or ask for a shorter time".into()
+            }
+        }
+    }
+
+    pub fn extensions(&self) -> ErrorExtensionValues {
+        let mut values = ErrorExtensionValues::default();
+        values.set("code", self.code());
+        if let Self::BadInput { field, .. } = self {
+            values.set("field", field.as_str());
+        }
+        values
+    }
+
+    /// Logs what the caller is not told.
+    pub fn log(&self) {
+        match self {
+            Self::LogUnavailable { detail } => tracing::error!(%detail, "ClickHouse could not be read"),
+            Self::StoreUnavailable { detail } => tracing::error!(%detail, "PostgreSQL could not be read"),
+            Self::BadInput { .. } | Self::Unauthenticated => {}
+        }
+    }
+}
+
+impl From<Failure> for async_graphql::Error {
+    fn from(failure: Failure) -> Self {
+        failure.log();
+        let mut error = Self::new(failure.sentence());
+        error.extensions = Some(failure.extensions());
+        error
+    }
+}
+
+impl From<clickhouse::error::Error> for Failure {
+    fn from(error: clickhouse::error::Error) -> Self {
+        Self::LogUnavailable { detail: error.to_string() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::StoreUnavailable { detail: error.to_string() }
+    }
+}
+
+/// Waits for a reading of the log, and not longer than is allowed.
+pub async fn read_log<T, E: Into<Failure>>(
+    reading: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(READ_DEADLINE, reading).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(_) => Err(Failure::LogUnavailable { detail: format!("no answer within {READ_DEADLINE:?}") }),
+    }
+}
+
+/// Waits for a reading of the store, and not longer than is allowed.
+pub async fn read_store<T, E: Into<Failure>>(
+    reading: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(READ_DEADLINE, reading).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(_) => Err(Failure::StoreUnavailable { detail: format!("no answer within {READ_DEADLINE:?}") }),
+    }
+}

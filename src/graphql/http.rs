@@ -1,0 +1,130 @@
+//! `/graphql` over HTTP.
+//!
+//! A request is authenticated before its body is read. Whoever has no token learns nothing, the
+//! schema included.
+
+use std::path::PathBuf;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use async_graphql::{BatchRequest, Response, ServerError};
+use deadpool_postgres::Pool;
+
+use super::Schema;
+use super::failure::{Failure, read_store};
+use super::scope::Principal;
+use crate::store::tokens;
+
+mod graphiql;
+
+const MAX_BODY_BYTES: usize = 256 * 1024;
+const MAX_BATCH_REQUESTS: usize = 10;
+
+/// What the door needs.
+pub struct GraphqlDoor {
+    pub schema: Schema,
+    /// Where tokens are looked up.
+    pub pool: Pool,
+    /// The `node_modules` folder with the files of GraphiQL; without it GET explains itself.
+    pub graphiql_dir: Option<PathBuf>,
+}
+
+/// Registers `/graphql` and the files of its page.
+pub fn routes(door: web::Data<GraphqlDoor>) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config
+            .service(
+                web::resource("/graphql")
+                    .app_data(door.clone())
+                    .route(web::post().to(answer))
+                    .route(web::get().to(graphiql::page)),
+            )
+            .service(
+                web::resource("/graphql/assets/{file}").app_data(door).route(web::get().to(graphiql::asset)),
+            );
+    }
+}
+
+async fn answer(door: web::Data<GraphqlDoor>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    match execute(&door, &request, body).await {
+        Ok(response) => response,
+        Err((status, failure)) => refuse(status, &failure),
+    }
+}
+
+async fn execute(
+    door: &GraphqlDoor,
+    request: &HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, (StatusCode, Failure)> {
+    let principal = authenticate(&door.pool, request).await?;
+    let bad_request = |message: String| (StatusCode::BAD_REQUEST, Failure::bad_input("body", message));
+    let body = body
+        .to_bytes_limited(MAX_BODY_BYTES)
+        .await
+        .map_err(|_| {
+            let message = format!("a request has at most {MAX_BODY_BYTES} bytes; put less into one");
+            (StatusCode::PAYLOAD_TOO_LARGE, Failure::bad_input("body", message))
+        })?
+        .map_err(|error| bad_request(format!("the body could not be read to its end: {error}")))?;
+    let batch: BatchRequest = serde_json::from_slice(&body).map_err(|error| {
+        bad_request(format!(
+            "send JSON such as {{\"query\": \"{{ __typename }}\"}}, or an array of them ({error})"
+        ))
+    })?;
+    let requests = batch.iter().count();
+    if requests > MAX_BATCH_REQUESTS {
+        return Err(bad_request(format!(
+            "a batch has at most {MAX_BATCH_REQUESTS} requests, and this one has {requests}; send several"
+        )));
+    }
+    let response = door.schema.execute_batch(batch.data(principal)).await;
+    Ok(HttpResponse::Ok().json(response))
+}
+
+async fn authenticate(pool: &Pool, request: &HttpRequest) -> Result<Principal, (StatusCode, Failure)> {
+    let nobody = (StatusCode::UNAUTHORIZED, Failure::Unauthenticated);
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(bearer) = header.and_then(bearer_token) else { return Err(nobody) };
+    match read_store(tokens::find_live(pool, bearer)).await {
+        Ok(principal) => principal.ok_or(nobody),
+        Err(failure) => Err((StatusCode::SERVICE_UNAVAILABLE, failure)),
+    }
+}
+
+/// The token of `Bearer {token}`; the scheme's case does not count (RFC 9110).
+fn bearer_token(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// A refusal in the shape of every GraphQL error.
+fn refuse(status: StatusCode, failure: &Failure) -> HttpResponse {
+    failure.log();
+    let mut error = ServerError::new(failure.sentence(), None);
+    error.extensions = Some(failure.extensions());
+    let mut response = HttpResponse::build(status);
+    match status {
+        StatusCode::UNAUTHORIZED => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::SERVICE_UNAVAILABLE => response.insert_header((RETRY_AFTER, "1")),
+        _ => &mut response,
+    };
+    let errors = Response::from_errors(vec![error]).errors;
+    response.json(serde_json::json!({ "errors": errors }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_may_be_written_in_any_case_and_must_be_bearer() {
+        assert_eq!(bearer_token("Bearer rt_1"), Some("rt_1"));
+        assert_eq!(bearer_token("bearer  rt_1 "), Some("rt_1"));
+        for bad in ["", "Bearer", "Bearer ", "rt_1", "Basic rt_1"] {
+            assert_eq!(bearer_token(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The GraphQL API: who asks ([`scope`]), what can be asked ([`query`], [`types`]), how much at
+//! once ([`paging`], [`limits`]), what goes wrong ([`failure`]), and its door ([`http`]).
+//!
+//! ```text
+//! POST /graphql ─► token ─► Principal ─► limits ─► resolver ─┬─► event_log::reader ─► ClickHouse
+//!                  (store::tokens)       filter, page, scope └─► store::conversion_search ─► PostgreSQL
+//! ```
+//!
+//! A resolver makes one query, whatever the number of rows. The scope is an argument of every
+//! reading function, so that no resolver can forget it.
+
+mod enums;
+mod failure;
+mod filter;
+pub mod http;
+mod limits;
+pub mod paging;
+mod query;
+mod scalars;
+pub mod scope;
+mod types;
+
+use async_graphql::{EmptyMutation, EmptySubscription, SDLExportOptions};
+use deadpool_postgres::Pool;
+
+use crate::event_log::EventLog;
+use query::{Databases, Query};
+
+pub type Schema = async_graphql::Schema<Query, EmptyMutation, EmptySubscription>;
+
+/// The schema over both databases.
+pub fn schema(pool: Pool, log: EventLog) -> Schema {
+    Schema::build(Query, EmptyMutation, EmptySubscription)
+        .data(Databases { pool, log })
+        .limit_complexity(limits::MAX_COMPLEXITY)
+        .limit_directives(10)
+        .extension(limits::Limits)
+        .finish()
+}
+
+/// The schema as text, as it stands in `graphql/schema.graphql`.
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by();
+    let sdl = Schema::build(Query, EmptyMutation, EmptySubscription).finish().sdl_with_options(options);
+    let lines: Vec<&str> = sdl.trim().lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn folder() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("graphql")
+    }
+
+    #[test]
+    fn the_exported_schema_is_that_of_the_code() {
+        let exported = fs::read_to_string(folder().join("schema.graphql")).unwrap_or_default();
+        assert!(exported == sdl(), "run `ricochet schema > graphql/schema.graphql`");
+    }
+
+    /// Without databases every query fails in its resolver, which is past the validation.
+    #[tokio::test]
+    async fn every_example_is_valid() {
+        let schema = Schema::build(Query, EmptyMutation, EmptySubscription)
+            .limit_complexity(limits::MAX_COMPLEXITY)
+            .extension(limits::Limits)
+            .finish();
+        let mut examples = 0;
+        for entry in fs::read_dir(folder().join("examples")).unwrap() {
+            let path = entry.unwrap().path();
+            let example = fs::read_to_string(&path).unwrap();
+            let response = schema.execute(&example).await;
+            let refused_by_resolver = |error: &async_graphql::ServerError| {
+                error.extensions.as_ref().and_then(|values| values.get("code"))
+                    == Some(&"UNAUTHENTICATED".into())
+            };
+            assert!(
+                !response.errors.is_empty() && response.errors.iter().all(refused_by_resolver),
+                "{}: {:?}",
+                path.display(),
+                response.errors
+            );
+            assert!(example.starts_with('#'), "{} does not say what it is for", path.display());
+            examples += 1;
+        }
+        assert!(examples >= 5, "{examples} examples");
+    }
+}

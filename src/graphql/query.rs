@@ -1,0 +1,104 @@
+//! The queries.
+
+use async_graphql::{Context, Object};
+use deadpool_postgres::Pool;
+
+use super::failure::{Failure, read_log, read_store};
+use super::paging::{DEFAULT_PAGE_ROWS, List, MAX_PAGE_ROWS, PageRequest};
+use super::scope::{Principal, Scope};
+use super::types::conversion::{Conversion, ConversionsFilter};
+use super::types::inbound_log::{InboundLogFilter, InboundRequest};
+use super::types::postback_log::{PostbackAttempt, PostbackLogFilter};
+use super::types::{LogConnection, connection};
+use crate::event_log::{EventLog, reader};
+use crate::store::conversion_search;
+
+/// Both databases, as the resolvers find them.
+pub(super) struct Databases {
+    pub pool: Pool,
+    pub log: EventLog,
+}
+
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// Every attempt to deliver a postback, newest first. An advertiser or partner sees those of
+    /// its own postbacks. `first` is 50 where it is not given, and 1000 at most.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn postback_log(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<PostbackLogFilter>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<PostbackAttempt>, Failure> {
+        const LIST: List = List::PostbackLog;
+        let request = page_request(ctx, LIST, first, after)?;
+        let filter = filter.unwrap_or_default().read()?;
+        let scope = scope(ctx)?;
+        let page = read_log(reader::attempts(&databases(ctx).log, scope, &filter, &request)).await?;
+        Ok(connection(LIST, &request, page))
+    }
+
+    /// Every conversion request received and what it was told, newest first. An advertiser sees
+    /// its own; a partner sees none. `first` is 50 where it is not given, and 1000 at most.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn inbound_log(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<InboundLogFilter>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<InboundRequest>, Failure> {
+        const LIST: List = List::InboundLog;
+        let request = page_request(ctx, LIST, first, after)?;
+        let filter = filter.unwrap_or_default().read()?;
+        let scope = scope(ctx)?;
+        let page = read_log(reader::inbound_requests(&databases(ctx).log, scope, &filter, &request)).await?;
+        Ok(connection(LIST, &request, page))
+    }
+
+    /// Conversions as they stand now, newest first. An advertiser sees its own, a partner those
+    /// of its clicks. `first` is 50 where it is not given, and 1000 at most.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn conversions(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<ConversionsFilter>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<Conversion>, Failure> {
+        const LIST: List = List::Conversions;
+        let request = page_request(ctx, LIST, first, after)?;
+        let filter = filter.unwrap_or_default().read()?;
+        let scope = scope(ctx)?;
+        let page = read_store(conversion_search::conversions(&databases(ctx).pool, scope, &filter, &request))
+            .await?;
+        Ok(connection(LIST, &request, page))
+    }
+}
+
+/// A page costs its rows, whatever is selected of them: the databases read whole rows.
+fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
+    let rows = first.map_or(DEFAULT_PAGE_ROWS, |first| usize::try_from(first).unwrap_or(0));
+    rows.min(MAX_PAGE_ROWS) + child_complexity
+}
+
+fn page_request(
+    ctx: &Context<'_>,
+    list: List,
+    first: Option<i32>,
+    after: Option<String>,
+) -> Result<PageRequest, Failure> {
+    list.page_request(first, after.as_deref(), ctx.look_ahead().field("totalCount").exists())
+}
+
+fn databases<'a>(ctx: &'a Context<'_>) -> &'a Databases {
+    ctx.data_unchecked()
+}
+
+/// What the caller may see; who is nobody sees nothing.
+fn scope(ctx: &Context<'_>) -> Result<Scope, Failure> {
+    ctx.data_opt::<Principal>().map(Principal::scope).ok_or(Failure::Unauthenticated)
+}

@@ -1,0 +1,110 @@
+//! `conversions`: leads as they stand now.
+
+use async_graphql::{ID, InputObject, SimpleObject};
+use rust_decimal::Decimal;
+
+use super::filled;
+use crate::graphql::enums::ConversionStatus;
+use crate::graphql::failure::Failure;
+use crate::graphql::filter;
+use crate::graphql::scalars::Time;
+use crate::store::conversion_search::{ConversionFilter, ConversionRecord};
+
+/// Which conversions. A list that is empty or absent restricts nothing.
+#[derive(InputObject, Default)]
+pub struct ConversionsFilter {
+    /// The status now.
+    statuses: Option<Vec<ConversionStatus>>,
+    offer_ids: Option<Vec<ID>>,
+    partner_ids: Option<Vec<ID>>,
+    advertiser_ids: Option<Vec<ID>>,
+    lead_id: Option<ID>,
+    /// Our click id.
+    click_id: Option<ID>,
+    /// The advertiser's own id of the request, exactly.
+    request_id: Option<ID>,
+    /// The advertiser's own id of the recurring customer, exactly.
+    customer_id: Option<ID>,
+    /// Created at this time or later.
+    from: Option<Time>,
+    /// Created before this time.
+    to: Option<Time>,
+    /// Only tests (true) or only real conversions (false).
+    is_test: Option<bool>,
+}
+
+impl ConversionsFilter {
+    pub fn read(&self) -> Result<ConversionFilter, Failure> {
+        let (from, to) = filter::bounds(self.from.as_ref(), self.to.as_ref())?;
+        Ok(ConversionFilter {
+            statuses: filter::codes(self.statuses.as_deref()),
+            offer_ids: filter::uuids("offerIds", self.offer_ids.as_deref())?,
+            partner_ids: filter::uuids("partnerIds", self.partner_ids.as_deref())?,
+            advertiser_ids: filter::uuids("advertiserIds", self.advertiser_ids.as_deref())?,
+            lead_id: filter::optional_uuid("leadId", self.lead_id.as_ref())?,
+            click_id: filter::optional_uuid("clickId", self.click_id.as_ref())?,
+            request_id: filter::text("requestId", self.request_id.as_ref().map(|id| id.as_str()))?,
+            customer_id: filter::text("customerId", self.customer_id.as_ref().map(|id| id.as_str()))?,
+            from,
+            to,
+            tests: self.is_test.into(),
+        })
+    }
+}
+
+/// A lead: something paid for that came of a click.
+#[derive(SimpleObject)]
+pub struct Conversion {
+    lead_id: ID,
+    advertiser_id: ID,
+    offer_id: ID,
+    partner_id: ID,
+    link_id: ID,
+    /// Our click id.
+    click_id: ID,
+    /// The advertiser's own id of the request, or what stood in for it.
+    request_id: ID,
+    /// The advertiser's own id of the recurring customer, if it is of one.
+    customer_id: Option<ID>,
+    /// Name of the action, the paid goal of the offer.
+    action: String,
+    status: ConversionStatus,
+    /// Full price as reported, in `currency`; null where none was.
+    amount: Option<Decimal>,
+    /// ISO 4217.
+    currency: Option<String>,
+    /// What the partner gets, in `payoutCurrency`.
+    payout: Option<Decimal>,
+    /// ISO 4217.
+    payout_currency: Option<String>,
+    comment: Option<String>,
+    is_test: bool,
+    created_at: Time,
+    /// When its status or price last changed.
+    updated_at: Time,
+}
+
+impl From<ConversionRecord> for Conversion {
+    fn from(record: ConversionRecord) -> Self {
+        Self {
+            lead_id: record.lead_id.into(),
+            advertiser_id: record.advertiser_id.into(),
+            offer_id: record.offer_id.into(),
+            partner_id: record.partner_id.into(),
+            link_id: record.link_id.into(),
+            click_id: record.click_id.into(),
+            request_id: record.request_id.into(),
+            customer_id: record.customer_id.map(ID::from),
+            action: record.action,
+            status: record.status.into(),
+            amount: record.amount,
+            currency: record.currency,
+            payout: record.payout,
+            payout_currency: record.payout_currency,
+            comment: filled(record.comment),
+            is_test: record.is_test,
+            created_at: record.created_at.into(),
+            updated_at: record.updated_at.into(),
+        }
+    }
+}

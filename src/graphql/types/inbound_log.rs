@@ -1,0 +1,110 @@
+//! `inboundLog`: every conversion request received, and what it was told.
+
+use async_graphql::{ID, InputObject, SimpleObject};
+
+use super::filled;
+use crate::event_log::reader::{InboundFilter, InboundRecord};
+use crate::graphql::enums::Verdict;
+use crate::graphql::failure::Failure;
+use crate::graphql::filter;
+use crate::graphql::scalars::Time;
+
+/// Which requests. A list that is empty or absent restricts nothing.
+#[derive(InputObject, Default)]
+pub struct InboundLogFilter {
+    verdicts: Option<Vec<Verdict>>,
+    offer_ids: Option<Vec<ID>>,
+    partner_ids: Option<Vec<ID>>,
+    advertiser_ids: Option<Vec<ID>>,
+    /// The advertiser's own id of the request, exactly.
+    request_id: Option<ID>,
+    /// The click id as it was sent: ours or the partner's own.
+    click_id: Option<ID>,
+    lead_id: Option<ID>,
+    /// Received at this time or later.
+    from: Option<Time>,
+    /// Received before this time.
+    to: Option<Time>,
+    /// Only tests (true) or only real requests (false).
+    is_test: Option<bool>,
+}
+
+impl InboundLogFilter {
+    pub fn read(&self) -> Result<InboundFilter, Failure> {
+        let (from, to) = filter::bounds(self.from.as_ref(), self.to.as_ref())?;
+        Ok(InboundFilter {
+            verdicts: filter::codes(self.verdicts.as_deref()),
+            offer_ids: filter::uuids("offerIds", self.offer_ids.as_deref())?,
+            partner_ids: filter::uuids("partnerIds", self.partner_ids.as_deref())?,
+            advertiser_ids: filter::uuids("advertiserIds", self.advertiser_ids.as_deref())?,
+            request_id: filter::text("requestId", self.request_id.as_ref().map(|id| id.as_str()))?,
+            click_id: filter::text("clickId", self.click_id.as_ref().map(|id| id.as_str()))?,
+            lead_id: filter::optional_uuid("leadId", self.lead_id.as_ref())?,
+            from,
+            to,
+            tests: self.is_test.into(),
+        })
+    }
+}
+
+/// One request received at a conversion door, or one item of a batch.
+#[derive(SimpleObject)]
+pub struct InboundRequest {
+    inbound_id: ID,
+    received_at: Time,
+    /// Which door it came in by, such as `s2s`.
+    door: String,
+    /// HTTP method.
+    method: String,
+    /// IP address it came from.
+    source_ip: String,
+    /// Null where the key was nobody's.
+    advertiser_id: Option<ID>,
+    /// Null where no click was found.
+    offer_id: Option<ID>,
+    /// Null where no click was found.
+    partner_id: Option<ID>,
+    /// The advertiser's own id of the request; null where none was sent.
+    request_id: Option<ID>,
+    /// The click id as it was sent, ours or the partner's own; null where none was.
+    click_id: Option<ID>,
+    /// The conversion it made or found.
+    lead_id: Option<ID>,
+    /// Raw parameters as JSON: `[[name, value], …]`, with secrets redacted.
+    parameters: String,
+    verdict: Verdict,
+    /// HTTP status it was answered with.
+    http_status: u16,
+    /// Machine-readable reason; null where all went well.
+    reason_code: Option<String>,
+    /// Why it was not accepted, in words; empty where all went well.
+    reason: String,
+    /// Body of the answer.
+    answer: String,
+    is_test: bool,
+}
+
+impl From<InboundRecord> for InboundRequest {
+    fn from(record: InboundRecord) -> Self {
+        Self {
+            inbound_id: record.inbound_id.into(),
+            received_at: record.received_at.into(),
+            door: record.door,
+            method: record.method,
+            source_ip: record.source_ip,
+            advertiser_id: record.advertiser_id.map(ID::from),
+            offer_id: record.offer_id.map(ID::from),
+            partner_id: record.partner_id.map(ID::from),
+            request_id: filled(record.request_id).map(ID::from),
+            click_id: filled(record.click_id).map(ID::from),
+            lead_id: record.lead_id.map(ID::from),
+            parameters: record.parameters,
+            verdict: record.verdict.into(),
+            http_status: record.http_status,
+            reason_code: filled(record.reason_code),
+            reason: record.reason,
+            answer: record.answer,
+            is_test: record.is_test,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One attempt: render, send, judge, and describe for the log.
+
+use chrono::{DateTime, Utc};
+use url::Url;
+use uuid::Uuid;
+
+use super::http_sender::{HttpSender, Sent};
+use crate::domain::facts::EventMacros;
+use crate::domain::ids::NodeId;
+use crate::domain::money::Currency;
+use crate::domain::postback::Postback;
+use crate::domain::redact::redact_url;
+use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
+use crate::domain::status::Status;
+use crate::event_log::rows::AttemptRow;
+use crate::store::deliveries::{Abandoned, ClaimedDelivery};
+use crate::store::outcomes::AttemptRecord;
+
+/// Makes the attempt a delivery was claimed for.
+pub async fn make(
+    sender: &HttpSender,
+    postback: &Postback,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+) -> AttemptRecord {
+    let started_at = Utc::now();
+    let rendered = postback.url.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
+    let url = match Url::parse(&rendered) {
+        Ok(url) => url,
+        Err(error) => {
+            let judgement = Judgement {
+                outcome: Outcome::Skipped,
+                error_kind: ErrorKind::None,
+                reason: format!("not sent: the URL is not legal once its macros are filled ({error})"),
+                retry_in: None,
+            };
+            return describe(postback, delivery, node, started_at, &rendered, &judgement, None);
+        }
+    };
+    let sent = sender.get(url, postback.timeout).await;
+    let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
+    describe(postback, delivery, node, started_at, &rendered, &judgement, Some(sent))
+}
+
+/// The record of an attempt whose task panicked.
+pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -> AttemptRecord {
+    let exchange =
+        Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
+    let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
+    describe(postback, delivery, node, Utc::now(), postback.url.source(), &judgement, None)
+}
+
+/// The log row of an attempt that nobody recorded: its node stopped first. Whether the request
+/// was sent cannot be known. `postback` is missing where it is no longer in the catalogue.
+pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: NodeId) -> AttemptRow {
+    let delivery = &abandoned.delivery;
+    let judgement = Judgement {
+        outcome: Outcome::Retrying,
+        error_kind: ErrorKind::Interrupted,
+        reason: "the node stopped before it recorded this attempt; the request may have been sent".into(),
+        retry_in: None,
+    };
+    let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
+    let url = postback.map(|postback| postback.url.render(&macros)).unwrap_or_default();
+    let owner = postback.map_or("", |postback| postback.owner.kind());
+    row(owner, delivery, node, abandoned.claimed_at, &url, &judgement, None)
+}
+
+fn describe(
+    postback: &Postback,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+    started_at: DateTime<Utc>,
+    url: &str,
+    judgement: &Judgement,
+    sent: Option<Sent>,
+) -> AttemptRecord {
+    AttemptRecord {
+        delivery_id: delivery.delivery_id,
+        fence: delivery.fence,
+        outcome: judgement.outcome,
+        next_attempt_at: judgement.retry_in.map(|wait| Utc::now() + wait),
+        row: row(postback.owner.kind(), delivery, node, started_at, url, judgement, sent),
+    }
+}
+
+fn row(
+    owner: &'static str,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+    started_at: DateTime<Utc>,
+    url: &str,
+    judgement: &Judgement,
+    sent: Option<Sent>,
+) -> AttemptRow {
+    let facts = &delivery.facts;
+    let response_code = match sent.as_ref().map(|sent| &sent.exchange) {
+        Some(Exchange::Answered { status, .. }) => *status,
+        _ => 0,
+    };
+    AttemptRow {
+        attempt_id: Uuid::now_v7(),
+        delivery_id: delivery.delivery_id.0,
+        postback_id: delivery.postback_id.0,
+        owner,
+        partner_id: facts.partner_id.0,
+        advertiser_id: facts.advertiser_id.0,
+        offer_id: facts.offer_id.0,
+        link_id: facts.link_id.0,
+        lead_id: facts.lead_id.map(|id| id.0),
+        click_id: facts.click_id.0,
+        txid: facts.txid().into_owned(),
+        action: facts.action.clone(),
+        event: delivery.event.code(),
+        status: facts.status.map_or("", Status::code),
+        amount: facts.amount,
+        currency: facts.currency.map_or("", Currency::code),
+        payout: facts.payout,
+        payout_currency: facts.payout_currency.map_or("", Currency::code),
+        country: facts.country.clone(),
+        device: facts.device.clone(),
+        method: "GET",
+        url: redact_url(url),
+        outcome: judgement.outcome.code(),
+        reason: judgement.reason.clone(),
+        error_kind: judgement.error_kind.code(),
+        attempt: delivery.attempt,
+        response_code,
+        first_byte_us: sent.as_ref().map_or(0, |sent| sent.first_byte_us),
+        total_us: sent.as_ref().map_or(0, |sent| sent.total_us),
+        response_body: sent.map(|sent| sent.response_body).unwrap_or_default(),
+        started_at,
+        queued_us: (started_at - delivery.due_at)
+            .num_microseconds()
+            .and_then(|us| u64::try_from(us).ok())
+            .unwrap_or(0),
+        is_test: facts.is_test,
+        node_id: node.0,
+    }
+}

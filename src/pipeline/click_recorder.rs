@@ -1,0 +1,97 @@
+//! Records clicks in batches; a click is durable before its visitor is sent on.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::batcher::Batcher;
+use super::inbound::NotDurable;
+use super::services::Services;
+use crate::domain::click::Click;
+use crate::store::{StoreError, clicks};
+
+/// Bound: `bound` clicks wait; past it the visitor's request gets [`NotDurable::QueueFull`].
+pub struct ClickRecorder {
+    services: Arc<Services>,
+    batcher: Batcher<RecordClick>,
+}
+
+/// Record a click; the reply comes after the commit.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RecordClick {
+    pub click: Click,
+    pub reply: oneshot::Sender<Result<(), NotDurable>>,
+}
+
+impl ClickRecorder {
+    pub fn new(services: Arc<Services>, bound: usize, largest_batch: usize) -> Self {
+        Self { services, batcher: Batcher::new(bound, largest_batch) }
+    }
+
+    fn record_next_batch(&mut self, ctx: &mut Context<Self>) {
+        let Some(batch) = self.batcher.next_batch() else {
+            return;
+        };
+        let services = self.services.clone();
+        let recording = async move {
+            let (clicks, replies): (Vec<Click>, Vec<_>) =
+                batch.into_iter().map(|item| (item.click, item.reply)).unzip();
+            let results = record(&services, &clicks).await;
+            for (reply, result) in replies.into_iter().zip(results) {
+                let _ = reply.send(result);
+            }
+        };
+        ctx.spawn(recording.into_actor(self).map(|(), this, ctx| {
+            this.batcher.pipe_is_free();
+            this.record_next_batch(ctx);
+        }));
+    }
+}
+
+/// One result a click; where PostgreSQL refuses the batch, its clicks are tried one by one.
+async fn record(services: &Services, clicks: &[Click]) -> Vec<Result<(), NotDurable>> {
+    match clicks::insert(&services.pool, clicks).await {
+        Ok(()) => {
+            metrics::counter!("ricochet_clicks_total").increment(clicks.len() as u64);
+            vec![Ok(()); clicks.len()]
+        }
+        Err(StoreError::Refused(_)) if clicks.len() > 1 => {
+            let mut results = Vec::with_capacity(clicks.len());
+            for click in clicks {
+                results.extend(Box::pin(record(services, std::slice::from_ref(click))).await);
+            }
+            results
+        }
+        Err(error) => {
+            tracing::warn!(%error, clicks = clicks.len(), "clicks get 503: nothing was recorded");
+            let reason = match error {
+                StoreError::Refused(_) => NotDurable::Refused,
+                _ => NotDurable::StoreAway,
+            };
+            vec![Err(reason); clicks.len()]
+        }
+    }
+}
+
+impl Actor for ClickRecorder {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // The real bound is the batcher's.
+        ctx.set_mailbox_capacity(1024);
+    }
+}
+
+impl Handler<RecordClick> for ClickRecorder {
+    type Result = ();
+
+    fn handle(&mut self, item: RecordClick, ctx: &mut Self::Context) {
+        if let Err(refused) = self.batcher.push(item) {
+            let _ = refused.reply.send(Err(NotDurable::QueueFull));
+            return;
+        }
+        self.record_next_batch(ctx);
+    }
+}

@@ -1,0 +1,125 @@
+//! The lanes: each a chain Intake → Validator → StatusMapper → Recorder.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, RwLock};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::dispatcher_supervisor::DispatcherSupervisor;
+use super::inbound::{Asked, InboundRecord, NotDurable, Submission};
+use super::intake::{Intake, Submit};
+use super::recorder::Recorder;
+use super::services::Services;
+use super::status_mapper::StatusMapper;
+use super::validator::Validator;
+use crate::domain::verdict::Verdict;
+
+/// Sizes of the lanes together.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneSizes {
+    pub lanes: usize,
+    /// Submissions that may wait, over all lanes.
+    pub queue_requests: usize,
+    pub batch_requests: usize,
+}
+
+struct Lane {
+    intake: Addr<Intake>,
+    validator: Addr<Validator>,
+    mapper: Addr<StatusMapper>,
+    recorder: Addr<Recorder>,
+}
+
+impl Lane {
+    fn is_whole(&self) -> bool {
+        self.intake.connected()
+            && self.validator.connected()
+            && self.mapper.connected()
+            && self.recorder.connected()
+    }
+}
+
+/// The way in for every door.
+pub struct Lanes {
+    services: Arc<Services>,
+    supervisor: Addr<DispatcherSupervisor>,
+    sizes: LaneSizes,
+    arbiter: ArbiterHandle,
+    lanes: Vec<RwLock<Lane>>,
+}
+
+impl Lanes {
+    pub fn start(
+        services: Arc<Services>,
+        supervisor: Addr<DispatcherSupervisor>,
+        sizes: LaneSizes,
+        arbiter: ArbiterHandle,
+    ) -> Self {
+        let lane = || RwLock::new(start_lane(&services, &supervisor, sizes, &arbiter));
+        let lanes = (0..sizes.lanes).map(|_| lane()).collect();
+        Self { services, supervisor, sizes, arbiter, lanes }
+    }
+
+    /// Has a request judged and recorded. The answer comes after the commit.
+    pub async fn submit(&self, inbound: InboundRecord, asked: Asked) -> Result<Verdict, NotDurable> {
+        let lane = self.lane_of(&inbound, &asked);
+        let intake = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).intake.clone();
+        let (reply, verdict) = oneshot::channel();
+        if intake.try_send(Submit(Submission { inbound, asked, reply })).is_err() {
+            return Err(NotDurable::QueueFull);
+        }
+        // A lane that died took the reply with it.
+        verdict.await.unwrap_or(Err(NotDurable::StoreAway))
+    }
+
+    /// The same click always takes the same lane, so requests about it keep their order.
+    fn lane_of(&self, inbound: &InboundRecord, asked: &Asked) -> &RwLock<Lane> {
+        let mut hasher = DefaultHasher::new();
+        match asked {
+            Asked::Conversion(read) => read.request.click_ref.hash(&mut hasher),
+            Asked::Refused(_) => inbound.inbound_id.hash(&mut hasher),
+        }
+        let index = hasher.finish() % self.lanes.len() as u64;
+        &self.lanes[index as usize]
+    }
+
+    /// Replaces lanes that lost an actor (a panic ends its actor). Called once a second.
+    pub fn mend(&self) {
+        for (number, lane) in self.lanes.iter().enumerate() {
+            let is_whole = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).is_whole();
+            if !is_whole {
+                tracing::error!(lane = number, "a lane lost an actor and is started again");
+                let new = start_lane(&self.services, &self.supervisor, self.sizes, &self.arbiter);
+                *lane.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = new;
+            }
+        }
+    }
+}
+
+/// Built from its end, as every station knows the next one.
+fn start_lane(
+    services: &Arc<Services>,
+    supervisor: &Addr<DispatcherSupervisor>,
+    sizes: LaneSizes,
+    arbiter: &ArbiterHandle,
+) -> Lane {
+    let recorder = Recorder::start_in_arbiter(arbiter, {
+        let (services, supervisor) = (services.clone(), supervisor.clone());
+        move |_| Recorder::new(services, supervisor)
+    });
+    let mapper = StatusMapper::start_in_arbiter(arbiter, {
+        let recorder = recorder.clone();
+        move |_| StatusMapper::new(recorder)
+    });
+    let validator = Validator::start_in_arbiter(arbiter, {
+        let (services, mapper) = (services.clone(), mapper.clone());
+        move |_| Validator::new(services, mapper)
+    });
+    let intake = Intake::start_in_arbiter(arbiter, {
+        let validator = validator.clone();
+        let bound = sizes.queue_requests.div_ceil(sizes.lanes);
+        move |_| Intake::new(validator, bound, sizes.batch_requests)
+    });
+    Lane { intake, validator, mapper, recorder }
+}

@@ -1,0 +1,136 @@
+//! Takes log batches from PostgreSQL to ClickHouse.
+//!
+//! A shipment's contents are fixed before it is sent and its id is the deduplication token, so
+//! a shipment sent twice (a node died, an answer was lost) is in ClickHouse once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::services::Services;
+use crate::event_log::rows::{Log, decode};
+use crate::store::log_batches::{self, Shipment};
+use crate::store::migrations;
+
+/// Between looks for something to ship: a row is in ClickHouse about this long after its commit.
+const ROUND: Duration = Duration::from_millis(300);
+/// Between tries while ClickHouse is away.
+const AWAY_ROUND: Duration = Duration::from_secs(1);
+/// After this, another node takes a shipment over.
+const SHIPMENT_LEASE: Duration = Duration::from_secs(60);
+
+/// Bound: one shipment at a time; what waits is in PostgreSQL.
+pub struct LogShipper {
+    services: Arc<Services>,
+    database_url: String,
+    /// ClickHouse has its tables, as far as we know.
+    is_migrated: bool,
+}
+
+/// How a round ended.
+enum Round {
+    Done,
+    /// ClickHouse did not take it; nothing is lost.
+    Away,
+}
+
+impl LogShipper {
+    pub fn new(services: Arc<Services>, database_url: String) -> Self {
+        Self { services, database_url, is_migrated: false }
+    }
+
+    fn next_round(&mut self, ctx: &mut Context<Self>) {
+        let services = self.services.clone();
+        let database_url = self.database_url.clone();
+        let is_migrated = self.is_migrated;
+        let round = async move {
+            if !is_migrated && let Err(error) = migrations::run(&database_url, &services.log).await {
+                note_reachability(&services, &format!("{error:#}"), false);
+                return Round::Away;
+            }
+            ship_all(&services).await
+        };
+        ctx.spawn(round.into_actor(self).map(|round, this, ctx| {
+            // After any trouble the tables are looked at again: ClickHouse may have been emptied.
+            this.is_migrated = matches!(round, Round::Done);
+            let wait = if this.is_migrated { ROUND } else { AWAY_ROUND };
+            ctx.run_later(wait, Self::next_round);
+        }));
+    }
+}
+
+impl Actor for LogShipper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.next_round(ctx);
+    }
+}
+
+/// Ships everything that waits. Also called once more when the server stops.
+pub async fn flush(services: &Services) {
+    ship_all(services).await;
+}
+
+async fn ship_all(services: &Services) -> Round {
+    for log in Log::ALL {
+        loop {
+            let shipment = match log_batches::claim_shipment(&services.pool, log, SHIPMENT_LEASE).await {
+                Ok(Some(shipment)) => shipment,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "log batches cannot be read");
+                    return Round::Away;
+                }
+            };
+            if !ship(services, shipment).await {
+                return Round::Away;
+            }
+        }
+    }
+    note_reachability(services, "", true);
+    Round::Done
+}
+
+/// Ships one shipment; false where it has to be tried again.
+async fn ship(services: &Services, shipment: Shipment) -> bool {
+    let mut lines = Vec::new();
+    for payload in &shipment.payloads {
+        match decode(payload) {
+            Ok(batch) => lines.extend_from_slice(&batch),
+            Err(error) => {
+                // Left in PostgreSQL under its lease, where somebody can look at it.
+                tracing::error!(%error, shipment = %shipment.shipment_id, "a log batch cannot be read");
+                return false;
+            }
+        }
+    }
+    if let Err(error) = services.log.insert(shipment.log, shipment.shipment_id, lines).await {
+        note_reachability(services, &error.to_string(), false);
+        // A refusal keeps its lease, so that later shipments go past it; an outage does not.
+        if matches!(error, clickhouse::error::Error::Network(_)) {
+            let _ = log_batches::release_shipment(&services.pool, shipment.shipment_id).await;
+        }
+        return false;
+    }
+    metrics::counter!("ricochet_log_rows_shipped_total", "log" => shipment.log.table())
+        .increment(shipment.row_count as u64);
+    if let Err(error) = log_batches::finish_shipment(&services.pool, shipment.shipment_id).await {
+        tracing::warn!(%error, "a shipment that arrived is sent once more, and recognised");
+        return false;
+    }
+    true
+}
+
+/// Says once when ClickHouse goes and once when it is back.
+fn note_reachability(services: &Services, error: &str, is_reachable: bool) {
+    let was_reachable = services.log_is_reachable.swap(is_reachable, Ordering::Relaxed);
+    metrics::gauge!("ricochet_clickhouse_up").set(f64::from(u8::from(is_reachable)));
+    match (was_reachable, is_reachable) {
+        (true, false) => tracing::warn!(error, "ClickHouse does not take the log; it waits in PostgreSQL"),
+        (false, true) => tracing::info!("the log goes to ClickHouse"),
+        _ => tracing::debug!(error, is_reachable, "log shipping"),
+    }
+}

@@ -1,0 +1,34 @@
+//! The path of a conversion, one actor a station.
+//!
+//! ```text
+//! door ─► Intake ─► Validator ─► StatusMapper ─► Recorder ══ one PostgreSQL transaction a batch
+//!         (a lane: these four; requests of one click      │ then: an answer to every caller,
+//!          always take the same lane)                     ▼ claimed deliveries onwards
+//!                                           DispatcherSupervisor ─► Dispatcher (one a destination)
+//!                                                     ▲                  │ attempts
+//!                     Rescuer: lease, abandoned ──────┘                  ▼
+//!                     claims, what is due                         OutcomeRecorder ══ PostgreSQL
+//!
+//! log batches in PostgreSQL ─► LogShipper ─► ClickHouse
+//! ```
+//!
+//! Messages between actors are hints that save time. Whatever one of them loses, PostgreSQL
+//! still has, and the [`rescuer`] finds it.
+
+pub mod batcher;
+pub mod click_recorder;
+pub mod dispatcher;
+pub mod dispatcher_supervisor;
+pub mod inbound;
+pub mod intake;
+pub mod lanes;
+pub mod log_shipper;
+pub mod outcome_recorder;
+pub mod periodic;
+pub mod plan;
+pub mod recorder;
+pub mod rescuer;
+pub mod services;
+pub mod slots;
+pub mod status_mapper;
+pub mod validator;

@@ -1,0 +1,90 @@
+//! Small chores on a clock: each runs, waits, and runs again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::lanes::Lanes;
+use super::services::Services;
+use crate::metrics::resident_memory_bytes;
+use crate::store::partitions::{self, Retention};
+use crate::store::{StoreError, deliveries, log_batches, nodes};
+
+const CATALOGUE: Duration = Duration::from_secs(1);
+const GAUGES: Duration = Duration::from_secs(5);
+const PARTITIONS: Duration = Duration::from_secs(3_600);
+
+/// Starts all chores on this thread. They end with it.
+pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention) {
+    repeat(CATALOGUE, "the catalogue is not refreshed", {
+        let (services, lanes) = (services.clone(), lanes.clone());
+        move || {
+            let (services, lanes) = (services.clone(), lanes.clone());
+            async move {
+                lanes.mend();
+                services.refresh_catalogue().await
+            }
+        }
+    });
+    repeat(GAUGES, "queue depths are not measured", {
+        let services = services.clone();
+        move || {
+            let services = services.clone();
+            async move { measure(&services).await }
+        }
+    });
+    repeat(PARTITIONS, "partitions are not kept", {
+        let services = services.clone();
+        move || {
+            let services = services.clone();
+            async move {
+                nodes::forget_dead(&services.pool).await?;
+                keep_partitions(&services, retention).await
+            }
+        }
+    });
+}
+
+/// Makes the partitions of the months ahead and drops what retention lets go.
+pub async fn keep_partitions(services: &Services, retention: Retention) -> Result<(), StoreError> {
+    for partition in partitions::keep(&services.pool, retention, services.now()).await? {
+        tracing::info!(partition, "dropped a partition past its retention");
+    }
+    Ok(())
+}
+
+async fn measure(services: &Services) -> Result<(), StoreError> {
+    metrics::gauge!("process_resident_memory_bytes").set(resident_memory_bytes() as f64);
+    let queue = deliveries::depth(&services.pool).await?;
+    let age = |since: Option<chrono::DateTime<Utc>>| {
+        since.map_or(0.0, |since| (services.now() - since).num_milliseconds().max(0) as f64 / 1_000.0)
+    };
+    metrics::gauge!("ricochet_queue_deliveries").set(queue.deliveries as f64);
+    metrics::gauge!("ricochet_queue_oldest_due_seconds").set(age(queue.oldest_due));
+    let backlog = log_batches::backlog(&services.pool).await?;
+    metrics::gauge!("ricochet_log_backlog_rows").set(backlog.rows as f64);
+    metrics::gauge!("ricochet_log_backlog_oldest_seconds").set(age(backlog.oldest));
+    metrics::gauge!("ricochet_attempts_in_flight").set(services.slots.taken() as f64);
+    Ok(())
+}
+
+fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
+where
+    F: Fn() -> Fut + 'static,
+    Fut: Future<Output = Result<(), StoreError>>,
+{
+    actix::spawn(async move {
+        let mut was_well = true;
+        loop {
+            let result = chore().await;
+            if let Err(error) = &result
+                && was_well
+            {
+                tracing::warn!(%error, "{complaint}");
+            }
+            was_well = result.is_ok();
+            tokio::time::sleep(every).await;
+        }
+    });
+}

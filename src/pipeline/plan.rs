@@ -1,0 +1,267 @@
+//! What one batch comes to: pure work between reading the ledger and writing the result.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::inbound::InboundDetails;
+use super::slots::{Slot, Slots};
+use super::status_mapper::{Mapped, Work};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::decision::{
+    Claim, CustomerClaim, CustomerDecision, CustomerKey, Decision, KnownCustomer, Ledger, customer_key,
+};
+use crate::domain::event::{ActionKind, Event};
+use crate::domain::facts::EventFacts;
+use crate::domain::fields::ConversionRequest;
+use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
+use crate::domain::postback::subscribers;
+use crate::domain::status::Status;
+use crate::domain::verdict::Verdict;
+use crate::event_log::rows::{ConversionEventRow, InboundRow, encode};
+use crate::store::conversions::{ChangeRow, LeadRow, LedgerKeys, QuarantineRow, Recording};
+use crate::store::deliveries::{Claimed, ClaimedDelivery, FIRST_FENCE, NewDelivery};
+
+/// The circumstances a batch is judged in.
+pub struct Circumstances<'a> {
+    pub catalogue: &'a Catalogue,
+    pub slots: &'a Slots,
+    pub node: NodeId,
+    pub now: DateTime<Utc>,
+}
+
+/// A batch worked out: what to write is in the [`Recording`], the rest is for afterwards.
+pub struct Outcome {
+    /// One a request, in order.
+    pub verdicts: Vec<Verdict>,
+    /// Deliveries this node has claimed, each with its place at the destination.
+    pub claimed: Vec<(ClaimedDelivery, Slot)>,
+    /// Postbacks with deliveries that were written to wait for a free place.
+    pub waiting: BTreeSet<PostbackId>,
+}
+
+/// What the batch must know before it can be decided.
+pub fn keys(items: &[Mapped]) -> LedgerKeys {
+    let mut keys = LedgerKeys::default();
+    for item in items {
+        match &item.work {
+            Work::Lead(claim) => {
+                keys.leads.push(claim.lead_id);
+                keys.clicks.push(claim.click.click_id);
+                keys.customers.extend(customer_key(claim));
+                if !claim.action.repeatable {
+                    keys.actions_of_clicks.push((claim.click.click_id, claim.action.action_id));
+                }
+                if claim.action.kind == ActionKind::Deposit {
+                    keys.clicks_with_deposits.push(claim.click.click_id);
+                }
+            }
+            Work::Customer(claim) => {
+                keys.clicks.push(claim.click.click_id);
+                keys.customers.push((claim.offer.advertiser_id, claim.customer_id.clone()));
+            }
+            Work::Quarantine(_) | Work::Log(_) => {}
+        }
+    }
+    keys.customers.sort();
+    keys.customers.dedup();
+    keys
+}
+
+/// Decides every request of a batch, in order.
+pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstances) -> (Recording, Outcome) {
+    let mut planner = Planner {
+        circumstances,
+        new_leads: HashMap::new(),
+        changed_leads: HashMap::new(),
+        customers: HashMap::new(),
+        changes: Vec::new(),
+        deliveries: Vec::new(),
+        claimed: Vec::new(),
+        waiting: BTreeSet::new(),
+    };
+    let mut quarantined = Vec::new();
+    let mut verdicts = Vec::with_capacity(items.len());
+    for item in items {
+        verdicts.push(match &item.work {
+            Work::Lead(claim) => planner.lead(&mut ledger, claim),
+            Work::Customer(claim) => planner.customer(&mut ledger, claim),
+            Work::Quarantine(matched) => {
+                quarantined.push(QuarantineRow {
+                    inbound_id: item.inbound.inbound_id,
+                    advertiser_id: matched.offer.advertiser_id,
+                    word: matched.request.status_word.clone(),
+                    request: serde_json::to_string(&matched.request).expect("requests are JSON"),
+                    received_at: item.inbound.received_at,
+                });
+                Verdict::Quarantined { word: matched.request.status_word.clone() }
+            }
+            Work::Log(verdict) => verdict.clone(),
+        });
+    }
+
+    let node = circumstances.node;
+    let inbound_rows = items.iter().zip(&verdicts).map(|(item, verdict)| inbound_row(node, item, verdict));
+    let event_rows = planner.changes.iter().flat_map(|change| {
+        change
+            .events
+            .iter()
+            .map(|event| ConversionEventRow::of(&change.facts, *event, change.status_from, circumstances.now))
+    });
+    let log_batches = [encode(inbound_rows), encode(event_rows)].into_iter().flatten().collect();
+    let recording = Recording {
+        log_batches,
+        new_leads: planner.new_leads.into_values().collect(),
+        changed_leads: planner.changed_leads.into_values().collect(),
+        customers: planner.customers.into_iter().collect(),
+        changes: planner.changes.into_iter().map(Change::into_row).collect(),
+        deliveries: planner.deliveries,
+        quarantined,
+    };
+    let outcome = Outcome { verdicts, claimed: planner.claimed, waiting: planner.waiting };
+    (recording, outcome)
+}
+
+struct Change {
+    facts: Arc<EventFacts>,
+    status_from: Option<Status>,
+    events: Vec<Event>,
+}
+
+impl Change {
+    fn into_row(self) -> ChangeRow {
+        ChangeRow {
+            change_id: self.facts.change_id,
+            lead_id: self.facts.lead_id,
+            customer_id: Some(self.facts.customer_id.clone()).filter(|id| !id.is_empty()),
+            status_from: self.status_from,
+            status_to: self.facts.status,
+            events: self.events.iter().map(|event| event.code()).collect(),
+            facts: serde_json::to_string(&*self.facts).expect("facts are JSON"),
+        }
+    }
+}
+
+struct Planner<'a> {
+    circumstances: &'a Circumstances<'a>,
+    new_leads: HashMap<LeadId, LeadRow>,
+    changed_leads: HashMap<LeadId, LeadRow>,
+    customers: HashMap<CustomerKey, KnownCustomer>,
+    changes: Vec<Change>,
+    deliveries: Vec<NewDelivery>,
+    claimed: Vec<(ClaimedDelivery, Slot)>,
+    waiting: BTreeSet<PostbackId>,
+}
+
+impl Planner<'_> {
+    fn lead(&mut self, ledger: &mut Ledger, claim: &Claim) -> Verdict {
+        let lead_id = claim.lead_id;
+        match ledger.decide(claim) {
+            Decision::Create { events } => {
+                let row = self.change_lead(claim, &claim.request, None, events);
+                self.new_leads.insert(lead_id, row);
+                Verdict::Accepted { lead_id }
+            }
+            Decision::Change { from, request, events } => {
+                let row = self.change_lead(claim, &request, Some(from), events);
+                // Created in this very batch: it is inserted as it ends up.
+                let leads = match self.new_leads.contains_key(&lead_id) {
+                    true => &mut self.new_leads,
+                    false => &mut self.changed_leads,
+                };
+                leads.insert(lead_id, row);
+                Verdict::Accepted { lead_id }
+            }
+            Decision::Duplicate => Verdict::Duplicate { lead_id },
+            Decision::Conflict(reason) => Verdict::Conflict { lead_id, reason },
+            Decision::Refuse(error) => Verdict::Invalid(vec![error]),
+        }
+    }
+
+    fn change_lead(
+        &mut self,
+        claim: &Claim,
+        request: &ConversionRequest,
+        status_from: Option<Status>,
+        events: Vec<Event>,
+    ) -> LeadRow {
+        let change_id = ChangeId(Uuid::now_v7());
+        let facts = EventFacts::of_lead(claim, request, change_id, self.circumstances.now);
+        let row = LeadRow {
+            lead_id: claim.lead_id,
+            action_id: claim.action.action_id,
+            action_kind: claim.action.kind.code(),
+            is_once_per_click: !claim.action.repeatable,
+            facts: facts.clone(),
+        };
+        self.announce(Change { facts: Arc::new(facts), status_from, events });
+        row
+    }
+
+    fn customer(&mut self, ledger: &mut Ledger, claim: &CustomerClaim) -> Verdict {
+        let duplicate = match ledger.decide_customer(claim) {
+            CustomerDecision::Duplicate => true,
+            CustomerDecision::Set { event } => {
+                let key = (claim.offer.advertiser_id, claim.customer_id.clone());
+                let known = KnownCustomer { click_id: claim.click.click_id, active: claim.active };
+                self.customers.insert(key, known);
+                let facts = EventFacts::of_customer(claim, ChangeId(Uuid::now_v7()), self.circumstances.now);
+                self.announce(Change { facts: Arc::new(facts), status_from: None, events: vec![event] });
+                false
+            }
+        };
+        Verdict::Customer { customer_id: claim.customer_id.clone(), active: claim.active, duplicate }
+    }
+
+    /// Adds a change with a delivery for everyone who wants to hear of it.
+    fn announce(&mut self, change: Change) {
+        let facts = &change.facts;
+        for (postback, event) in subscribers(self.circumstances.catalogue, facts, &change.events) {
+            let delivery_id = DeliveryId::of(facts.change_id, postback.postback_id, event.code());
+            let slot = self.circumstances.slots.try_take(postback);
+            self.deliveries.push(NewDelivery {
+                delivery_id,
+                postback_id: postback.postback_id,
+                change_id: facts.change_id,
+                event,
+                lead_id: facts.lead_id,
+                is_claimed: if slot.is_some() { Claimed::ByThisNode } else { Claimed::Waiting },
+            });
+            let Some(slot) = slot else {
+                self.waiting.insert(postback.postback_id);
+                continue;
+            };
+            let claimed = ClaimedDelivery {
+                delivery_id,
+                postback_id: postback.postback_id,
+                event,
+                attempt: 1,
+                fence: FIRST_FENCE,
+                due_at: self.circumstances.now,
+                facts: facts.clone(),
+            };
+            self.claimed.push((claimed, slot));
+        }
+        self.changes.push(change);
+    }
+}
+
+fn inbound_row(node: NodeId, item: &Mapped, verdict: &Verdict) -> InboundRow {
+    let click = match &item.work {
+        Work::Lead(claim) => Some(&claim.click),
+        Work::Customer(claim) => Some(&claim.click),
+        Work::Quarantine(matched) => Some(&matched.click),
+        Work::Log(_) => None,
+    };
+    let request = item.request.as_ref();
+    let details = InboundDetails {
+        offer_id: click.map(|click| click.offer_id.0),
+        partner_id: click.map(|click| click.partner_id.0),
+        request_id: request.map(|request| request.request_id.clone()).unwrap_or_default(),
+        click_id: request.map(|request| request.click_ref.clone()).unwrap_or_default(),
+        is_test: request.is_some_and(|request| request.is_test),
+    };
+    item.inbound.row(node, verdict, details)
+}

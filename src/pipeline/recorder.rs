@@ -1,0 +1,132 @@
+//! The end of a lane: decides a batch under lock, writes it in one transaction, then answers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::*;
+
+use super::dispatcher_supervisor::{DispatcherSupervisor, Due, Send};
+use super::inbound::NotDurable;
+use super::intake::LaneTicket;
+use super::plan::{self, Circumstances};
+use super::services::Services;
+use super::status_mapper::Mapped;
+use crate::domain::verdict::Verdict;
+use crate::store::{StoreError, conversions};
+
+/// Bound: one batch, as its lane has one under way.
+pub struct Recorder {
+    services: Arc<Services>,
+    supervisor: Addr<DispatcherSupervisor>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RecordBatch {
+    pub items: Vec<Mapped>,
+    pub ticket: LaneTicket,
+}
+
+/// How often a batch that another node came before is decided again.
+const TRIES: usize = 5;
+
+impl Recorder {
+    pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
+        Self { services, supervisor }
+    }
+}
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+}
+
+impl Handler<RecordBatch> for Recorder {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, RecordBatch { items, ticket }: RecordBatch, _: &mut Self::Context) -> Self::Result {
+        let services = self.services.clone();
+        let supervisor = self.supervisor.clone();
+        let work = async move {
+            record_and_answer(&services, &supervisor, items).await;
+            drop(ticket);
+        };
+        AtomicResponse::new(Box::pin(work.into_actor(self)))
+    }
+}
+
+/// Records a batch; where PostgreSQL refuses it, its halves, so that one item it cannot take
+/// costs the others nothing.
+async fn record_and_answer(services: &Services, supervisor: &Addr<DispatcherSupervisor>, items: Vec<Mapped>) {
+    let mut parts = VecDeque::from([items]);
+    while let Some(mut items) = parts.pop_front() {
+        match record(services, supervisor, &items).await {
+            Ok(verdicts) => {
+                for (item, verdict) in items.into_iter().zip(verdicts) {
+                    count(&verdict);
+                    // The caller may have hung up; the verdict stands all the same.
+                    let _ = item.reply.send(Ok(verdict));
+                }
+            }
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::warn!(%error, requests = items.len(), "requests get 503: nothing was recorded");
+                answer_all(items, NotDurable::StoreAway);
+            }
+            Err(error) if items.len() == 1 => {
+                let inbound_id = items[0].inbound.inbound_id;
+                tracing::error!(%error, %inbound_id, "a request cannot be recorded");
+                answer_all(items, NotDurable::Refused);
+            }
+            Err(_) => {
+                let second_half = items.split_off(items.len() / 2);
+                parts.push_front(second_half);
+                parts.push_front(items);
+            }
+        }
+    }
+}
+
+async fn record(
+    services: &Services,
+    supervisor: &Addr<DispatcherSupervisor>,
+    items: &[Mapped],
+) -> Result<Vec<Verdict>, StoreError> {
+    let keys = plan::keys(items);
+    let mut tries = 0;
+    let outcome = loop {
+        let catalogue = services.catalogue();
+        let now = services.now();
+        let circumstances =
+            Circumstances { catalogue: &catalogue, slots: &services.slots, node: services.node, now };
+        let started = Instant::now();
+        let decide = |ledger| plan::decide(items, ledger, &circumstances);
+        let result = conversions::record(&services.pool, services.node, now, &keys, decide).await;
+        metrics::histogram!("ricochet_record_seconds").record(started.elapsed());
+        tries += 1;
+        match result {
+            Err(StoreError::Raced(_)) if tries < TRIES => {}
+            result => break result?,
+        }
+    };
+    let waiting: BTreeSet<_> = outcome.waiting;
+    if !outcome.claimed.is_empty() {
+        supervisor.do_send(Send(outcome.claimed));
+    }
+    if !waiting.is_empty() {
+        supervisor.do_send(Due(waiting.into_iter().collect()));
+    }
+    Ok(outcome.verdicts)
+}
+
+fn answer_all(items: Vec<Mapped>, reason: NotDurable) {
+    for item in items {
+        let _ = item.reply.send(Err(reason));
+    }
+}
+
+fn count(verdict: &Verdict) {
+    metrics::counter!(
+        "ricochet_inbound_requests_total", "verdict" => verdict.code(), "reason" => verdict.reason_code()
+    )
+    .increment(1);
+}

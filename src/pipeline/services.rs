@@ -1,0 +1,54 @@
+//! What every station needs: the store, the log, and the catalogue in force.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+
+use super::slots::Slots;
+use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::NodeId;
+use crate::event_log::EventLog;
+use crate::store::{Pool, StoreError, catalogue};
+
+pub struct Services {
+    pub node: NodeId,
+    pub pool: Pool,
+    pub log: EventLog,
+    pub slots: Slots,
+    pub log_is_reachable: AtomicBool,
+    catalogue: ArcSwap<Catalogue>,
+}
+
+impl Services {
+    /// Loads the catalogue.
+    pub async fn new(node: NodeId, pool: Pool, log: EventLog) -> Result<Self, StoreError> {
+        let catalogue = ArcSwap::from_pointee(catalogue::load(&pool).await?);
+        Ok(Self {
+            node,
+            pool,
+            log,
+            slots: Slots::default(),
+            log_is_reachable: AtomicBool::new(false),
+            catalogue,
+        })
+    }
+
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.load_full()
+    }
+
+    /// Loads the catalogue again if it has changed. Called once a second, and by whoever has
+    /// just changed it.
+    pub async fn refresh_catalogue(&self) -> Result<(), StoreError> {
+        if catalogue::version(&self.pool).await? != self.catalogue().version {
+            self.catalogue.store(Arc::new(catalogue::load(&self.pool).await?));
+        }
+        Ok(())
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+}

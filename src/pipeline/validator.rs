@@ -1,0 +1,173 @@
+//! Finds the click, offer and action of each request, and names every fault.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::inbound::{Asked, InboundRecord, NotDurable, Reply, Submission};
+use super::intake::LaneTicket;
+use super::services::Services;
+use super::status_mapper::{MapBatch, StatusMapper};
+use crate::domain::catalogue::{Action as PaidAction, Catalogue, Offer};
+use crate::domain::click::Click;
+use crate::domain::fields::{ConversionRequest, ReadFields};
+use crate::domain::ids::AdvertiserId;
+use crate::domain::payout::PayoutModel;
+use crate::domain::status::StatusWord;
+use crate::domain::verdict::{FieldError, Verdict};
+use crate::store::clicks::{self, Found};
+
+/// Bound: one batch, as its lane has one under way.
+pub struct Validator {
+    services: Arc<Services>,
+    mapper: Addr<StatusMapper>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ValidateBatch {
+    pub submissions: Vec<Submission>,
+    pub ticket: LaneTicket,
+}
+
+/// A request whose parts have been found.
+#[derive(Debug)]
+pub struct Matched {
+    pub click: Arc<Click>,
+    pub offer: Arc<Offer>,
+    /// `None` for a customer that is added or stopped.
+    pub action: Option<Arc<PaidAction>>,
+    pub request: ConversionRequest,
+}
+
+pub struct Validated {
+    pub inbound: InboundRecord,
+    pub reply: Reply,
+    pub request: Option<ConversionRequest>,
+    pub result: Result<Matched, Verdict>,
+}
+
+impl Validator {
+    pub fn new(services: Arc<Services>, mapper: Addr<StatusMapper>) -> Self {
+        Self { services, mapper }
+    }
+}
+
+impl Actor for Validator {
+    type Context = Context<Self>;
+}
+
+impl Handler<ValidateBatch> for Validator {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, batch: ValidateBatch, _: &mut Self::Context) -> Self::Result {
+        let services = self.services.clone();
+        let mapper = self.mapper.clone();
+        AtomicResponse::new(Box::pin(
+            async move {
+                let ValidateBatch { submissions, ticket } = batch;
+                match clicks::find(&services.pool, &click_references(&submissions)).await {
+                    Ok(clicks) => {
+                        let catalogue = services.catalogue();
+                        let items = submissions.into_iter().map(|one| validate(one, &clicks, &catalogue)).collect();
+                        mapper.do_send(MapBatch { items, ticket });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, requests = submissions.len(), "requests get 503: clicks cannot be read");
+                        for submission in submissions {
+                            let _ = submission.reply.send(Err(NotDurable::StoreAway));
+                        }
+                    }
+                }
+            }
+            .into_actor(self),
+        ))
+    }
+}
+
+type Clicks = HashMap<(AdvertiserId, String), Found>;
+
+fn click_references(submissions: &[Submission]) -> Vec<(AdvertiserId, String)> {
+    let mut references: Vec<_> = submissions
+        .iter()
+        .filter_map(|submission| match (&submission.asked, submission.inbound.advertiser_id) {
+            (Asked::Conversion(read), Some(advertiser)) if !read.request.click_ref.contains('\0') => {
+                Some((advertiser, read.request.click_ref.clone()))
+            }
+            _ => None,
+        })
+        .filter(|(_, text)| !text.is_empty())
+        .collect();
+    references.sort();
+    references.dedup();
+    references
+}
+
+fn validate(submission: Submission, clicks: &Clicks, catalogue: &Catalogue) -> Validated {
+    let Submission { inbound, asked, reply } = submission;
+    let (request, result) = match (asked, inbound.advertiser_id) {
+        (Asked::Refused(verdict), _) => (None, Err(verdict)),
+        (Asked::Conversion(read), None) => (Some(read.request), Err(Verdict::UnknownKey)),
+        (Asked::Conversion(read), Some(advertiser)) => {
+            let found = clicks.get(&(advertiser, read.request.click_ref.clone()));
+            (Some(read.request.clone()), find_parts(read, found, catalogue).map_err(Verdict::Invalid))
+        }
+    };
+    Validated { inbound, reply, request, result }
+}
+
+/// Puts the parts of a request together, or names everything that is wrong with it.
+fn find_parts(
+    read: ReadFields,
+    found: Option<&Found>,
+    catalogue: &Catalogue,
+) -> Result<Matched, Vec<FieldError>> {
+    let ReadFields { request, mut errors } = read;
+    let click_and_offer = match found {
+        Some(Found::Click(click)) => catalogue.offers.get(&click.offer_id).map(|offer| (click, offer)),
+        Some(Found::Ambiguous { candidates }) => {
+            let message = format!("{candidates} clicks bear this partner's id; send our click_id instead");
+            errors.push(FieldError::new("click_id", "ambiguous_click", message));
+            None
+        }
+        Some(Found::Unknown) | None => None,
+    };
+    let is_faulty = |errors: &[FieldError]| errors.iter().any(|error| error.field == "click_id");
+    if click_and_offer.is_none() && !is_faulty(&errors) {
+        let message = "no click of your offers has this id; send the click_id the visitor arrived with";
+        errors.push(FieldError::new("click_id", "unknown_click", message));
+    }
+    let Some((click, offer)) = click_and_offer else {
+        return Err(errors);
+    };
+
+    let word = StatusWord::read(&request.status_word);
+    let concerns_customer = matches!(word, StatusWord::CustomerActivate | StatusWord::CustomerDeactivate);
+    let action = if concerns_customer { None } else { offer.action(&request.action).cloned() };
+    if concerns_customer && !offer.has_recurring_actions() {
+        let message = "customers are added and stopped only for offers with recurring actions";
+        errors.push(FieldError::new("status", "not_recurring", message));
+    }
+    if !concerns_customer && action.is_none() && !request.action.is_empty() {
+        let names: Vec<&str> = offer.actions.iter().map(|action| action.name.as_str()).collect();
+        let message = format!("this offer has no such action; it has {}", names.join(", "));
+        errors.push(FieldError::new("action", "unknown_action", message));
+    }
+    if let Some(action) = &action {
+        if action.payout.needs_price() && request.price.is_none() && !has_error(&errors, "price") {
+            errors.push(FieldError::missing("price"));
+        }
+        if action.payout_model == PayoutModel::Recurring && request.customer_id.is_none() {
+            errors.push(FieldError::missing("customer_id"));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Matched { click: click.clone(), offer: offer.clone(), action, request })
+}
+
+fn has_error(errors: &[FieldError], field: &str) -> bool {
+    errors.iter().any(|error| error.field == field)
+}

@@ -1,0 +1,157 @@
+//! Reads the catalogue: all reference tables, as of one moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use rust_decimal::Decimal;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::session::Session;
+use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
+use crate::domain::click::LANDING_MACROS;
+use crate::domain::event::{ActionKind, Event};
+use crate::domain::facts::POSTBACK_MACROS;
+use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::money::Currency;
+use crate::domain::payout::{PartnerPayout, PayoutModel};
+use crate::domain::postback::{Owner, Postback, Scope};
+use crate::domain::retry::RetrySchedule;
+use crate::domain::status::Refunds;
+use crate::domain::template::UrlTemplate;
+
+pub async fn version(pool: &Pool) -> Result<i64, StoreError> {
+    let row = pool.get().await?.query_one("SELECT version FROM catalogue_version", &[]).await?;
+    Ok(row.get(0))
+}
+
+pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
+    let session = Session::checkout(pool).await?;
+    // One snapshot for all tables, so that no link is read without its offer.
+    session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let version: i64 = session.query_one("SELECT version FROM catalogue_version", &[]).await?.get(0);
+    let keys =
+        session.query("SELECT key_hash, advertiser_id FROM api_keys WHERE revoked_at IS NULL", &[]).await?;
+    let actions = session.query("SELECT * FROM actions ORDER BY offer_id, name", &[]).await?;
+    let offers = session.query("SELECT * FROM offers", &[]).await?;
+    let links = session.query("SELECT link_id, offer_id, partner_id FROM links", &[]).await?;
+    let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
+    session.commit().await?;
+    session.give_back();
+
+    let mut actions_by_offer: HashMap<Uuid, Vec<Arc<Action>>> = HashMap::new();
+    for row in &actions {
+        actions_by_offer.entry(row.get("offer_id")).or_default().push(Arc::new(action(row)?));
+    }
+    let keys = keys
+        .iter()
+        .map(|row| {
+            let hash =
+                row.get::<_, &[u8]>(0).try_into().map_err(|_| unreadable("api_keys.key_hash", "length"))?;
+            Ok((hash, AdvertiserId(row.get(1))))
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let offers = offers
+        .iter()
+        .map(|row| {
+            let offer = offer(row, actions_by_offer.remove(&row.get("offer_id")).unwrap_or_default())?;
+            Ok((offer.offer_id, Arc::new(offer)))
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let links = links
+        .iter()
+        .map(|row| {
+            let link_id = LinkId(row.get(0));
+            (link_id, Link { link_id, offer_id: OfferId(row.get(1)), partner_id: PartnerId(row.get(2)) })
+        })
+        .collect();
+    let postbacks = postbacks
+        .iter()
+        .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Catalogue::new(version, keys, offers, links, postbacks))
+}
+
+fn offer(row: &Row, actions: Vec<Arc<Action>>) -> Result<Offer, StoreError> {
+    let landing_url = UrlTemplate::parse(row.get("landing_url"), LANDING_MACROS)
+        .map_err(|error| unreadable("offers.landing_url", error))?;
+    Ok(Offer {
+        offer_id: OfferId(row.get("offer_id")),
+        advertiser_id: AdvertiserId(row.get("advertiser_id")),
+        name: row.get("name"),
+        landing_url,
+        click_id_parameter: row.get("click_id_parameter"),
+        refunds: if row.get("allows_refunds") { Refunds::Allowed } else { Refunds::Refused },
+        actions,
+    })
+}
+
+fn action(row: &Row) -> Result<Action, StoreError> {
+    let payout_amount: Option<Decimal> = row.get("payout_amount");
+    let payout_percent: Option<Decimal> = row.get("payout_percent");
+    let payout = match (payout_amount, payout_percent) {
+        (Some(amount), _) => PartnerPayout::Amount(amount),
+        (None, Some(percent)) => PartnerPayout::Percent(percent),
+        (None, None) => return Err(unreadable("actions", "neither payout_amount nor payout_percent")),
+    };
+    let coded = |column: &str| row.get::<_, String>(column);
+    Ok(Action {
+        action_id: ActionId(row.get("action_id")),
+        name: row.get("name"),
+        kind: ActionKind::from_code(&coded("kind"))
+            .ok_or_else(|| unreadable("actions.kind", coded("kind")))?,
+        payout_model: PayoutModel::from_code(&coded("payout_model"))
+            .ok_or_else(|| unreadable("actions.payout_model", coded("payout_model")))?,
+        advertiser_rate: row.get("advertiser_rate"),
+        commission_percent: row.get("commission_percent"),
+        payout,
+        currency: Currency::parse(&coded("currency"))
+            .ok_or_else(|| unreadable("actions.currency", coded("currency")))?,
+        repeatable: row.get("is_repeatable"),
+    })
+}
+
+fn postback(row: &Row) -> Result<Postback, StoreError> {
+    let partner_id: Option<Uuid> = row.get("partner_id");
+    let advertiser_id: Option<Uuid> = row.get("advertiser_id");
+    let owner = match (partner_id, advertiser_id) {
+        (Some(id), _) => Owner::Partner(PartnerId(id)),
+        (None, Some(id)) => Owner::Advertiser(AdvertiserId(id)),
+        (None, None) => Owner::Platform,
+    };
+    let offer_id: Option<Uuid> = row.get("offer_id");
+    let link_id: Option<Uuid> = row.get("link_id");
+    let scope = match (offer_id, link_id) {
+        (Some(id), _) => Scope::Offer(OfferId(id)),
+        (None, Some(id)) => Scope::Link(LinkId(id)),
+        (None, None) => Scope::Global,
+    };
+    // A deleted postback hears of nothing new, but what it was promised is still sent.
+    let is_deleted = row.get::<_, Option<chrono::DateTime<chrono::Utc>>>("deleted_at").is_some();
+    let codes: Vec<String> = if is_deleted { Vec::new() } else { row.get("events") };
+    let events = codes
+        .iter()
+        .map(|code| Event::from_code(code).ok_or_else(|| unreadable("postbacks.events", code)))
+        .collect::<Result<_, _>>()?;
+    let url = UrlTemplate::parse(row.get("url_template"), POSTBACK_MACROS)
+        .map_err(|error| unreadable("postbacks.url_template", error))?;
+    let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
+    Ok(Postback {
+        postback_id: PostbackId(row.get("postback_id")),
+        owner,
+        scope,
+        events,
+        url,
+        max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),
+        timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
+        retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
+        paused: row.get("is_paused"),
+    })
+}
+
+fn unreadable(column: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Unreadable(format!("{column}: {why}"))
+}

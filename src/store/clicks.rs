@@ -1,0 +1,158 @@
+//! Clicks: written in batches, found by our id or the partner's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::log_batches;
+use super::session::Session;
+use crate::domain::click::Click;
+use crate::domain::ids::{AdvertiserId, ClickId, LinkId, OfferId, PartnerId};
+use crate::event_log::rows::{ClickRow, encode};
+
+/// Writes clicks and their log rows in one transaction.
+pub async fn insert(pool: &Pool, clicks: &[Click]) -> Result<(), StoreError> {
+    macro_rules! column {
+        ($($field:tt)+) => { clicks.iter().map(|click| click.$($field)+).collect::<Vec<_>>() };
+    }
+    macro_rules! text_column {
+        ($($field:tt)+) => { clicks.iter().map(|click| click.$($field)+.as_str()).collect::<Vec<&str>>() };
+    }
+    let parameters: Vec<String> = clicks
+        .iter()
+        .map(|click| serde_json::to_string(&click.parameters).expect("a map of texts is JSON"))
+        .collect();
+    let log_batch = encode(clicks.iter().map(ClickRow::from));
+
+    let session = Session::checkout(pool).await?;
+    let insert = session.prepare_cached(include_str!("queries/insert_clicks.sql")).await?;
+    let log = log_batches::prepare_insert(&session).await?;
+    tokio::try_join!(
+        biased;
+        async { Ok(session.batch_execute("BEGIN").await?) },
+        async {
+            session
+                .execute(
+                    &insert,
+                    &[
+                        &column!(click_id.0),
+                        &column!(link_id.0),
+                        &column!(offer_id.0),
+                        &column!(partner_id.0),
+                        &column!(advertiser_id.0),
+                        &text_column!(partner_clickid),
+                        &text_column!(subs[0]),
+                        &text_column!(subs[1]),
+                        &text_column!(subs[2]),
+                        &text_column!(subs[3]),
+                        &text_column!(subs[4]),
+                        &text_column!(ip),
+                        &text_column!(user_agent),
+                        &text_column!(referrer),
+                        &text_column!(country),
+                        &text_column!(device),
+                        &parameters,
+                        &column!(clicked_at),
+                    ],
+                )
+                .await?;
+            Ok(())
+        },
+        log_batches::insert(&session, &log, log_batch.as_slice()),
+        async { Ok::<_, StoreError>(session.commit().await?) },
+    )?;
+    session.give_back();
+    Ok(())
+}
+
+/// What a click reference leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    Click(Arc<Click>),
+    Unknown,
+    /// The partner's id stands on this many clicks, none of which is ours by id.
+    Ambiguous {
+        candidates: usize,
+    },
+}
+
+/// Finds the clicks of `references` (advertiser and click id as sent). Our id wins over a
+/// partner's; a click of another advertiser does not exist.
+pub async fn find(
+    pool: &Pool,
+    references: &[(AdvertiserId, String)],
+) -> Result<HashMap<(AdvertiserId, String), Found>, StoreError> {
+    let ours: Vec<Uuid> = references.iter().filter_map(|(_, text)| text.parse().ok()).collect();
+    let (advertisers, texts): (Vec<Uuid>, Vec<&str>) =
+        references.iter().map(|(advertiser, text)| (advertiser.0, text.as_str())).unzip();
+
+    let client = pool.get().await?;
+    let by_id = client.prepare_cached("SELECT * FROM clicks WHERE click_id = ANY($1)").await?;
+    let by_partner = client
+        .prepare_cached(
+            "SELECT click.* FROM unnest($1::uuid[], $2::text[]) AS wanted(advertiser_id, partner_clickid)
+             CROSS JOIN LATERAL (
+                 SELECT * FROM clicks
+                 WHERE clicks.advertiser_id = wanted.advertiser_id
+                   AND clicks.partner_clickid = wanted.partner_clickid
+                 LIMIT 10
+             ) AS click",
+        )
+        .await?;
+    let (by_id, by_partner) = tokio::try_join!(
+        biased;
+        async { client.query(&by_id, &[&ours]).await },
+        async { client.query(&by_partner, &[&advertisers, &texts]).await },
+    )?;
+
+    let mut of_id: HashMap<Uuid, Arc<Click>> = HashMap::new();
+    for row in &by_id {
+        let click = read(row)?;
+        of_id.insert(click.click_id.0, Arc::new(click));
+    }
+    let mut of_partner: HashMap<(AdvertiserId, String), Vec<Arc<Click>>> = HashMap::new();
+    for row in &by_partner {
+        let click = read(row)?;
+        let clicks = of_partner.entry((click.advertiser_id, click.partner_clickid.clone())).or_default();
+        // The same reference twice in one batch finds its click twice.
+        if !clicks.iter().any(|known| known.click_id == click.click_id) {
+            clicks.push(Arc::new(click));
+        }
+    }
+    let found = references.iter().map(|key| {
+        let by_our_id = key.1.parse().ok().and_then(|id: Uuid| of_id.get(&id));
+        let found = match (by_our_id.filter(|click| click.advertiser_id == key.0), of_partner.get(key)) {
+            (Some(click), _) => Found::Click(click.clone()),
+            (None, Some(clicks)) if clicks.len() == 1 => Found::Click(clicks[0].clone()),
+            (None, Some(clicks)) => Found::Ambiguous { candidates: clicks.len() },
+            (None, None) => Found::Unknown,
+        };
+        (key.clone(), found)
+    });
+    Ok(found.collect())
+}
+
+fn read(row: &Row) -> Result<Click, StoreError> {
+    let parameters: serde_json::Value = row.get("parameters");
+    Ok(Click {
+        click_id: ClickId(row.get("click_id")),
+        link_id: LinkId(row.get("link_id")),
+        offer_id: OfferId(row.get("offer_id")),
+        partner_id: PartnerId(row.get("partner_id")),
+        advertiser_id: AdvertiserId(row.get("advertiser_id")),
+        partner_clickid: row.get("partner_clickid"),
+        subs: ["sub1", "sub2", "sub3", "sub4", "sub5"].map(|column| row.get(column)),
+        ip: row.get("ip"),
+        user_agent: row.get("user_agent"),
+        referrer: row.get("referrer"),
+        country: row.get("country"),
+        device: row.get("device"),
+        parameters: serde_json::from_value(parameters)
+            .map_err(|error| StoreError::Unreadable(format!("clicks.parameters: {error}")))?,
+        clicked_at: row.get("clicked_at"),
+    })
+}

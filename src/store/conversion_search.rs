@@ -1,0 +1,226 @@
+//! Searching conversions, for people. The pipeline reads them by its own ways.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use rust_decimal::Decimal;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use crate::domain::status::Status;
+use crate::event_log::reader::TestRows;
+use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
+use crate::graphql::scope::Scope;
+
+/// Which conversions; what is empty or `None` restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct ConversionFilter {
+    pub statuses: Vec<Status>,
+    pub offer_ids: Vec<Uuid>,
+    pub partner_ids: Vec<Uuid>,
+    pub advertiser_ids: Vec<Uuid>,
+    pub lead_id: Option<Uuid>,
+    pub click_id: Option<Uuid>,
+    pub request_id: Option<String>,
+    pub customer_id: Option<String>,
+    /// Inclusive, by the time of creation.
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+    pub tests: TestRows,
+}
+
+#[derive(Debug, Clone)]
+pub struct ConversionRecord {
+    pub lead_id: Uuid,
+    pub advertiser_id: Uuid,
+    pub offer_id: Uuid,
+    pub partner_id: Uuid,
+    pub link_id: Uuid,
+    pub click_id: Uuid,
+    pub request_id: String,
+    pub customer_id: Option<String>,
+    pub action: String,
+    pub status: Status,
+    pub amount: Option<Decimal>,
+    pub currency: Option<String>,
+    pub payout: Option<Decimal>,
+    pub payout_currency: Option<String>,
+    pub comment: String,
+    pub is_test: bool,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+const COLUMNS: &str = "lead_id, advertiser_id, offer_id, partner_id, link_id, click_id, request_id, \
+    customer_id, action, status, amount, currency, payout, payout_currency, comment, is_test, created_at, \
+    updated_at";
+
+impl ConversionRecord {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let status: &str = row.try_get("status")?;
+        let unknown = || StoreError::Unreadable(format!("conversions.status is {status:?}"));
+        Ok(Self {
+            lead_id: row.try_get("lead_id")?,
+            advertiser_id: row.try_get("advertiser_id")?,
+            offer_id: row.try_get("offer_id")?,
+            partner_id: row.try_get("partner_id")?,
+            link_id: row.try_get("link_id")?,
+            click_id: row.try_get("click_id")?,
+            request_id: row.try_get("request_id")?,
+            customer_id: row.try_get("customer_id")?,
+            action: row.try_get("action")?,
+            status: Status::from_code(status).ok_or_else(unknown)?,
+            amount: row.try_get("amount")?,
+            currency: row.try_get("currency")?,
+            payout: row.try_get("payout")?,
+            payout_currency: row.try_get("payout_currency")?,
+            comment: row.try_get("comment")?,
+            is_test: row.try_get("is_test")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+impl Positioned for ConversionRecord {
+    fn position(&self) -> Position {
+        Position { time: self.created_at, id: self.lead_id }
+    }
+}
+
+/// Conversions in scope, newest first: an advertiser's own, or those of a partner's clicks.
+pub async fn conversions(
+    pool: &Pool,
+    scope: Scope,
+    filter: &ConversionFilter,
+    request: &PageRequest,
+) -> Result<Page<ConversionRecord>, StoreError> {
+    let mut search = Search::new(scope, filter);
+    let mut client = pool.get().await?;
+    // One snapshot, so that the total fits the page; and PostgreSQL stops before callers do.
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    transaction.batch_execute("SET LOCAL statement_timeout = '15s'").await?;
+    let total = if request.with_total {
+        let statement = format!("SELECT count(*) FROM conversions{}", search.where_clause());
+        let count: i64 = transaction.query_one(&statement, &search.values()).await?.try_get(0)?;
+        Some(count.unsigned_abs())
+    } else {
+        None
+    };
+    search.go_on_after(request.after);
+    let limit = search.value(i64::try_from(request.rows + 1).unwrap_or(i64::MAX));
+    let statement = format!(
+        "SELECT {COLUMNS} FROM conversions{} ORDER BY created_at DESC, lead_id DESC LIMIT ${limit}",
+        search.where_clause()
+    );
+    let rows = transaction.query(&statement, &search.values()).await?;
+    transaction.commit().await?;
+    let rows = rows.iter().map(ConversionRecord::from_row).collect::<Result<_, _>>()?;
+    Ok(Page::of_surplus(rows, request, total))
+}
+
+/// Conditions, and the values that stand in them as `$1`, `$2`, …
+struct Search {
+    conditions: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Search {
+    fn new(scope: Scope, filter: &ConversionFilter) -> Self {
+        let mut search = Self { conditions: Vec::new(), values: Vec::new() };
+        match scope {
+            Scope::Everything => {}
+            Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
+            Scope::Partner(id) => search.compare("partner_id =", Some(id.0)),
+        }
+        search.one_of("status", filter.statuses.iter().map(|status| status.code()).collect());
+        search.one_of("offer_id", filter.offer_ids.clone());
+        search.one_of("partner_id", filter.partner_ids.clone());
+        search.one_of("advertiser_id", filter.advertiser_ids.clone());
+        search.compare("lead_id =", filter.lead_id);
+        search.compare("click_id =", filter.click_id);
+        search.compare("request_id =", filter.request_id.clone());
+        search.compare("customer_id =", filter.customer_id.clone());
+        search.compare("created_at >=", filter.from);
+        search.compare("created_at <", filter.to);
+        match filter.tests {
+            TestRows::Included => {}
+            TestRows::LeftOut => search.conditions.push("NOT is_test".into()),
+            TestRows::Only => search.conditions.push("is_test".into()),
+        }
+        search
+    }
+
+    /// Adds a value and says which number it has.
+    fn value(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
+        self.values.push(Box::new(value));
+        self.values.len()
+    }
+
+    fn compare(&mut self, comparison: &'static str, value: Option<impl ToSql + Sync + Send + 'static>) {
+        if let Some(value) = value {
+            let number = self.value(value);
+            self.conditions.push(format!("{comparison} ${number}"));
+        }
+    }
+
+    fn one_of(&mut self, column: &'static str, values: Vec<impl ToSql + Sync + Send + 'static>) {
+        if !values.is_empty() {
+            let number = self.value(values);
+            self.conditions.push(format!("{column} = ANY(${number})"));
+        }
+    }
+
+    fn go_on_after(&mut self, after: Option<Position>) {
+        if let Some(after) = after {
+            let (time, id) = (self.value(after.time), self.value(after.id));
+            self.conditions.push(format!("(created_at, lead_id) < (${time}, ${id})"));
+        }
+    }
+
+    fn where_clause(&self) -> String {
+        if self.conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.conditions.join(" AND "))
+        }
+    }
+
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::PartnerId;
+
+    #[test]
+    fn nothing_asked_restricts_nothing() {
+        let search = Search::new(Scope::Everything, &ConversionFilter::default());
+        assert_eq!((search.where_clause().as_str(), search.values.len()), ("", 0));
+    }
+
+    #[test]
+    fn the_scope_stands_beside_what_a_filter_asks_of_the_same_column() {
+        let filter = ConversionFilter {
+            partner_ids: vec![Uuid::from_u128(2)],
+            request_id: Some("' OR true --".into()),
+            tests: TestRows::LeftOut,
+            ..ConversionFilter::default()
+        };
+        let mut search = Search::new(Scope::Partner(PartnerId(Uuid::from_u128(1))), &filter);
+        search.go_on_after(Some(Position { time: DateTime::UNIX_EPOCH, id: Uuid::nil() }));
+        let expected = " WHERE partner_id = $1 AND partner_id = ANY($2) AND request_id = $3 AND NOT is_test \
+                        AND (created_at, lead_id) < ($4, $5)";
+        assert_eq!((search.where_clause().as_str(), search.values.len()), (expected, 5));
+    }
+}

@@ -1,0 +1,192 @@
+//! Deliveries still to be made: the hot queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::session::Session;
+use crate::domain::event::Event;
+use crate::domain::facts::EventFacts;
+use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
+
+/// How long a claim lasts: longer than the longest exchange (60 s) and its recording.
+pub const CLAIM_LEASE: Duration = Duration::from_secs(120);
+
+#[derive(Debug)]
+pub struct NewDelivery {
+    pub delivery_id: DeliveryId,
+    pub postback_id: PostbackId,
+    pub change_id: ChangeId,
+    pub event: Event,
+    pub lead_id: Option<LeadId>,
+    pub is_claimed: Claimed,
+}
+
+/// Whether a delivery is born with a claim of the node that records it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    ByThisNode,
+    Waiting,
+}
+
+/// The fence of a delivery that was born claimed.
+pub const FIRST_FENCE: i64 = 1;
+
+/// A delivery this node may send: attempt number `attempt` is its to make and to record.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    pub delivery_id: DeliveryId,
+    pub postback_id: PostbackId,
+    pub event: Event,
+    pub attempt: u32,
+    pub fence: i64,
+    pub due_at: DateTime<Utc>,
+    pub facts: Arc<EventFacts>,
+}
+
+pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
+    session
+        .prepare_cached(
+            "INSERT INTO deliveries (delivery_id, postback_id, change_id, event, lead_id, attempt, next_attempt_at,
+                                     claimed_by, lease_until, fence, created_at)
+             SELECT delivery_id, postback_id, change_id, event, lead_id,
+                    is_claimed::int, $7::timestamptz,
+                    CASE WHEN is_claimed THEN $8::uuid END,
+                    CASE WHEN is_claimed THEN now() + make_interval(secs => $9) END,
+                    is_claimed::int, $7::timestamptz
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::boolean[])
+                  AS delivery(delivery_id, postback_id, change_id, event, lead_id, is_claimed)",
+        )
+        .await
+}
+
+/// Adds deliveries inside the caller's transaction.
+pub async fn insert(
+    session: &Session,
+    statement: &Statement,
+    node: NodeId,
+    now: DateTime<Utc>,
+    deliveries: &[NewDelivery],
+) -> Result<(), StoreError> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.delivery_id.0).collect();
+    let postbacks: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.postback_id.0).collect();
+    let changes: Vec<Uuid> = deliveries.iter().map(|delivery| delivery.change_id.0).collect();
+    let events: Vec<&str> = deliveries.iter().map(|delivery| delivery.event.code()).collect();
+    let leads: Vec<Option<Uuid>> =
+        deliveries.iter().map(|delivery| delivery.lead_id.map(|id| id.0)).collect();
+    let claimed: Vec<bool> =
+        deliveries.iter().map(|delivery| delivery.is_claimed == Claimed::ByThisNode).collect();
+    session
+        .execute(
+            statement,
+            &[
+                &ids,
+                &postbacks,
+                &changes,
+                &events,
+                &leads,
+                &claimed,
+                &now,
+                &node.0,
+                &CLAIM_LEASE.as_secs_f64(),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Claims up to `limit` deliveries of one postback that are due, oldest first.
+pub async fn claim(
+    pool: &Pool,
+    node: NodeId,
+    postback: PostbackId,
+    limit: usize,
+) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = client.query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64()]).await?;
+    let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    claimed.sort_by_key(|delivery| (delivery.due_at, delivery.delivery_id));
+    Ok(claimed)
+}
+
+/// A claim whose holder is gone; see [`super::outcomes::rescue`].
+#[derive(Debug)]
+pub struct Abandoned {
+    pub delivery: ClaimedDelivery,
+    pub claimed_at: DateTime<Utc>,
+}
+
+pub(super) fn read_abandoned(row: &Row) -> Result<Abandoned, StoreError> {
+    let lease_until: DateTime<Utc> = row.get("lease_until");
+    Ok(Abandoned { delivery: read(row)?, claimed_at: lease_until - CLAIM_LEASE })
+}
+
+fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
+    let event: String = row.get("event");
+    let facts: EventFacts = serde_json::from_value(row.get("facts"))
+        .map_err(|error| StoreError::Unreadable(format!("conversion_history.facts: {error}")))?;
+    Ok(ClaimedDelivery {
+        delivery_id: DeliveryId(row.get("delivery_id")),
+        postback_id: PostbackId(row.get("postback_id")),
+        event: Event::from_code(&event)
+            .ok_or_else(|| StoreError::Unreadable(format!("deliveries.event: {event}")))?,
+        attempt: u32::try_from(row.get::<_, i32>("attempt")).unwrap_or(1),
+        fence: row.get("fence"),
+        due_at: row.get("next_attempt_at"),
+        facts: Arc::new(facts),
+    })
+}
+
+/// The postbacks that have something due. Hops from postback to postback along the index, so
+/// the cost grows with destinations, not with their backlogs.
+pub async fn due_postbacks(pool: &Pool) -> Result<Vec<PostbackId>, StoreError> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(include_str!("queries/due_postbacks.sql")).await?;
+    let rows = client.query(&statement, &[]).await?;
+    Ok(rows.iter().map(|row| PostbackId(row.get(0))).collect())
+}
+
+/// How much is still to be done, and since when it could have been.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QueueDepth {
+    pub deliveries: i64,
+    pub oldest_due: Option<DateTime<Utc>>,
+}
+
+pub async fn depth(pool: &Pool) -> Result<QueueDepth, StoreError> {
+    let row = pool
+        .get()
+        .await?
+        .query_one(
+            "SELECT count(*), min(next_attempt_at) FILTER (WHERE next_attempt_at <= now()) FROM deliveries",
+            &[],
+        )
+        .await?;
+    Ok(QueueDepth { deliveries: row.get(0), oldest_due: row.get(1) })
+}
+
+/// Gives back the claims of attempts that were never begun.
+pub async fn release(pool: &Pool, node: NodeId, unsent: &[(DeliveryId, i64)]) -> Result<(), StoreError> {
+    let (ids, fences): (Vec<Uuid>, Vec<i64>) = unsent.iter().map(|(id, fence)| (id.0, *fence)).unzip();
+    pool.get()
+        .await?
+        .execute(
+            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1
+             FROM unnest($1::uuid[], $2::bigint[]) AS unsent(delivery_id, fence)
+             WHERE deliveries.delivery_id = unsent.delivery_id AND deliveries.fence = unsent.fence
+               AND claimed_by = $3",
+            &[&ids, &fences, &node.0],
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Both databases' migrations, one queue in the order of their names.
+
+use anyhow::Context;
+use tokio_postgres::Client;
+
+use super::pool;
+use crate::event_log::EventLog;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Postgres,
+    ClickHouse,
+}
+
+struct Migration {
+    name: &'static str,
+    target: Target,
+    sql: &'static str,
+}
+
+macro_rules! postgres {
+    ($name:literal) => {
+        Migration {
+            name: $name,
+            target: Target::Postgres,
+            sql: include_str!(concat!("../../migrations/", $name, ".sql")),
+        }
+    };
+}
+
+macro_rules! clickhouse {
+    ($name:literal) => {
+        Migration {
+            name: $name,
+            target: Target::ClickHouse,
+            sql: include_str!(concat!("../../clickhouse/migrations/", $name, ".sql")),
+        }
+    };
+}
+
+/// Every migration, oldest first; a test holds this list to the two folders.
+const MIGRATIONS: &[Migration] = &[
+    postgres!("20261120000001_network"),
+    postgres!("20261120000002_pipeline"),
+    clickhouse!("20261120000003_logs"),
+];
+
+/// One migrator at a time, over all nodes.
+const ADVISORY_LOCK: i64 = 0x5249_434f_4348_4554;
+
+/// Brings both databases up to date and returns the names of what was applied.
+///
+/// # Errors
+/// Where either database cannot be reached or refuses a migration; what was applied before
+/// stays applied, and the next run goes on from there.
+pub async fn run(database_url: &str, log: &EventLog) -> anyhow::Result<Vec<&'static str>> {
+    run_on(database_url, Some(log)).await
+}
+
+/// Brings PostgreSQL up to date, for a start while ClickHouse is away: its migrations wait.
+pub async fn run_postgres(database_url: &str) -> anyhow::Result<Vec<&'static str>> {
+    run_on(database_url, None).await
+}
+
+async fn run_on(database_url: &str, log: Option<&EventLog>) -> anyhow::Result<Vec<&'static str>> {
+    // A connection of its own: the advisory lock lives and dies with it.
+    let pool = pool::build(database_url, 1)?;
+    let client = pool.get().await.context("PostgreSQL cannot be reached; check DATABASE_URL")?;
+    client.execute("SELECT pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await?;
+    let result = apply_pending(&client, log).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await?;
+    result
+}
+
+async fn apply_pending(client: &Client, log: Option<&EventLog>) -> anyhow::Result<Vec<&'static str>> {
+    client
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (
+                 name       text PRIMARY KEY,
+                 applied_at timestamptz NOT NULL DEFAULT now()
+             )",
+        )
+        .await?;
+    let rows = client.query("SELECT name FROM schema_migrations", &[]).await?;
+    let applied: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if let Some(unknown) =
+        applied.iter().find(|name| !MIGRATIONS.iter().any(|known| known.name == name.as_str()))
+    {
+        anyhow::bail!(
+            "the database was migrated by a newer ricochet ({unknown}); start that version instead"
+        );
+    }
+    if let Some(log) = log {
+        // Outside the queue: ClickHouse may have been replaced by an empty one.
+        log.create_database().await.context("ClickHouse cannot be reached; check CLICKHOUSE_URL")?;
+    }
+
+    let mut done = Vec::new();
+    for migration in MIGRATIONS {
+        let is_applied = applied.iter().any(|name| name == migration.name);
+        match (migration.target, log) {
+            (Target::Postgres, _) if !is_applied => {
+                apply_postgres(client, migration)
+                    .await
+                    .with_context(|| format!("migration {}", migration.name))?;
+            }
+            // Idempotent, and run at every start: an emptied ClickHouse gets its tables again.
+            (Target::ClickHouse, Some(log)) => {
+                apply_clickhouse(log, migration)
+                    .await
+                    .with_context(|| format!("migration {}", migration.name))?;
+                if is_applied {
+                    continue;
+                }
+                record(client, migration).await?;
+            }
+            _ => continue,
+        }
+        done.push(migration.name);
+    }
+    Ok(done)
+}
+
+async fn apply_postgres(client: &Client, migration: &Migration) -> Result<(), tokio_postgres::Error> {
+    let applied = client.batch_execute(&format!("BEGIN; {}", migration.sql)).await;
+    if let Err(error) = applied {
+        client.batch_execute("ROLLBACK").await?;
+        return Err(error);
+    }
+    record(client, migration).await?;
+    client.batch_execute("COMMIT").await
+}
+
+async fn record(client: &Client, migration: &Migration) -> Result<(), tokio_postgres::Error> {
+    client.execute("INSERT INTO schema_migrations (name) VALUES ($1)", &[&migration.name]).await?;
+    Ok(())
+}
+
+async fn apply_clickhouse(log: &EventLog, migration: &Migration) -> Result<(), clickhouse::error::Error> {
+    for statement in statements(migration.sql) {
+        // `?` would be read as a parameter to bind.
+        log.client().query(&statement.replace('?', "??")).execute().await?;
+    }
+    Ok(())
+}
+
+/// The statements of a file: they end with a semicolon at the end of a line.
+fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(";\n").map(str::trim).filter(|statement| {
+        statement.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"))
+    })
+}
+
+/// Whether every PostgreSQL migration of this binary has been applied.
+pub async fn is_current(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let expected: Vec<&str> = MIGRATIONS
+        .iter()
+        .filter(|migration| migration.target == Target::Postgres)
+        .map(|migration| migration.name)
+        .collect();
+    let row =
+        client.query_one("SELECT count(*) FROM schema_migrations WHERE name = ANY($1)", &[&expected]).await?;
+    Ok(usize::try_from(row.get::<_, i64>(0)) == Ok(expected.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_the_two_folders_in_order() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files: Vec<String> = ["migrations", "clickhouse/migrations"]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(".sql", ""))
+            .collect();
+        files.sort();
+        let listed: Vec<&str> = MIGRATIONS.iter().map(|migration| migration.name).collect();
+        assert_eq!(listed, files);
+    }
+
+    #[test]
+    fn a_clickhouse_file_falls_into_its_statements() {
+        let logs = MIGRATIONS.iter().find(|migration| migration.target == Target::ClickHouse).unwrap();
+        assert_eq!(statements(logs.sql).count(), 4);
+    }
+}

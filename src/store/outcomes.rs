@@ -1,0 +1,105 @@
+//! What became of attempts: the delivery's next state and the attempt's log row, together.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use uuid::Uuid;
+
+use super::deliveries::{Abandoned, read_abandoned};
+use super::error::StoreError;
+use super::log_batches;
+use super::session::Session;
+use crate::domain::ids::{DeliveryId, NodeId};
+use crate::domain::retry::Outcome;
+use crate::event_log::rows::{AttemptRow, encode};
+
+/// An attempt made, ready to be recorded.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    pub delivery_id: DeliveryId,
+    pub fence: i64,
+    pub outcome: Outcome,
+    /// Set exactly when the outcome is [`Outcome::Retrying`].
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub row: AttemptRow,
+}
+
+/// Records attempts. An attempt whose claim has passed to somebody else changes nothing and is
+/// not logged: whoever took the claim over has logged it as interrupted. Returns how many those
+/// were.
+pub async fn record(
+    pool: &Pool,
+    node: NodeId,
+    now: DateTime<Utc>,
+    attempts: &[AttemptRecord],
+) -> Result<usize, StoreError> {
+    let (retried, finished): (Vec<&AttemptRecord>, Vec<&AttemptRecord>) =
+        attempts.iter().partition(|attempt| attempt.outcome == Outcome::Retrying);
+
+    let session = Session::checkout(pool).await?;
+    let finish = session.prepare_cached(include_str!("queries/finish_deliveries.sql")).await?;
+    let retry = session
+        .prepare_cached(
+            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, next_attempt_at = attempt.next_attempt_at
+             FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS attempt(delivery_id, fence, next_attempt_at)
+             WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
+               AND claimed_by = $4
+             RETURNING deliveries.delivery_id",
+        )
+        .await?;
+    let insert_log = log_batches::prepare_insert(&session).await?;
+
+    let (_, finished, retried) = tokio::try_join!(
+        biased;
+        session.batch_execute("BEGIN"),
+        async {
+            if finished.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (ids, fences): (Vec<Uuid>, Vec<i64>) = keys(&finished);
+            let states: Vec<&str> = finished.iter().map(|attempt| attempt.outcome.code()).collect();
+            let reasons: Vec<&str> = finished.iter().map(|attempt| attempt.row.reason.as_str()).collect();
+            session.query(&finish, &[&ids, &fences, &states, &reasons, &now, &node.0]).await
+        },
+        async {
+            if retried.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (ids, fences): (Vec<Uuid>, Vec<i64>) = keys(&retried);
+            let times: Vec<DateTime<Utc>> =
+                retried.iter().map(|attempt| attempt.next_attempt_at.unwrap_or(now)).collect();
+            session.query(&retry, &[&ids, &fences, &times, &node.0]).await
+        },
+    )?;
+    let recorded: HashSet<Uuid> = finished.iter().chain(&retried).map(|row| row.get(0)).collect();
+    let rows = attempts.iter().filter(|attempt| recorded.contains(&attempt.delivery_id.0));
+    let log_batch = encode(rows.map(|attempt| attempt.row.clone()));
+    tokio::try_join!(
+        biased;
+        log_batches::insert(&session, &insert_log, log_batch.as_slice()),
+        async { Ok::<_, StoreError>(session.commit().await?) },
+    )?;
+    session.give_back();
+    Ok(attempts.len() - recorded.len())
+}
+
+fn keys(attempts: &[&AttemptRecord]) -> (Vec<Uuid>, Vec<i64>) {
+    attempts.iter().map(|attempt| (attempt.delivery_id.0, attempt.fence)).unzip()
+}
+
+/// Takes back claims whose node is dead or whose lease has lapsed, makes them due at once and
+/// logs the attempt that nobody recorded. Returns how many were taken, at most 500.
+pub async fn rescue(pool: &Pool, describe: impl Fn(&Abandoned) -> AttemptRow) -> Result<usize, StoreError> {
+    let session = Session::checkout(pool).await?;
+    let take = session.prepare_cached(include_str!("queries/rescue_deliveries.sql")).await?;
+    let insert_log = log_batches::prepare_insert(&session).await?;
+    session.batch_execute("BEGIN").await?;
+    let rows = session.query(&take, &[]).await?;
+    let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
+    let log_batch = encode(abandoned.iter().map(describe));
+    log_batches::insert(&session, &insert_log, log_batch.as_slice()).await?;
+    session.commit().await?;
+    session.give_back();
+    Ok(abandoned.len())
+}

@@ -1,0 +1,59 @@
+//! The connection pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long a caller waits for a connection before it hears that PostgreSQL is away.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Said on every new connection. A commit is on disk before it is answered; a statement that
+/// hangs is ended rather than waited for.
+const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '30s'; \
+                       SET idle_in_transaction_session_timeout = '30s'; SET TimeZone = 'UTC'";
+
+/// A pool of at most `connections`, made as they are needed. TLS with verified certificates
+/// where the URL says `sslmode=require`, plain otherwise.
+pub fn build(database_url: &str, connections: usize) -> anyhow::Result<Pool> {
+    let config: tokio_postgres::Config = database_url
+        .parse()
+        .context("DATABASE_URL is not a PostgreSQL URL such as postgres://user:password@host/db")?;
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = match config.get_ssl_mode() {
+        SslMode::Require => Manager::from_config(config, MakeRustlsConnect::new(tls_config()?), recycling),
+        _ => Manager::from_config(config, NoTls, recycling),
+    };
+    let prepare = Hook::async_fn(|client, _| {
+        Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+    });
+    Pool::builder(manager)
+        .max_size(connections)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(WAIT))
+        .create_timeout(Some(WAIT))
+        .recycle_timeout(Some(WAIT))
+        .post_create(prepare)
+        .build()
+        .context("the connection pool cannot be built")
+}
+
+fn tls_config() -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    anyhow::ensure!(
+        added > 0,
+        "no root certificates were found; install ca-certificates to use sslmode=require"
+    );
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("TLS cannot be set up")?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}

@@ -1,0 +1,11 @@
+WITH finished AS (
+    DELETE FROM deliveries
+    USING unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) AS attempt(delivery_id, fence, state, reason)
+    WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence AND claimed_by = $6
+    RETURNING deliveries.*, attempt.state, attempt.reason
+)
+INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, lead_id, state, reason, attempts,
+                                 created_at, finished_at)
+SELECT delivery_id, postback_id, change_id, event, lead_id, state, reason, attempt, created_at, $5::timestamptz
+FROM finished
+RETURNING delivery_id

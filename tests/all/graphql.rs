@@ -1,0 +1,9 @@
+//! The GraphQL API against both real databases: what filters find, what pages hold, what each
+//! role can see, and how the door answers.
+
+mod door;
+mod filters;
+mod pages;
+mod rows;
+mod scopes;
+mod stage;

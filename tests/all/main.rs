@@ -1,0 +1,4 @@
+//! The integration tests: one binary, real engines.
+
+mod engines;
+mod graphql;
