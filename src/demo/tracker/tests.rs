@@ -136,3 +136,11 @@ async fn a_taken_port_is_named() {
     assert!(error.contains(&tracker.addr.to_string()) && error.contains("another port"), "{error}");
     tracker.stop().await;
 }
+
+#[actix_web::test]
+async fn it_starts_and_stops_inside_an_actix_system_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = tracker(folder.path()).await;
+    assert_eq!(get(&tracker, "/postback").await.body, "OK");
+    tracker.stop().await;
+}
