@@ -149,6 +149,7 @@ CREATE INDEX log_batches_waiting ON log_batches (log, batch_id) WHERE shipment_i
 CREATE TABLE log_shipments (
     shipment_id uuid PRIMARY KEY,
     log         text NOT NULL,
+    shipped_by  uuid NOT NULL,
     lease_until timestamptz NOT NULL
 );
 

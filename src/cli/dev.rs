@@ -35,21 +35,24 @@ pub fn run(args: &DevArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}; choose another --data-dir", args.data_dir.display()))?;
     let data_dir = args.data_dir.canonicalize().context("the data directory")?;
 
-    // Started before any other thread, and on this one: it lives as long as they may.
-    let engines = Engines::start(EngineOptions {
-        data_dir: data_dir.clone(),
-        postgres: outside_database.is_none(),
-        clickhouse: outside_clickhouse.is_none(),
-        engine_program: std::env::current_exe().context("the path of this program")?,
-    })?;
-    let database_url =
-        outside_database.or_else(|| engines.database_url()).context("PostgreSQL has no address")?;
-    let clickhouse_url =
-        outside_clickhouse.or_else(|| engines.clickhouse_url()).context("ClickHouse has no address")?;
+    let engines = match (&outside_database, &outside_clickhouse) {
+        // Nothing to start, so nothing to install either.
+        (Some(_), Some(_)) => None,
+        _ => Some(Engines::start(EngineOptions {
+            data_dir: data_dir.clone(),
+            postgres: outside_database.is_none(),
+            clickhouse: outside_clickhouse.is_none(),
+            engine_program: std::env::current_exe().context("the path of this program")?,
+        })?),
+    };
+    let database_url = outside_database.or_else(|| engines.as_ref()?.database_url());
+    let database_url = database_url.context("PostgreSQL has no address")?;
+    let clickhouse_url = outside_clickhouse.or_else(|| engines.as_ref()?.clickhouse_url());
+    let clickhouse_url = clickhouse_url.context("ClickHouse has no address")?;
     let settings = settings(args, database_url, clickhouse_url)?;
 
     let ran = run_server(args, &data_dir, &settings);
-    let stopped = engines.stop();
+    let stopped = engines.map_or(Ok(()), Engines::stop);
     ran?;
     Ok(stopped?)
 }

@@ -62,33 +62,42 @@ fn form(text: &[u8], field: &str) -> Result<Parameters, FieldError> {
         .collect()
 }
 
-/// Reads a flat JSON object. Numbers stay as they were written: `25.00` is not `25`.
+/// Reads a flat JSON object; only `fields` may hold another one, of custom fields. Numbers stay
+/// as they were written: `25.00` is not `25`.
 fn json_object(body: &[u8]) -> Result<Parameters, FieldError> {
-    let malformed = |error: serde_json::Error| {
-        let message = format!("send one JSON object, such as {{\"click_id\":\"…\"}}: {error}");
-        FieldError::new("body", "invalid_json", message)
-    };
-    let members: Members = serde_json::from_slice(body).map_err(malformed)?;
-    let mut parameters = Vec::with_capacity(members.0.len());
-    for (name, value) in members.0 {
-        let text = value.get();
-        match text.as_bytes().first() {
-            Some(b'"') => parameters.push((name, serde_json::from_str(text).map_err(malformed)?)),
-            Some(b'n') => {}
-            Some(b'{') if name == "fields" => {
-                parameters.extend(json_object(text.as_bytes())?);
+    let mut parameters = Vec::new();
+    for (name, value) in members(body)? {
+        if name == "fields" && value.get().starts_with('{') {
+            for (name, value) in members(value.get().as_bytes())? {
+                parameters.extend(parameter(name, &value)?);
             }
-            Some(b'{' | b'[') => {
-                return Err(FieldError::new(
-                    &name,
-                    "nested_value",
-                    "send a text, a number or true/false here",
-                ));
-            }
-            _ => parameters.push((name, text.to_owned())),
+        } else {
+            parameters.extend(parameter(name, &value)?);
         }
     }
     Ok(parameters)
+}
+
+/// A member as a parameter; `null` is as good as absent.
+fn parameter(name: String, value: &RawValue) -> Result<Option<(String, String)>, FieldError> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'"') => Ok(Some((name, serde_json::from_str(text).map_err(invalid_json)?))),
+        Some(b'n') => Ok(None),
+        Some(b'{' | b'[') => {
+            Err(FieldError::new(&name, "nested_value", "send a text, a number or true/false here"))
+        }
+        _ => Ok(Some((name, text.to_owned()))),
+    }
+}
+
+fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
+    serde_json::from_slice::<Members>(object).map(|members| members.0).map_err(invalid_json)
+}
+
+fn invalid_json(error: serde_json::Error) -> FieldError {
+    let message = format!("send one JSON object, such as {{\"click_id\":\"…\"}}: {error}");
+    FieldError::new("body", "invalid_json", message)
 }
 
 /// The members of an object in their order, repeated names included.
@@ -141,7 +150,7 @@ mod tests {
         assert_eq!(json_object(br#"{"a":[1]}"#).unwrap_err().field, "a");
         assert_eq!(form(b"a=%ff", "query").unwrap_err().code, "invalid_encoding");
         let deep = format!("{{\"fields\":{}1{}}}", "{\"fields\":".repeat(10_000), "}".repeat(10_000));
-        assert_eq!(json_object(deep.as_bytes()).unwrap_err().code, "invalid_json");
+        assert_eq!(json_object(deep.as_bytes()).unwrap_err().field, "fields");
     }
 
     proptest! {

@@ -37,7 +37,7 @@ pub async fn receive(
     let asked = match (advertiser_id, read) {
         (None, _) => Asked::Refused(Verdict::UnknownKey),
         (Some(_), Err(error)) => Asked::Refused(Verdict::Malformed(error)),
-        (Some(_), Ok(parameters)) => Asked::Conversion(fields::read(&parameters)),
+        (Some(_), Ok(parameters)) => Asked::Conversion(Box::new(fields::read(&parameters))),
     };
     let answer = answer::of_result(doors.lanes.submit(inbound, asked).await);
     metrics::histogram!("ricochet_accept_seconds").record(started.elapsed());

@@ -43,14 +43,6 @@ impl<T> Batcher<T> {
     pub fn pipe_is_free(&mut self) {
         self.is_pipe_free = true;
     }
-
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.is_pipe_free && self.waiting.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -73,6 +65,6 @@ mod tests {
         batcher.pipe_is_free();
         assert_eq!(batcher.next_batch(), Some(vec![5]));
         batcher.pipe_is_free();
-        assert!(batcher.is_idle());
+        assert_eq!(batcher.next_batch(), None);
     }
 }

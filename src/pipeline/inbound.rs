@@ -28,7 +28,7 @@ pub struct InboundRecord {
 /// What the door made of the request.
 #[derive(Debug)]
 pub enum Asked {
-    Conversion(ReadFields),
+    Conversion(Box<ReadFields>),
     /// Refused at the door; it is only logged.
     Refused(Verdict),
 }

@@ -46,6 +46,10 @@ impl LogShipper {
         let database_url = self.database_url.clone();
         let is_migrated = self.is_migrated;
         let round = async move {
+            if services.slots.is_closed() {
+                // Stopping: the last shipment is the app's to make.
+                return Round::Away;
+            }
             if !is_migrated && let Err(error) = migrations::run(&database_url, &services.log).await {
                 note_reachability(&services, &format!("{error:#}"), false);
                 return Round::Away;
@@ -77,14 +81,15 @@ pub async fn flush(services: &Services) {
 async fn ship_all(services: &Services) -> Round {
     for log in Log::ALL {
         loop {
-            let shipment = match log_batches::claim_shipment(&services.pool, log, SHIPMENT_LEASE).await {
-                Ok(Some(shipment)) => shipment,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "log batches cannot be read");
-                    return Round::Away;
-                }
-            };
+            let shipment =
+                match log_batches::claim_shipment(&services.pool, services.node, log, SHIPMENT_LEASE).await {
+                    Ok(Some(shipment)) => shipment,
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "log batches cannot be read");
+                        return Round::Away;
+                    }
+                };
             if !ship(services, shipment).await {
                 return Round::Away;
             }

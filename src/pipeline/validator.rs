@@ -111,7 +111,7 @@ fn validate(submission: Submission, clicks: &Clicks, catalogue: &Catalogue) -> V
         (Asked::Conversion(read), None) => (Some(read.request), Err(Verdict::UnknownKey)),
         (Asked::Conversion(read), Some(advertiser)) => {
             let found = clicks.get(&(advertiser, read.request.click_ref.clone()));
-            (Some(read.request.clone()), find_parts(read, found, catalogue).map_err(Verdict::Invalid))
+            (Some(read.request.clone()), find_parts(*read, found, catalogue).map_err(Verdict::Invalid))
         }
     };
     Validated { inbound, reply, request, result }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::session::Session;
+use crate::domain::ids::NodeId;
 use crate::event_log::rows::{EncodedBatch, Log};
 
 pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
@@ -48,22 +49,32 @@ pub struct Shipment {
 const SHIPMENT_BATCHES: i64 = 2_000;
 const SHIPMENT_ROWS: i64 = 20_000;
 
-/// Forms the next shipment of a log, or takes over one whose shipper has let its lease lapse.
+/// Forms the next shipment of a log, or takes over one whose shipper is dead or has let its
+/// lease lapse.
 /// What a shipment holds is fixed before it is sent, so that sending it again is the same
 /// insert to ClickHouse.
-pub async fn claim_shipment(pool: &Pool, log: Log, lease: Duration) -> Result<Option<Shipment>, StoreError> {
+pub async fn claim_shipment(
+    pool: &Pool,
+    node: NodeId,
+    log: Log,
+    lease: Duration,
+) -> Result<Option<Shipment>, StoreError> {
     let lease_s = lease.as_secs_f64();
     let session = Session::checkout(pool).await?;
     session.batch_execute("BEGIN").await?;
     let lapsed = session
         .query_opt(
-            "UPDATE log_shipments SET lease_until = now() + make_interval(secs => $2)
+            "UPDATE log_shipments SET lease_until = now() + make_interval(secs => $2), shipped_by = $3
              WHERE shipment_id = (
-                 SELECT shipment_id FROM log_shipments WHERE log = $1 AND lease_until < now()
+                 SELECT shipment_id FROM log_shipments
+                 WHERE log = $1
+                   AND (lease_until < now()
+                        OR NOT EXISTS (SELECT 1 FROM nodes
+                                       WHERE node_id = shipped_by AND nodes.lease_until >= now()))
                  ORDER BY shipment_id LIMIT 1 FOR UPDATE SKIP LOCKED
              )
              RETURNING shipment_id",
-            &[&log.table(), &lease_s],
+            &[&log.table(), &lease_s, &node.0],
         )
         .await?;
     let shipment_id: Uuid = match lapsed {
@@ -93,9 +104,9 @@ pub async fn claim_shipment(pool: &Pool, log: Log, lease: Duration) -> Result<Op
             }
             session
                 .execute(
-                    "INSERT INTO log_shipments (shipment_id, log, lease_until)
-                     VALUES ($1, $2, now() + make_interval(secs => $3))",
-                    &[&shipment_id, &log.table(), &lease_s],
+                    "INSERT INTO log_shipments (shipment_id, log, shipped_by, lease_until)
+                     VALUES ($1, $2, $4, now() + make_interval(secs => $3))",
+                    &[&shipment_id, &log.table(), &lease_s, &node.0],
                 )
                 .await?;
             shipment_id

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reqwest::Client;
 use ricochet::domain::event::{ActionKind, Event};
-use ricochet::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId};
+use ricochet::domain::ids::{LinkId, OfferId, PartnerId};
 use ricochet::domain::money::Currency;
 use ricochet::domain::payout::{PartnerPayout, PayoutModel};
 use ricochet::domain::postback::{Owner, Scope};
@@ -24,7 +24,6 @@ pub const LANDING: &str = "https://shop.example/?sub={sub1}&src={utm_source}";
 pub struct World {
     pub databases: Databases,
     pub client: Client,
-    pub advertiser: AdvertiserId,
     pub partner: PartnerId,
     pub api_key: String,
     pub owner_token: String,
@@ -63,17 +62,7 @@ impl World {
         let owner_token = tokens::create(&databases.pool, Grant::Owner, "").await.unwrap().secret;
         let [fixed, percent, recurring] = made.try_into().unwrap();
         drop(db);
-        Self {
-            databases,
-            client: client(),
-            advertiser,
-            partner,
-            api_key,
-            owner_token,
-            fixed,
-            percent,
-            recurring,
-        }
+        Self { databases, client: client(), partner, api_key, owner_token, fixed, percent, recurring }
     }
 
     /// A postback of the partner's; made before the server starts, it needs no waiting for.
