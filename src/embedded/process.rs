@@ -171,7 +171,9 @@ mod tests {
         let (mut engine, mut bystander) = (sleep_for("61"), sleep_for("62"));
 
         let workplace = Workplace { directory, is_engine: |words| words.get(1) == Some(&"61") };
-        assert_eq!(workplace.processes(), vec![pid_of(&engine)]);
+        // A process that has just begun has no command line for a moment.
+        let found = wait_until(Duration::from_secs(5), || workplace.processes() == [pid_of(&engine)]);
+        assert!(found, "{:?}", workplace.processes());
         workplace.clear_out(Duration::ZERO);
         assert!(wait_for_exit(&mut engine, Duration::from_secs(5)).unwrap().is_some());
         assert!(bystander.try_wait().unwrap().is_none());
