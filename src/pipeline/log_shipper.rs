@@ -15,7 +15,8 @@ use crate::store::log_batches::{self, Shipment};
 use crate::store::migrations;
 
 /// Between looks for something to ship: a row is in ClickHouse about this long after its commit.
-const ROUND: Duration = Duration::from_millis(300);
+/// Each insert costs ClickHouse a few parts and their fsync, however few rows it has.
+const ROUND: Duration = Duration::from_secs(1);
 /// Between tries while ClickHouse is away.
 const AWAY_ROUND: Duration = Duration::from_secs(1);
 /// After this, another node takes a shipment over.
@@ -73,7 +74,7 @@ impl Actor for LogShipper {
     }
 }
 
-/// Ships everything that waits. Also called once more when the server stops.
+/// Ships what waits. Also called once more when the server stops.
 pub async fn flush(services: &Services) {
     ship_all(services).await;
 }
@@ -90,8 +91,13 @@ async fn ship_all(services: &Services) -> Round {
                         return Round::Away;
                     }
                 };
+            let is_full = shipment.is_full;
             if !ship(services, shipment).await {
                 return Round::Away;
+            }
+            // What came meanwhile goes with the next round: few large inserts, not many small.
+            if !is_full {
+                break;
             }
         }
     }

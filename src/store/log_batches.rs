@@ -43,6 +43,8 @@ pub struct Shipment {
     pub log: Log,
     pub row_count: usize,
     pub payloads: Vec<Vec<u8>>,
+    /// Whether more may be waiting behind it.
+    pub is_full: bool,
 }
 
 /// Most batches and rows of one shipment: about 30 MB before compression.
@@ -77,6 +79,7 @@ pub async fn claim_shipment(
             &[&log.table(), &lease_s, &node.0],
         )
         .await?;
+    let is_taken_over = lapsed.is_some();
     let shipment_id: Uuid = match lapsed {
         Some(row) => row.get(0),
         None => {
@@ -120,9 +123,12 @@ pub async fn claim_shipment(
         .await?;
     session.commit().await?;
     session.give_back();
-    let row_count = rows.iter().map(|row| usize::try_from(row.get::<_, i32>(0)).unwrap_or(0)).sum();
-    let payloads = rows.iter().map(|row| row.get(1)).collect();
-    Ok(Some(Shipment { shipment_id, log, row_count, payloads }))
+    let row_count: i64 = rows.iter().map(|row| i64::from(row.get::<_, i32>(0))).sum();
+    let payloads: Vec<Vec<u8>> = rows.iter().map(|row| row.get(1)).collect();
+    let is_full =
+        is_taken_over || row_count >= SHIPMENT_ROWS || i64::try_from(payloads.len()) == Ok(SHIPMENT_BATCHES);
+    let row_count = usize::try_from(row_count).unwrap_or(0);
+    Ok(Some(Shipment { shipment_id, log, row_count, payloads, is_full }))
 }
 
 /// Removes a shipment that ClickHouse has confirmed.

@@ -15,7 +15,8 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Said on every new connection. A commit is on disk before it is answered; a statement that
 /// hangs is ended rather than waited for.
 const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '30s'; \
-                       SET idle_in_transaction_session_timeout = '30s'; SET TimeZone = 'UTC'";
+                       SET idle_in_transaction_session_timeout = '30s'; SET TimeZone = 'UTC'; \
+                       SET plan_cache_mode = force_generic_plan";
 
 /// A pool of at most `connections`, made as they are needed. TLS with verified certificates
 /// where the URL says `sslmode=require`, plain otherwise.
