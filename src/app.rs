@@ -17,6 +17,8 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
 use crate::domain::verdict::{FieldError, error_body};
+use crate::doors::click::ClickDoor;
+use crate::doors::country::{self, Countries};
 use crate::doors::{answer, click, operations, request, s2s};
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
@@ -37,6 +39,7 @@ pub struct Doors {
     pub services: Arc<Services>,
     pub lanes: Arc<Lanes>,
     pub clicks: Addr<ClickRecorder>,
+    pub click: ClickDoor,
     pub metrics: PrometheusHandle,
 }
 
@@ -56,6 +59,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
+        let click = click_door(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
         for migration in applied {
@@ -91,8 +95,9 @@ impl App {
             move |_| LogShipper::new(services, database_url)
         });
         periodic::start(&services, &lanes, retention);
+        country::watch(click.countries.clone());
 
-        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
+        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, click, metrics });
         let graphql = Data::new(GraphqlDoor {
             schema: graphql::schema(services.pool.clone(), services.log.clone()),
             pool: services.pool.clone(),
@@ -161,6 +166,17 @@ impl App {
     }
 }
 
+fn click_door(settings: &Settings) -> anyhow::Result<ClickDoor> {
+    let header = settings.country_header.clone();
+    let database = settings.geo_database.as_ref().map(PathBuf::from);
+    Ok(ClickDoor {
+        countries: Arc::new(Countries::open(header, database).context("RICOCHET_GEO_DATABASE")?),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        network_id: settings.network_id.clone(),
+        unknown_links: click::UNKNOWN_LINKS,
+    })
+}
+
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
@@ -188,8 +204,16 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/healthz", web::get().to(operations::healthz))
         .route("/readyz", web::get().to(operations::readyz))
         .route("/metrics", web::get().to(operations::metrics))
-        .route("/click", web::get().to(click::by_query))
-        .route("/click/{link}", web::get().to(click::by_path))
+        .service(
+            web::resource("/click")
+                .route(web::get().to(click::by_query))
+                .route(web::head().to(click::by_query)),
+        )
+        .service(
+            web::resource("/click/{link}")
+                .route(web::get().to(click::by_path))
+                .route(web::head().to(click::by_path)),
+        )
         .service(
             web::resource("/{api_key}/s2s")
                 .route(web::get().to(s2s::receive))

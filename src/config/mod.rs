@@ -11,6 +11,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
+use ipnet::IpNet;
+
 pub use table::{SETTINGS, Setting, markdown_table};
 
 /// Everything `ricochet serve` needs to know.
@@ -28,6 +31,10 @@ pub struct Settings {
     pub click_retention_days: u32,
     pub history_retention_days: u32,
     pub graphiql_dir: Option<String>,
+    pub network_id: String,
+    pub geo_database: Option<String>,
+    pub country_header: Option<HeaderName>,
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// A setting that cannot be used; the server does not start.
@@ -83,6 +90,10 @@ impl Settings {
             click_retention_days: reader.in_range("RICOCHET_CLICK_RETENTION_DAYS", 31, 36_500)?,
             history_retention_days: reader.in_range("RICOCHET_HISTORY_RETENTION_DAYS", 31, 36_500)?,
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
+            network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
+            geo_database: reader.optional("RICOCHET_GEO_DATABASE"),
+            country_header: reader.parse_optional("RICOCHET_COUNTRY_HEADER", "the name of a header")?,
+            trusted_proxies: reader.list("RICOCHET_TRUSTED_PROXIES")?,
         })
     }
 }
@@ -116,6 +127,26 @@ impl Reader {
     fn parse<T: FromStr>(&self, variable: &'static str, expected: &'static str) -> Result<T, ConfigError> {
         let value = self.text(variable)?;
         value.parse().map_err(|_| ConfigError::Invalid { variable, value, expected })
+    }
+
+    fn parse_optional<T: FromStr>(
+        &self,
+        variable: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, ConfigError> {
+        self.optional(variable).map(|_| self.parse(variable, expected)).transpose()
+    }
+
+    /// Reads values between commas; none where the variable is not set.
+    fn list<T: FromStr>(&self, variable: &'static str) -> Result<Vec<T>, ConfigError> {
+        let expected = table::find(variable).map_or("", |setting| setting.accepts);
+        let text = self.optional(variable).unwrap_or_default();
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items
+            .map(|item| {
+                item.parse().map_err(|_| ConfigError::Invalid { variable, value: item.into(), expected })
+            })
+            .collect()
     }
 
     fn in_range<T: FromStr + PartialOrd>(

@@ -97,6 +97,28 @@ pub const SETTINGS: &[Setting] = &[
          `ricochet dev` sets it.",
     ),
     optional(
+        "RICOCHET_NETWORK_ID",
+        "any text",
+        "What {network_id} stands for in landing URLs; empty where not set.",
+    ),
+    optional(
+        "RICOCHET_GEO_DATABASE",
+        "a .mmdb file",
+        "MaxMind-format database that tells a visitor's country, such as GeoLite2-Country.mmdb; read again \
+         within 5 seconds of its file changing.",
+    ),
+    optional(
+        "RICOCHET_COUNTRY_HEADER",
+        "the name of a header",
+        "Header in which a trusted proxy tells the visitor's country, such as CF-IPCountry; it comes before \
+         the database.",
+    ),
+    optional(
+        "RICOCHET_TRUSTED_PROXIES",
+        "networks such as 10.0.0.0/8 between commas",
+        "Proxies whose headers are believed.",
+    ),
+    optional(
         "RICOCHET_LOG",
         "a tracing filter",
         "What is logged, such as info or ricochet=debug; default info.",

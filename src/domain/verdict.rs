@@ -103,6 +103,8 @@ pub enum Verdict {
     Malformed(FieldError),
     /// The key in the path is nobody's: 401.
     UnknownKey,
+    /// A click through a link that is nobody's: 404.
+    UnknownLink,
 }
 
 impl Verdict {
@@ -112,7 +114,9 @@ impl Verdict {
             Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => VerdictKind::Duplicate,
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
-            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey => VerdictKind::Rejected,
+            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey | Self::UnknownLink => {
+                VerdictKind::Rejected
+            }
         }
     }
 
@@ -130,6 +134,7 @@ impl Verdict {
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
+            Self::UnknownLink => 404,
             Self::Invalid(_) => 422,
         }
     }
@@ -156,6 +161,7 @@ impl Verdict {
                 .join("; "),
             Self::Malformed(error) => format!("{}: {}", error.field, error.message),
             Self::UnknownKey => UNKNOWN_KEY.into(),
+            Self::UnknownLink => UNKNOWN_LINK.into(),
         }
     }
 
@@ -168,6 +174,7 @@ impl Verdict {
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
             Self::Malformed(error) => error.code,
             Self::UnknownKey => "unknown_key",
+            Self::UnknownLink => "unknown_link",
         }
     }
 
@@ -193,11 +200,14 @@ impl Verdict {
             Self::Invalid(errors) => error_body(errors),
             Self::Malformed(error) => error_body(std::slice::from_ref(error)),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
+            Self::UnknownLink => error_body(&[FieldError::new("link", "unknown_link", UNKNOWN_LINK)]),
         }
     }
 }
 
 const UNKNOWN_KEY: &str = "this API key is not known or was revoked; use a key of the advertiser";
+
+const UNKNOWN_LINK: &str = "this link does not exist; check the address your network gave you";
 
 /// The body of every refusal: `{"status":"error","errors":[{"field","code","message"}]}`.
 pub fn error_body(errors: &[FieldError]) -> Value {

@@ -3,6 +3,8 @@
 
 pub mod answer;
 pub mod click;
+pub mod country;
 pub mod operations;
 pub mod request;
 pub mod s2s;
+mod trickle;
