@@ -59,7 +59,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
-        let click = click_door(settings)?;
+        let countries = open_countries(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
         for migration in applied {
@@ -95,7 +95,8 @@ impl App {
             move |_| LogShipper::new(services, database_url)
         });
         periodic::start(&services, &lanes, retention);
-        country::watch(click.countries.clone());
+        country::watch(countries.clone());
+        let click = ClickDoor::new(countries, settings.trusted_proxies.clone(), settings.network_id.clone());
 
         let doors = Data::new(Doors { services: services.clone(), lanes, clicks, click, metrics });
         let graphql = Data::new(GraphqlDoor {
@@ -166,15 +167,13 @@ impl App {
     }
 }
 
-fn click_door(settings: &Settings) -> anyhow::Result<ClickDoor> {
+fn open_countries(settings: &Settings) -> anyhow::Result<Arc<Countries>> {
     let header = settings.country_header.clone();
+    if header.is_some() && settings.trusted_proxies.is_empty() {
+        tracing::warn!("RICOCHET_COUNTRY_HEADER is not believed from anybody: set RICOCHET_TRUSTED_PROXIES");
+    }
     let database = settings.geo_database.as_ref().map(PathBuf::from);
-    Ok(ClickDoor {
-        countries: Arc::new(Countries::open(header, database).context("RICOCHET_GEO_DATABASE")?),
-        trusted_proxies: settings.trusted_proxies.clone(),
-        network_id: settings.network_id.clone(),
-        unknown_links: click::UNKNOWN_LINKS,
-    })
+    Ok(Arc::new(Countries::open(header, database).context("RICOCHET_GEO_DATABASE")?))
 }
 
 /// Starts everything that sends, on a thread of its own.

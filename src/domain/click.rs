@@ -204,7 +204,8 @@ fn read_composite(settings: &Composite, query: &Query) -> ReadComposite {
 fn keep(all: impl Iterator<Item = (String, String)>) -> (BTreeMap<String, String>, usize) {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     let mut dropped = 0;
-    for (name, value) in all.filter(|(name, _)| name != "link" && name != "format") {
+    for (name, value) in all.filter(|(name, value)| name != "link" && !(name == "format" && value == "json"))
+    {
         let (name, value) = (kept(&name), kept(&value));
         let place = match parameters.get(&name).map(String::as_str) {
             None => Some(name),

@@ -110,7 +110,7 @@ fn a_preview_tells_no_click_id() {
 
 #[test]
 fn the_first_value_has_the_name_and_the_others_are_kept() {
-    let click = click("sub1=&sub1=a&sub1=b&zone=1&zone=1&zone=2&clickid=x&clickid=y&link=l&format=f");
+    let click = click("sub1=&sub1=a&sub1=b&zone=1&zone=1&zone=2&clickid=x&clickid=y&link=l&format=json");
     assert_eq!((click.subs[0].as_str(), click.partner_clickid.as_str()), ("a", "x"));
     let expected = [("clickid[2]", "y"), ("sub1[2]", "b"), ("zone", "1"), ("zone[2]", "2")];
     let kept: Vec<(&str, &str)> = click.parameters.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();

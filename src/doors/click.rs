@@ -32,17 +32,26 @@ use crate::pipeline::inbound::{Asked, InboundRecord, NotDurable};
 
 /// What this door needs besides the pipeline.
 pub struct ClickDoor {
-    pub countries: Arc<Countries>,
-    pub trusted_proxies: Vec<IpNet>,
-    /// `{network_id}` of landing URLs.
-    pub network_id: String,
-    /// Bounds what unknown links can write into the log; past it they are only counted.
-    pub unknown_links: Trickle,
+    countries: Arc<Countries>,
+    trusted_proxies: Vec<IpNet>,
+    network_id: String,
+    /// Bounds what unknown links can write into the log; past it they are only counted. A link
+    /// taken away from a busy page is seen; somebody who tries links fills no disk.
+    unknown_links: Trickle,
 }
 
-/// Unknown links logged at once, and a second for as long as it goes on, by each node. A link
-/// that has been taken away from a busy page is seen; somebody who tries links fills no disk.
-pub const UNKNOWN_LINKS: Trickle = Trickle::new(100, 10);
+/// Unknown links that each node logs at once.
+const UNKNOWN_LINKS: u32 = 100;
+/// And a second, for as long as it goes on.
+const UNKNOWN_LINKS_PER_SECOND: u32 = 10;
+
+impl ClickDoor {
+    /// `network_id` is what the macro of that name stands for in landing URLs.
+    pub fn new(countries: Arc<Countries>, trusted_proxies: Vec<IpNet>, network_id: String) -> Self {
+        let unknown_links = Trickle::new(UNKNOWN_LINKS, UNKNOWN_LINKS_PER_SECOND);
+        Self { countries, trusted_proxies, network_id, unknown_links }
+    }
+}
 
 /// Longest parameter of an unknown link that is logged, in characters.
 const LOGGED_CHARS: usize = 500;
