@@ -61,7 +61,10 @@ impl App {
         for migration in applied {
             tracing::info!(migration, "migrated");
         }
-        let pool = pool::build(&settings.database_url, settings.database_connections)?;
+        // Readers have connections of their own: however many dashboards ask, conversions are taken.
+        let reader_connections = settings.database_connections / 4;
+        let readers = pool::build(&settings.database_url, reader_connections)?;
+        let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
         let node = NodeId(Uuid::now_v7());
         let services = Arc::new(Services::new(node, pool, log).await?);
         let retention = Retention {
@@ -97,8 +100,8 @@ impl App {
 
         let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema(services.pool.clone(), services.log.clone()),
-            pool: services.pool.clone(),
+            schema: graphql::schema(readers.clone(), services.log.clone()),
+            pool: readers,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
         });
         let routes = move |config: &mut web::ServiceConfig| {
