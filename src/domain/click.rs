@@ -40,6 +40,9 @@ pub struct Click {
 /// Longest text kept of any one value, in characters; the rest is cut, as a visitor cannot be
 /// asked to send less.
 const KEPT_CHARS: usize = 2_000;
+/// Longest click id of a partner's, in bytes: it is indexed, and PostgreSQL refuses to index a
+/// third of a page.
+const CLICKID_BYTES: usize = 2_000;
 const KEPT_PARAMETERS: usize = 100;
 /// Most values kept of one repeated parameter.
 const KEPT_REPEATS: usize = 10;
@@ -96,7 +99,11 @@ impl Click {
         for (which, why) in composite.iter().flat_map(|(_, read)| &read.marks) {
             mark(*which, why);
         }
-        let partner_clickid = parameters.remove("clickid").filter(|id| !id.is_empty());
+        let mut partner_clickid = parameters.remove("clickid").filter(|id| !id.is_empty());
+        if let Some(id) = partner_clickid.as_mut().filter(|id| id.len() > CLICKID_BYTES) {
+            parameters.insert(Mark::ClickId.code().to_owned(), "cut".to_owned());
+            id.truncate(id.floor_char_boundary(CLICKID_BYTES));
+        }
         let device = super::device::Device::of_user_agent(&visit.user_agent);
         let mut click = Self {
             click_id,

@@ -128,6 +128,12 @@ fn what_is_too_much_is_cut_and_marked() {
 }
 
 #[test]
+fn a_click_id_fits_its_index() {
+    let click = click(&format!("clickid=x{}", "ü".repeat(1_500)));
+    assert_eq!((click.partner_clickid.len(), click.parameters["ricochet.clickid"].as_str()), (1_999, "cut"));
+}
+
+#[test]
 fn broken_escapes_are_kept_and_marked() {
     let click = click("sub1=%CF%F0&sub2=a%00b&clickid=%");
     assert_eq!((click.subs[0].as_str(), click.subs[1].as_str()), ("%CF%F0", "ab"));

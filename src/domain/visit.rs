@@ -31,6 +31,7 @@ coded_enum! {
         Dropped = "ricochet.dropped",
         Composite = "ricochet.composite",
         Account = "ricochet.account",
+        ClickId = "ricochet.clickid",
     }
 }
 

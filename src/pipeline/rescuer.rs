@@ -2,12 +2,13 @@
 //! nodes, and wakes dispatchers that have something due.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
+use crate::domain::ids::NodeId;
 use crate::outbound::attempt;
 use crate::store::{StoreError, deliveries, nodes, outcomes};
 
@@ -16,64 +17,103 @@ use crate::store::{StoreError, deliveries, nodes, outcomes};
 pub const NODE_LEASE: Duration = Duration::from_secs(6);
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
-/// Rounds between renewals of the lease.
-const RENEW_EVERY: u32 = 4;
+/// Age of the lease at which it is renewed.
+const RENEW_AFTER: Duration = Duration::from_secs(2);
+
+/// Rounds between looks for claims of live nodes whose lease has lapsed, which only an attempt
+/// that was lost inside its node leaves behind: a minute.
+const LAPSED_EVERY: u32 = 120;
 
 /// Bound: one round at a time.
 pub struct Rescuer {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
+    /// `None` until the first round that reached PostgreSQL.
+    renewed_at: Option<Instant>,
     round: u32,
+}
+
+/// What a round looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    DeadNodes,
+    LapsedClaimsToo,
 }
 
 impl Rescuer {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
-        Self { services, supervisor, round: 0 }
+        Self { services, supervisor, renewed_at: None, round: 0 }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
-        let renews = self.round.is_multiple_of(RENEW_EVERY);
+        let renewed_at = self.renewed_at;
         self.round = self.round.wrapping_add(1);
-        let round = async move {
-            if let Err(error) = go_round(&services, &supervisor, renews).await {
-                tracing::warn!(%error, "a rescue round failed and is tried again");
-            }
+        let search = match self.round.is_multiple_of(LAPSED_EVERY) {
+            true => Search::LapsedClaimsToo,
+            false => Search::DeadNodes,
         };
-        ctx.spawn(round.into_actor(self).map(|(), _, ctx| {
+        let round = async move { go_round(&services, &supervisor, renewed_at, search).await };
+        ctx.spawn(round.into_actor(self).map(|result, this, ctx| {
+            match result {
+                Ok(renewed_at) => this.renewed_at = Some(renewed_at),
+                Err(error) => tracing::warn!(%error, "a rescue round failed and is tried again"),
+            }
             ctx.run_later(ROUND, Self::next_round);
         }));
     }
 }
 
+/// Goes one round; the lease first, so that after an outage this node does not take its own
+/// claims for a dead one's. Returns when the lease was last renewed.
 async fn go_round(
     services: &Services,
     supervisor: &Addr<DispatcherSupervisor>,
-    renews: bool,
-) -> Result<(), StoreError> {
+    renewed_at: Option<Instant>,
+    search: Search,
+) -> Result<Instant, StoreError> {
+    let now = Instant::now();
+    let renewed_at = match renewed_at {
+        Some(renewed_at) if services.slots.is_closed() || now - renewed_at < RENEW_AFTER => renewed_at,
+        _ => {
+            nodes::renew(&services.pool, services.node, NODE_LEASE).await?;
+            now
+        }
+    };
     if services.slots.is_closed() {
-        return Ok(());
+        return Ok(renewed_at);
     }
-    if renews {
-        nodes::renew(&services.pool, services.node, NODE_LEASE).await?;
-    }
-    let catalogue = services.catalogue();
-    let rescued = outcomes::rescue(&services.pool, |abandoned| {
-        let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
-        attempt::interrupted(abandoned, postback.map(AsRef::as_ref), services.node)
-    })
-    .await?;
-    if rescued > 0 {
-        tracing::warn!(deliveries = rescued, "took over what another node had in flight");
-        metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
-            .increment(rescued as u64);
+    let dead = nodes::dead(&services.pool, NODE_LEASE).await?;
+    if !dead.is_empty() || search == Search::LapsedClaimsToo {
+        rescue(services, &dead).await?;
     }
     let due = deliveries::due_postbacks(&services.pool).await?;
     if !due.is_empty() {
         supervisor.do_send(Due(due));
     }
-    Ok(())
+    Ok(renewed_at)
+}
+
+/// Takes back everything that `dead` nodes, or attempts that never ended, have claimed.
+async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> {
+    let catalogue = services.catalogue();
+    loop {
+        let rescued = outcomes::rescue(&services.pool, dead, |abandoned| {
+            let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
+            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), services.node)
+        })
+        .await?;
+        if rescued > 0 {
+            tracing::warn!(deliveries = rescued, "took over what another node had in flight");
+            metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
+                .increment(rescued as u64);
+        }
+        if rescued < outcomes::RESCUE_LIMIT {
+            break;
+        }
+    }
+    nodes::forget(&services.pool, dead).await
 }
 
 impl Actor for Rescuer {
@@ -83,5 +123,3 @@ impl Actor for Rescuer {
         self.next_round(ctx);
     }
 }
-
-impl Supervised for Rescuer {}

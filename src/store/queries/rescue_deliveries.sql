@@ -1,10 +1,8 @@
 WITH abandoned AS (
     SELECT delivery_id, lease_until
     FROM deliveries
-    WHERE claimed_by IS NOT NULL
-      AND (lease_until < now()
-           OR NOT EXISTS (SELECT 1 FROM nodes WHERE node_id = claimed_by AND nodes.lease_until >= now()))
-    LIMIT 500
+    WHERE claimed_by IS NOT NULL AND (claimed_by = ANY($1) OR lease_until < now())
+    LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), rescued AS (
     UPDATE deliveries
