@@ -1,5 +1,6 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod advertiser_access;
 pub mod catalogue;
 pub mod clicks;
 pub mod conversion_search;
@@ -13,6 +14,7 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod secrets;
 pub mod session;
 pub mod tokens;
 
