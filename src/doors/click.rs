@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::answer;
 use super::request::{parameters, source_ip};
+use super::{access, answer};
 use crate::app::Doors;
 use crate::domain::click::{Click, Visit};
 use crate::domain::ids::{ClickId, LinkId};
@@ -27,6 +27,9 @@ pub async fn by_query(request: HttpRequest, doors: Data<Doors>) -> HttpResponse 
 }
 
 async fn follow(request: &HttpRequest, link: &str, doors: &Doors) -> HttpResponse {
+    if let Err(verdict) = access::let_through(doors, request) {
+        return answer::of_result(Ok(verdict));
+    }
     let parameters = match parameters(request, &[]) {
         Ok(parameters) => parameters,
         Err(error) => return answer::json(400, &error_body(&[error])),

@@ -1,5 +1,6 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod access_reader;
 pub mod advertiser_access;
 pub mod catalogue;
 pub mod clicks;
@@ -17,6 +18,7 @@ pub mod pool;
 pub mod secrets;
 pub mod session;
 pub mod tokens;
+pub mod used_signatures;
 
 pub use deadpool_postgres::Pool;
 pub use error::StoreError;

@@ -9,6 +9,11 @@ use ipnet::{IpNet, Ipv4Net};
 pub struct Allowlist(Vec<IpNet>);
 
 impl Allowlist {
+    /// The empty list.
+    pub const fn nowhere() -> Self {
+        Self(Vec::new())
+    }
+
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let mut networks: Vec<IpNet> = networks.into_iter().map(canonical).collect();
         networks.sort();

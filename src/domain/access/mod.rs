@@ -3,6 +3,8 @@
 pub mod allowlist;
 pub mod denial;
 pub mod forwarded;
+pub mod rates;
+pub mod replay;
 pub mod signature;
 pub mod signature_policy;
 pub mod signed_query;

@@ -74,7 +74,10 @@ pub enum SignatureFault {
     Unreadable(&'static str),
     /// It is not that of this request under any live secret.
     Wrong,
-    Stale { signed_at: i64, now: i64 },
+    Stale {
+        signed_at: i64,
+        now: i64,
+    },
     /// A request with this signature was recorded before.
     Replayed,
 }
@@ -139,6 +142,11 @@ pub fn verify(
         }
     }
     Ok(used)
+}
+
+/// Whether the query's `sig` and `ts` are a signature under this policy, and no fields of the request.
+pub fn is_query_signed(signed: &Signed, policy: SignaturePolicy) -> bool {
+    policy != SignaturePolicy::Off && !SignedQuery::read(signed.query).signatures.is_empty()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +214,9 @@ fn webhook_claim(signed: &Signed) -> Result<Option<Claim>, SignatureFault> {
         return Ok(None);
     };
     let (Some(id), Some(time)) = (id.filter(|id| !id.is_empty()), time) else {
-        return Err(SignatureFault::Unreadable("send webhook-id and webhook-timestamp with webhook-signature"));
+        return Err(SignatureFault::Unreadable(
+            "send webhook-id and webhook-timestamp with webhook-signature",
+        ));
     };
     let signed_at =
         read_time(time).ok_or(SignatureFault::Unreadable("send webhook-timestamp in Unix seconds"))?;
@@ -220,7 +230,12 @@ fn webhook_claim(signed: &Signed) -> Result<Option<Claim>, SignatureFault> {
     }
     let 1..=SIGNATURES = tags.len() else { return Err(unreadable) };
     let message = [id.as_bytes(), b".", time.as_bytes(), b".", signed.body].concat();
-    Ok(Some(Claim { form: Form::StandardWebhooks, messages: vec![message], tags, signed_at: Some(signed_at) }))
+    Ok(Some(Claim {
+        form: Form::StandardWebhooks,
+        messages: vec![message],
+        tags,
+        signed_at: Some(signed_at),
+    }))
 }
 
 fn query_claim(query: &SignedQuery) -> Result<Option<Claim>, SignatureFault> {
