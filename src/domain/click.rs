@@ -40,9 +40,9 @@ pub struct Click {
 /// Longest text kept of any one value, in characters; the rest is cut, as a visitor cannot be
 /// asked to send less.
 const KEPT_CHARS: usize = 2_000;
-/// Longest click id of a partner's, in bytes: it is indexed, and PostgreSQL refuses to index a
-/// third of a page.
-const CLICKID_BYTES: usize = 2_000;
+/// Longest click id of a partner's, in bytes; less than of other texts, as it is indexed and
+/// PostgreSQL refuses to index a third of a page.
+const CLICKID_BYTES: usize = 1_500;
 const KEPT_PARAMETERS: usize = 100;
 /// Most values kept of one repeated parameter.
 const KEPT_REPEATS: usize = 10;

@@ -11,16 +11,16 @@ use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION, REFERER, USER_AGENT};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use ipnet::IpNet;
 use serde_json::json;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::answer;
-use super::country::{Countries, peer_is_trusted};
-use super::request::source_ip;
+use super::country::Countries;
+use super::request::{is_from_trusted_proxy, source_ip};
 use super::trickle::Trickle;
+use super::{access, answer};
 use crate::app::Doors;
+use crate::domain::access::replay::Proof;
 use crate::domain::catalogue::{Link, Offer};
 use crate::domain::click::Click;
 use crate::domain::ids::{ClickId, InboundId, LinkId};
@@ -33,7 +33,6 @@ use crate::pipeline::inbound::{Asked, InboundRecord, NotDurable};
 /// What this door needs besides the pipeline.
 pub struct ClickDoor {
     countries: Arc<Countries>,
-    trusted_proxies: Vec<IpNet>,
     network_id: String,
     /// Bounds what unknown links can write into the log; past it they are only counted. A link
     /// taken away from a busy page is seen; somebody who tries links fills no disk.
@@ -47,9 +46,9 @@ const UNKNOWN_LINKS_PER_SECOND: u32 = 10;
 
 impl ClickDoor {
     /// `network_id` is what the macro of that name stands for in landing URLs.
-    pub fn new(countries: Arc<Countries>, trusted_proxies: Vec<IpNet>, network_id: String) -> Self {
+    pub fn new(countries: Arc<Countries>, network_id: String) -> Self {
         let unknown_links = Trickle::new(UNKNOWN_LINKS, UNKNOWN_LINKS_PER_SECOND);
-        Self { countries, trusted_proxies, network_id, unknown_links }
+        Self { countries, network_id, unknown_links }
     }
 }
 
@@ -70,6 +69,9 @@ pub async fn by_query(request: HttpRequest, doors: Data<Doors>) -> HttpResponse 
 }
 
 async fn follow(request: &HttpRequest, link: &str, query: Query, doors: &Doors) -> HttpResponse {
+    if let Err(verdict) = access::let_through(doors, request) {
+        return answer::of_result(Ok(verdict));
+    }
     let catalogue = doors.services.catalogue();
     let found = link.trim().parse::<LinkId>().ok().and_then(|link_id| catalogue.link_and_offer(link_id));
     let Some((link, offer)) = found else {
@@ -108,7 +110,7 @@ async fn follow(request: &HttpRequest, link: &str, query: Query, doors: &Doors) 
 fn click_of(request: &HttpRequest, query: Query, doors: &Doors, link: &Link, offer: &Offer) -> Click {
     let door = &doors.click;
     let ip = source_ip(request);
-    let proxys_word = door.countries.header().filter(|_| peer_is_trusted(request, &door.trusted_proxies));
+    let proxys_word = door.countries.header().filter(|_| is_from_trusted_proxy(request));
     let proxys_word = proxys_word.and_then(|name| request.headers().get(name)).map(text);
     let header = |name| request.headers().get(name).map(text).unwrap_or_default();
     let visit = Visit {
@@ -159,6 +161,7 @@ async fn unknown_link(request: &HttpRequest, link: &str, query: Query, doors: &D
         method: request.method().to_string(),
         source_ip: source_ip(request),
         advertiser_id: None,
+        proof: Proof::default(),
         parameters: redact_parameters(&parameters),
     };
     // The answer is the same whether or not it could be logged: nothing was promised.

@@ -9,10 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;
 use arc_swap::ArcSwapOption;
-use ipnet::IpNet;
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
 /// Between looks at the database's file.
@@ -118,12 +116,6 @@ pub fn watch(countries: Arc<Countries>) {
             was_well = matches!(result, Ok(Ok(_)));
         }
     });
-}
-
-/// Whether the request comes from a proxy of ours, whose headers can be believed.
-pub fn peer_is_trusted(request: &HttpRequest, trusted: &[IpNet]) -> bool {
-    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(&peer)))
 }
 
 /// Two letters, but for what proxies say of visitors they cannot place (`XX`, `ZZ`; Tor is `T1`).
