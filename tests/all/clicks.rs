@@ -235,6 +235,7 @@ async fn a_site_can_keep_the_id_itself() {
     let url = server.url(&format!("/click/{}?format=json&traffic_source=fb&zone=7&zone=8", world.fixed.1));
     let answer = world.client.get(url).send().await.unwrap();
     assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["access-control-allow-origin"], "*");
     let answer: Value = answer.json().await.unwrap();
     let click_id = answer["click_id"].as_str().unwrap();
     assert_eq!(
