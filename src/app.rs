@@ -17,7 +17,9 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
 use crate::domain::verdict::{FieldError, error_body};
-use crate::doors::{answer, click, operations, request, s2s};
+use crate::doors::access::Gate;
+use crate::doors::limiter::Limiter;
+use crate::doors::{answer, click, operations, s2s};
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
@@ -30,7 +32,10 @@ use crate::pipeline::periodic::{self, Vital};
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
-use crate::store::{StoreError, migrations, nodes, pool};
+use crate::store::{StoreError, access_reader, migrations, nodes, pool};
+
+/// How often sources whose rates have recovered are forgotten.
+const FORGET_SOURCES: Duration = Duration::from_secs(5);
 
 /// What every door needs.
 pub struct Doors {
@@ -38,6 +43,7 @@ pub struct Doors {
     pub lanes: Arc<Lanes>,
     pub clicks: Addr<ClickRecorder>,
     pub metrics: PrometheusHandle,
+    pub gate: Gate,
 }
 
 /// A running server.
@@ -65,8 +71,9 @@ impl App {
         let reader_connections = settings.database_connections / 4;
         let readers = pool::build(&settings.database_url, reader_connections)?;
         let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
+        access_reader::check_master_keys(&pool, &settings.keyring).await?;
         let node = NodeId(Uuid::now_v7());
-        let services = Arc::new(Services::new(node, pool, log).await?);
+        let services = Arc::new(Services::new(node, pool, log, settings.keyring.clone()).await?);
         let retention = Retention {
             clicks_days: settings.click_retention_days,
             history_days: settings.history_retention_days,
@@ -98,7 +105,16 @@ impl App {
         vital.push(Vital::new("log shipper", &shipper));
         periodic::start(&services, &lanes, retention, vital);
 
-        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
+        let gate =
+            Gate { limiter: Limiter::new(settings.rates), trusted_proxies: settings.trusted_proxies.clone() };
+        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics, gate });
+        periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
+            let doors = doors.clone();
+            move || {
+                doors.gate.limiter.sweep();
+                std::future::ready(Ok(()))
+            }
+        });
         let graphql = Data::new(GraphqlDoor {
             schema: graphql::schema(readers.clone(), services.log.clone()),
             pool: readers,
@@ -194,7 +210,6 @@ fn start_dispatching(
 
 fn routes(config: &mut web::ServiceConfig) {
     config
-        .app_data(web::PayloadConfig::new(request::BODY_BYTES))
         .route("/healthz", web::get().to(operations::healthz))
         .route("/readyz", web::get().to(operations::readyz))
         .route("/metrics", web::get().to(operations::metrics))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
+use super::access::AdvertiserAccess;
 use super::event::ActionKind;
 use super::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::money::Currency;
@@ -68,6 +69,8 @@ pub struct Catalogue {
     /// Grows with every change of a reference table.
     pub version: i64,
     pub keys: HashMap<KeyHash, AdvertiserId>,
+    /// What the requests of each advertiser must fulfil.
+    pub access: HashMap<AdvertiserId, Arc<AdvertiserAccess>>,
     pub offers: HashMap<OfferId, Arc<Offer>>,
     pub links: HashMap<LinkId, Link>,
     pub postbacks: HashMap<PostbackId, Arc<Postback>>,
@@ -93,7 +96,7 @@ impl Catalogue {
         for postback in postbacks.values() {
             postbacks_by_owner.entry(postback.owner).or_default().push(postback.clone());
         }
-        Self { version, keys, offers, links, postbacks, postbacks_by_owner }
+        Self { version, keys, access: HashMap::new(), offers, links, postbacks, postbacks_by_owner }
     }
 
     /// The advertiser whose key this is. The look-up is by hash, so its timing tells nothing

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::access::denial::{Denial, LogChoice};
 use super::coded::coded_enum;
 use super::ids::LeadId;
 
@@ -101,6 +102,10 @@ pub enum Verdict {
     Invalid(Vec<FieldError>),
     /// The body or query could not be read at all: 400.
     Malformed(FieldError),
+    /// More was sent than is taken at once: 413.
+    TooLarge(FieldError),
+    /// The request was not let in: by its signature, its address or its rate.
+    Denied(Denial),
     /// The key in the path is nobody's: 401.
     UnknownKey,
 }
@@ -112,7 +117,11 @@ impl Verdict {
             Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => VerdictKind::Duplicate,
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
-            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey => VerdictKind::Rejected,
+            Self::Invalid(_)
+            | Self::Malformed(_)
+            | Self::TooLarge(_)
+            | Self::Denied(_)
+            | Self::UnknownKey => VerdictKind::Rejected,
         }
     }
 
@@ -130,7 +139,22 @@ impl Verdict {
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
+            Self::TooLarge(_) => 413,
+            Self::Denied(denial) => denial.http_status(),
             Self::Invalid(_) => 422,
+        }
+    }
+
+    /// Whether the inbound log gets a row. Only floods are counted instead.
+    pub fn is_logged(&self) -> bool {
+        !matches!(self, Self::Denied(Denial::TooManyRequests { log: LogChoice::CountOnly, .. }))
+    }
+
+    /// Seconds after which a caller may come again, where that helps.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Denied(denial) => denial.retry_after_s(),
+            _ => None,
         }
     }
 
@@ -154,7 +178,8 @@ impl Verdict {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Malformed(error) => format!("{}: {}", error.field, error.message),
+            Self::Malformed(error) | Self::TooLarge(error) => format!("{}: {}", error.field, error.message),
+            Self::Denied(denial) => denial.error().message,
             Self::UnknownKey => UNKNOWN_KEY.into(),
         }
     }
@@ -166,7 +191,8 @@ impl Verdict {
             Self::Conflict { reason, .. } => reason.code(),
             Self::Quarantined { .. } => "unknown_status",
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
-            Self::Malformed(error) => error.code,
+            Self::Malformed(error) | Self::TooLarge(error) => error.code,
+            Self::Denied(denial) => denial.code(),
             Self::UnknownKey => "unknown_key",
         }
     }
@@ -191,7 +217,8 @@ impl Verdict {
                             processed as of its own time once it is",
             }),
             Self::Invalid(errors) => error_body(errors),
-            Self::Malformed(error) => error_body(std::slice::from_ref(error)),
+            Self::Malformed(error) | Self::TooLarge(error) => error_body(std::slice::from_ref(error)),
+            Self::Denied(denial) => error_body(&[denial.error()]),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
         }
     }

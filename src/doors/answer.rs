@@ -13,7 +13,13 @@ const RETRY_AFTER_S: u32 = 1;
 
 pub fn of_result(result: Result<Verdict, NotDurable>) -> HttpResponse {
     match result {
-        Ok(verdict) => json(verdict.http_status(), &verdict.body()),
+        Ok(verdict) => {
+            let mut answer = json(verdict.http_status(), &verdict.body());
+            if let Some(seconds) = verdict.retry_after_s() {
+                answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            answer
+        }
         Err(reason) => not_durable(reason),
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::answer;
 use super::request::{parameters, source_ip};
+use super::{access, answer};
 use crate::app::Doors;
 use crate::domain::click::{Click, Visit};
 use crate::domain::ids::{ClickId, LinkId};
@@ -27,6 +27,9 @@ pub async fn by_query(request: HttpRequest, doors: Data<Doors>) -> HttpResponse 
 }
 
 async fn follow(request: &HttpRequest, link: &str, doors: &Doors) -> HttpResponse {
+    if let Err(verdict) = access::let_through(doors, request) {
+        return answer::of_result(Ok(verdict));
+    }
     let parameters = match parameters(request, &[]) {
         Ok(parameters) => parameters,
         Err(error) => return answer::json(400, &error_body(&[error])),
@@ -34,7 +37,9 @@ async fn follow(request: &HttpRequest, link: &str, doors: &Doors) -> HttpRespons
     let catalogue = doors.services.catalogue();
     let found = link.parse::<LinkId>().ok().and_then(|link_id| catalogue.link_and_offer(link_id));
     let Some((link, offer)) = found else {
-        tracing::info!(link, source_ip = ?source_ip(request), "a click through an unknown link");
+        // What is not even an id may be anything, also a key in the wrong place.
+        let link = link.parse::<LinkId>().ok();
+        tracing::info!(?link, source_ip = ?source_ip(request), "a click through an unknown link");
         metrics::counter!("ricochet_unknown_links_total").increment(1);
         let message = "this link does not exist; check the address your network gave you";
         return answer::json(404, &error_body(&[FieldError::new("link", "unknown_link", message)]));

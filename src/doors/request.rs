@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, X_FORWARDED_FOR};
+use actix_web::web::Data;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::limits::PARAMETERS;
+use crate::app::Doors;
+use crate::domain::access::allowlist::Allowlist;
+use crate::domain::access::forwarded;
 use crate::domain::verdict::FieldError;
-
-/// Longest body of a single conversion, in bytes.
-pub const BODY_BYTES: usize = 64 * 1024;
-/// Most parameters of one request.
-const PARAMETERS: usize = 200;
 
 pub type Parameters = Vec<(String, String)>;
 
@@ -32,7 +32,8 @@ pub fn parameters(request: &HttpRequest, body: &[u8]) -> Result<Parameters, Fiel
         });
     }
     if parameters.len() > PARAMETERS {
-        return Err(FieldError::new("query", "too_many_parameters", "send at most 200 parameters"));
+        let message = format!("send at most {PARAMETERS} parameters");
+        return Err(FieldError::new("query", "too_many_parameters", message));
     }
     Ok(parameters)
 }
@@ -125,9 +126,23 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The peer's address, with IPv4 written as such.
+/// Where a request came from, past our own proxies, with IPv4 written as such. Every use of a
+/// source's address, from allowlists to clicks, is of this one.
 pub fn source_ip(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip().to_canonical())
+    let peer = request.peer_addr()?.ip();
+    let lines = request.headers().get_all(X_FORWARDED_FOR).map(|line| line.to_str().unwrap_or_default());
+    let lines: Vec<&str> = lines.collect();
+    Some(forwarded::source(peer, lines.into_iter(), trusted_proxies(request)))
+}
+
+/// Whether the peer is one of our own proxies, whose headers about the visitor are believed.
+pub fn is_from_trusted_proxy(request: &HttpRequest) -> bool {
+    request.peer_addr().is_some_and(|peer| forwarded::is_trusted(peer.ip(), trusted_proxies(request)))
+}
+
+fn trusted_proxies(request: &HttpRequest) -> &Allowlist {
+    static NOBODY: Allowlist = Allowlist::nowhere();
+    request.app_data::<Data<Doors>>().map_or(&NOBODY, |doors| &doors.gate.trusted_proxies)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::domain::access::replay::Proof;
 use crate::domain::fields::ReadFields;
 use crate::domain::ids::{AdvertiserId, InboundId, NodeId};
 use crate::domain::verdict::Verdict;
@@ -23,6 +24,7 @@ pub struct InboundRecord {
     pub advertiser_id: Option<AdvertiserId>,
     /// As they came, secrets redacted.
     pub parameters: Vec<(String, String)>,
+    pub proof: Proof,
 }
 
 /// What the door made of the request.

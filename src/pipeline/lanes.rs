@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::dispatcher_supervisor::DispatcherSupervisor;
 use super::inbound::{Asked, InboundRecord, NotDurable, Submission};
 use super::intake::{Intake, Submit};
-use super::recorder::Recorder;
+use super::recorder::{self, Recorder};
 use super::services::Services;
 use super::status_mapper::StatusMapper;
 use super::validator::Validator;
@@ -63,6 +63,12 @@ impl Lanes {
 
     /// Has a request judged and recorded. The answer comes after the commit.
     pub async fn submit(&self, inbound: InboundRecord, asked: Asked) -> Result<Verdict, NotDurable> {
+        if let Asked::Refused(verdict) = &asked
+            && !verdict.is_logged()
+        {
+            recorder::count(verdict);
+            return Ok(verdict.clone());
+        }
         let lane = self.lane_of(&inbound, &asked);
         let intake = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).intake.clone();
         let (reply, verdict) = oneshot::channel();

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::inbound::InboundDetails;
 use super::slots::{Slot, Slots};
 use super::status_mapper::{Mapped, Work};
+use crate::domain::access::denial::Denial;
+use crate::domain::access::signature::SignatureFault;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::decision::{
     Claim, CustomerClaim, CustomerDecision, CustomerKey, Decision, KnownCustomer, Ledger, customer_key,
@@ -19,7 +21,7 @@ use crate::domain::fields::ConversionRequest;
 use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
 use crate::domain::postback::subscribers;
 use crate::domain::status::Status;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Verdict, VerdictKind};
 use crate::event_log::rows::{ConversionEventRow, InboundRow, encode};
 use crate::store::conversions::{ChangeRow, LeadRow, LedgerKeys, QuarantineRow, Recording};
 use crate::store::deliveries::{Claimed, ClaimedDelivery, FIRST_FENCE, NewDelivery};
@@ -46,6 +48,9 @@ pub struct Outcome {
 pub fn keys(items: &[Mapped]) -> LedgerKeys {
     let mut keys = LedgerKeys::default();
     for item in items {
+        if !matches!(item.work, Work::Log(_)) {
+            keys.signatures.extend(item.inbound.proof.signatures.iter().map(|signature| signature.digest));
+        }
         match &item.work {
             Work::Lead(claim) => {
                 keys.leads.push(claim.lead_id);
@@ -85,7 +90,11 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
     let mut quarantined = Vec::new();
     let mut verdicts = Vec::with_capacity(items.len());
     for item in items {
-        verdicts.push(match &item.work {
+        let verdict = match &item.work {
+            Work::Log(verdict) => verdict.clone(),
+            _ if ledger.signatures.is_replay(&item.inbound.proof) => {
+                Verdict::Denied(Denial::Signature(SignatureFault::Replayed))
+            }
             Work::Lead(claim) => planner.lead(&mut ledger, claim),
             Work::Customer(claim) => planner.customer(&mut ledger, claim),
             Work::Quarantine(matched) => {
@@ -98,8 +107,12 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
                 });
                 Verdict::Quarantined { word: matched.request.status_word.clone() }
             }
-            Work::Log(verdict) => verdict.clone(),
-        });
+        };
+        // What was refused changed nothing, and may be sent again as it is.
+        if verdict.kind() != VerdictKind::Rejected {
+            ledger.signatures.use_up(&item.inbound.proof);
+        }
+        verdicts.push(verdict);
     }
 
     let node = circumstances.node;
@@ -119,6 +132,7 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         changes: planner.changes.into_iter().map(Change::into_row).collect(),
         deliveries: planner.deliveries,
         quarantined,
+        used_signatures: ledger.signatures.into_newly_used(),
     };
     let outcome = Outcome { verdicts, claimed: planner.claimed, waiting: planner.waiting };
     (recording, outcome)

@@ -9,7 +9,9 @@ use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::access_reader;
 use super::error::StoreError;
+use super::secrets::Keyring;
 use super::session::Session;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
@@ -28,7 +30,7 @@ pub async fn version(pool: &Pool) -> Result<i64, StoreError> {
     Ok(row.get(0))
 }
 
-pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
+pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreError> {
     let session = Session::checkout(pool).await?;
     // One snapshot for all tables, so that no link is read without its offer.
     session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -39,6 +41,7 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
     let offers = session.query("SELECT * FROM offers", &[]).await?;
     let links = session.query("SELECT link_id, offer_id, partner_id FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
+    let access = access_reader::load(&session, keyring).await?;
     session.commit().await?;
     session.give_back();
 
@@ -72,7 +75,9 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
         .iter()
         .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
         .collect::<Result<_, StoreError>>()?;
-    Ok(Catalogue::new(version, keys, offers, links, postbacks))
+    let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
+    catalogue.access = access;
+    Ok(catalogue)
 }
 
 fn offer(row: &Row, actions: Vec<Arc<Action>>) -> Result<Offer, StoreError> {

@@ -12,6 +12,8 @@ use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
+use super::used_signatures;
+use crate::domain::access::replay::NewlyUsed;
 use crate::domain::decision::{CustomerKey, KnownCustomer, KnownLead, Ledger};
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ActionId, AdvertiserId, ChangeId, ClickId, InboundId, LeadId, NodeId};
@@ -27,6 +29,8 @@ pub struct LedgerKeys {
     pub actions_of_clicks: Vec<(ClickId, ActionId)>,
     pub clicks_with_deposits: Vec<ClickId>,
     pub customers: Vec<CustomerKey>,
+    /// Digests.
+    pub signatures: Vec<[u8; 32]>,
 }
 
 /// Everything a batch writes.
@@ -40,6 +44,7 @@ pub struct Recording {
     pub deliveries: Vec<NewDelivery>,
     pub quarantined: Vec<QuarantineRow>,
     pub log_batches: Vec<EncodedBatch>,
+    pub used_signatures: Vec<NewlyUsed>,
 }
 
 #[derive(Debug, Clone)]
@@ -133,6 +138,7 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
              LEFT JOIN customers USING (advertiser_id, customer_id)",
         )
         .await?;
+    let signatures = used_signatures::prepare_find(session).await?;
 
     let buckets = lock_buckets(keys);
     let lead_ids: Vec<Uuid> = keys.leads.iter().map(|id| id.0).collect();
@@ -141,10 +147,11 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
     let deposit_clicks: Vec<Uuid> = keys.clicks_with_deposits.iter().map(|id| id.0).collect();
     let (advertisers, customer_ids): (Vec<Uuid>, Vec<&str>) =
         keys.customers.iter().map(|(advertiser, id)| (advertiser.0, id.as_str())).unzip();
+    let digests: Vec<&[u8]> = keys.signatures.iter().map(<[u8; 32]>::as_slice).collect();
 
     // Each statement sees what was committed before it began, so what is read here is read
     // after the locks are held.
-    let (_, _, leads, once, deposits, customers) = tokio::try_join!(
+    let (_, _, leads, once, deposits, customers, signatures) = tokio::try_join!(
         biased;
         session.batch_execute("BEGIN"),
         async { session.execute(&lock, &[&LOCK_CLASS, &buckets]).await },
@@ -154,9 +161,10 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
         query_if(!customer_ids.is_empty(), async {
             session.query(&customers, &[&advertisers, &customer_ids]).await
         }),
+        query_if(!digests.is_empty(), async { session.query(&signatures, &[&digests]).await }),
     )?;
 
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger { signatures: used_signatures::read(&signatures)?, ..Ledger::default() };
     for row in &leads {
         ledger.leads.insert(LeadId(row.get("lead_id")), known_lead(row)?);
     }
@@ -241,6 +249,7 @@ async fn write_and_commit(
                   AS item(inbound_id, advertiser_id, word, request, received_at)",
         )
         .await?;
+    let insert_signatures = used_signatures::prepare_insert(session).await?;
     let insert_log = log_batches::prepare_insert(session).await?;
 
     tokio::try_join!(
@@ -300,6 +309,7 @@ async fn write_and_commit(
             session.execute(&insert_quarantine, &[&ids, &advertisers, &words, &requests, &times]).await?;
             Ok(())
         },
+        used_signatures::insert(session, &insert_signatures, &recording.used_signatures),
         log_batches::insert(session, &insert_log, &recording.log_batches),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;

@@ -1,5 +1,7 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod access_reader;
+pub mod advertiser_access;
 pub mod catalogue;
 pub mod clicks;
 pub mod conversion_search;
@@ -13,8 +15,10 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod secrets;
 pub mod session;
 pub mod tokens;
+pub mod used_signatures;
 
 pub use deadpool_postgres::Pool;
 pub use error::StoreError;

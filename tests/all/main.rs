@@ -1,5 +1,6 @@
 //! The integration tests: one binary, real engines, servers as processes of their own.
 
+mod access;
 mod clicks;
 mod conversions;
 mod delivery;
