@@ -18,6 +18,8 @@ use crate::config::Settings;
 use crate::domain::ids::NodeId;
 use crate::domain::verdict::{FieldError, error_body};
 use crate::doors::access::Gate;
+use crate::doors::click::ClickDoor;
+use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
 use crate::doors::{answer, click, operations, s2s};
 use crate::event_log::EventLog;
@@ -42,6 +44,7 @@ pub struct Doors {
     pub services: Arc<Services>,
     pub lanes: Arc<Lanes>,
     pub clicks: Addr<ClickRecorder>,
+    pub click: ClickDoor,
     pub metrics: PrometheusHandle,
     pub gate: Gate,
 }
@@ -62,6 +65,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
+        let countries = open_countries(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
         for migration in applied {
@@ -104,10 +108,12 @@ impl App {
         });
         vital.push(Vital::new("log shipper", &shipper));
         periodic::start(&services, &lanes, retention, vital);
+        country::watch(countries.clone());
+        let click = ClickDoor::new(countries, settings.network_id.clone());
 
         let gate =
             Gate { limiter: Limiter::new(settings.rates), trusted_proxies: settings.trusted_proxies.clone() };
-        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics, gate });
+        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, click, metrics, gate });
         periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
             let doors = doors.clone();
             move || {
@@ -183,6 +189,15 @@ impl App {
     }
 }
 
+fn open_countries(settings: &Settings) -> anyhow::Result<Arc<Countries>> {
+    let header = settings.country_header.clone();
+    if header.is_some() && settings.trusted_proxies.networks().is_empty() {
+        tracing::warn!("RICOCHET_COUNTRY_HEADER is not believed from anybody: set RICOCHET_TRUSTED_PROXIES");
+    }
+    let database = settings.geo_database.as_ref().map(PathBuf::from);
+    Ok(Arc::new(Countries::open(header, database).context("RICOCHET_GEO_DATABASE")?))
+}
+
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
@@ -213,8 +228,16 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/healthz", web::get().to(operations::healthz))
         .route("/readyz", web::get().to(operations::readyz))
         .route("/metrics", web::get().to(operations::metrics))
-        .route("/click", web::get().to(click::by_query))
-        .route("/click/{link}", web::get().to(click::by_path))
+        .service(
+            web::resource("/click")
+                .route(web::get().to(click::by_query))
+                .route(web::head().to(click::by_query)),
+        )
+        .service(
+            web::resource("/click/{link}")
+                .route(web::get().to(click::by_path))
+                .route(web::head().to(click::by_path)),
+        )
         .service(
             web::resource("/{api_key}/s2s")
                 .route(web::get().to(s2s::receive))

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::access::AdvertiserAccess;
+use super::composite::Composite;
 use super::event::ActionKind;
 use super::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::money::Currency;
@@ -62,6 +63,8 @@ pub struct Link {
     pub link_id: LinkId,
     pub offer_id: OfferId,
     pub partner_id: PartnerId,
+    /// How this partner packs several values into one parameter, if so.
+    pub composite: Option<Arc<Composite>>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,6 @@
 //! The decisions, and nothing else: no clock, no SQL, no actors, no network.
 //!
+//! A visitor meets [`visit`], [`composite`], [`device`] and [`click`].
 //! A conversion meets these files in this order: [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
@@ -10,6 +11,7 @@ pub mod access;
 pub mod catalogue;
 pub mod click;
 mod coded;
+pub mod composite;
 pub mod decision;
 pub mod device;
 pub mod event;
@@ -24,3 +26,4 @@ pub mod retry;
 pub mod status;
 pub mod template;
 pub mod verdict;
+pub mod visit;

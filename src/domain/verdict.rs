@@ -108,6 +108,8 @@ pub enum Verdict {
     Denied(Denial),
     /// The key in the path is nobody's: 401.
     UnknownKey,
+    /// A click through a link that is nobody's: 404.
+    UnknownLink,
 }
 
 impl Verdict {
@@ -121,7 +123,8 @@ impl Verdict {
             | Self::Malformed(_)
             | Self::TooLarge(_)
             | Self::Denied(_)
-            | Self::UnknownKey => VerdictKind::Rejected,
+            | Self::UnknownKey
+            | Self::UnknownLink => VerdictKind::Rejected,
         }
     }
 
@@ -139,6 +142,7 @@ impl Verdict {
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
+            Self::UnknownLink => 404,
             Self::TooLarge(_) => 413,
             Self::Denied(denial) => denial.http_status(),
             Self::Invalid(_) => 422,
@@ -181,6 +185,7 @@ impl Verdict {
             Self::Malformed(error) | Self::TooLarge(error) => format!("{}: {}", error.field, error.message),
             Self::Denied(denial) => denial.error().message,
             Self::UnknownKey => UNKNOWN_KEY.into(),
+            Self::UnknownLink => UNKNOWN_LINK.into(),
         }
     }
 
@@ -194,6 +199,7 @@ impl Verdict {
             Self::Malformed(error) | Self::TooLarge(error) => error.code,
             Self::Denied(denial) => denial.code(),
             Self::UnknownKey => "unknown_key",
+            Self::UnknownLink => "unknown_link",
         }
     }
 
@@ -220,11 +226,14 @@ impl Verdict {
             Self::Malformed(error) | Self::TooLarge(error) => error_body(std::slice::from_ref(error)),
             Self::Denied(denial) => error_body(&[denial.error()]),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
+            Self::UnknownLink => error_body(&[FieldError::new("link", "unknown_link", UNKNOWN_LINK)]),
         }
     }
 }
 
 const UNKNOWN_KEY: &str = "this API key is not known or was revoked; use a key of the advertiser";
+
+const UNKNOWN_LINK: &str = "this link does not exist; check the address your network gave you";
 
 /// The body of every refusal: `{"status":"error","errors":[{"field","code","message"}]}`.
 pub fn error_body(errors: &[FieldError]) -> Value {

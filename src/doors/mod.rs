@@ -4,8 +4,10 @@
 pub mod access;
 pub mod answer;
 pub mod click;
+pub mod country;
 pub mod limiter;
 pub mod limits;
 pub mod operations;
 pub mod request;
 pub mod s2s;
+mod trickle;

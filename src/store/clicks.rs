@@ -57,6 +57,7 @@ pub async fn insert(pool: &Pool, clicks: &[Click]) -> Result<(), StoreError> {
                         &text_column!(device),
                         &parameters,
                         &column!(clicked_at),
+                        &text_column!(tracker),
                     ],
                 )
                 .await?;
@@ -153,6 +154,7 @@ fn read(row: &Row) -> Result<Click, StoreError> {
         device: row.get("device"),
         parameters: serde_json::from_value(parameters)
             .map_err(|error| StoreError::Unreadable(format!("clicks.parameters: {error}")))?,
+        tracker: row.get("tracker"),
         clicked_at: row.get("clicked_at"),
     })
 }

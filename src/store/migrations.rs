@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261120000002_pipeline"),
     clickhouse!("20261120000003_logs"),
     postgres!("20261121000001_access"),
+    postgres!("20261121000004_clicks"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -8,6 +8,7 @@ pub mod conversion_search;
 pub mod conversions;
 pub mod deliveries;
 pub mod error;
+pub mod links;
 pub mod log_batches;
 pub mod migrations;
 pub mod network;
