@@ -3,6 +3,7 @@
 mod clicks;
 mod conversions;
 mod delivery;
+mod doors;
 mod engines;
 mod faults;
 mod graphql;
