@@ -75,6 +75,28 @@ coded_enum! {
     }
 }
 
+/// How a caller wants its verdict told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// A conflict is a 200 whose body says so.
+    #[default]
+    Usual,
+    /// The caller asked for strict handling: a conflict is a 409 with the same body.
+    Strict,
+    /// A browser that wants a picture: always 200.
+    Picture,
+}
+
+impl Manner {
+    pub fn http_status(self, verdict: &Verdict) -> u16 {
+        match (self, verdict) {
+            (Self::Picture, _) => 200,
+            (Self::Strict, Verdict::Conflict { .. }) => 409,
+            (Self::Usual | Self::Strict, verdict) => verdict.http_status(),
+        }
+    }
+}
+
 /// What became of one request at a conversion door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

@@ -25,7 +25,7 @@ use crate::domain::catalogue::{Link, Offer};
 use crate::domain::click::Click;
 use crate::domain::ids::{ClickId, InboundId, LinkId};
 use crate::domain::redact::{REDACTED, looks_like_a_key, redact_parameters};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Manner, Verdict};
 use crate::domain::visit::{Query, Visit};
 use crate::pipeline::click_recorder::RecordClick;
 use crate::pipeline::inbound::{Asked, InboundRecord, NotDurable};
@@ -70,7 +70,7 @@ pub async fn by_query(request: HttpRequest, doors: Data<Doors>) -> HttpResponse 
 
 async fn follow(request: &HttpRequest, link: &str, query: Query, doors: &Doors) -> HttpResponse {
     if let Err(verdict) = access::let_through(doors, request) {
-        return answer::of_result(Ok(verdict));
+        return answer::of_result(Manner::Usual, Ok(verdict));
     }
     let catalogue = doors.services.catalogue();
     let found = link.trim().parse::<LinkId>().ok().and_then(|link_id| catalogue.link_and_offer(link_id));
@@ -165,6 +165,7 @@ async fn unknown_link(request: &HttpRequest, link: &str, query: Query, doors: &D
         source_ip: source_ip(request),
         advertiser_id: None,
         proof: Proof::default(),
+        manner: Manner::Usual,
         parameters: redact_parameters(&parameters),
     };
     // The answer is the same whether or not it could be logged: nothing was promised.

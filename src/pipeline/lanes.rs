@@ -69,14 +69,27 @@ impl Lanes {
             recorder::count(verdict);
             return Ok(verdict.clone());
         }
+        self.enqueue(inbound, asked).await
+    }
+
+    /// The same in two steps, for whoever has many requests: when this returns, the request has
+    /// its place in its lane, before all that come later; the future is its answer.
+    pub fn enqueue(
+        &self,
+        inbound: InboundRecord,
+        asked: Asked,
+    ) -> impl Future<Output = Result<Verdict, NotDurable>> + use<> {
         let lane = self.lane_of(&inbound, &asked);
         let intake = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).intake.clone();
         let (reply, verdict) = oneshot::channel();
-        if intake.try_send(Submit(Submission { inbound, asked, reply })).is_err() {
-            return Err(NotDurable::QueueFull);
+        let sent = intake.try_send(Submit(Submission { inbound, asked, reply }));
+        async move {
+            if sent.is_err() {
+                return Err(NotDurable::QueueFull);
+            }
+            // A lane that died took the reply with it.
+            verdict.await.unwrap_or(Err(NotDurable::StoreAway))
         }
-        // A lane that died took the reply with it.
-        verdict.await.unwrap_or(Err(NotDurable::StoreAway))
     }
 
     /// The same click always takes the same lane, so requests about it keep their order.
