@@ -75,10 +75,7 @@ pub fn read(parameters: &[(String, String)]) -> ReadFields {
     let text = |name: &str| known.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
 
     let customer_id = Some(text("customer_id")).filter(|id| !id.is_empty());
-    let concerns_customer = matches!(
-        StatusWord::read(&text("status")),
-        StatusWord::CustomerActivate | StatusWord::CustomerDeactivate
-    );
+    let concerns_customer = StatusWord::read(&text("status")).concerns_customer();
     let required: &[&str] = if concerns_customer {
         &["customer_id", "click_id"]
     } else {
@@ -153,6 +150,11 @@ pub fn read(parameters: &[(String, String)]) -> ReadFields {
 
 fn optional<T>(value: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     if value.is_empty() { None } else { read(value) }
+}
+
+/// Our own name for what a parameter is called, where it is one we know.
+pub fn canonical_name(name: &str) -> Option<&'static str> {
+    our_name(name).map(|(ours, _)| ours)
 }
 
 /// Our name for a parameter, with its rank among the names for the same thing (0 is our own).

@@ -97,6 +97,18 @@ pub enum Verdict {
     Quarantined {
         word: String,
     },
+    /// The status word is mapped to nothing: taken, logged, and that is all.
+    Ignored {
+        word: String,
+    },
+    /// Whoever came first has processed this item; nobody waits for this answer and the log
+    /// has its row already.
+    AlreadyProcessed,
+    /// Not let in: a wrong secret, a foreign address, an integration that is off or unknown.
+    Denied {
+        http_status: u16,
+        error: FieldError,
+    },
     /// The request is well-formed and wrong: 422.
     Invalid(Vec<FieldError>),
     /// The body or query could not be read at all: 400.
@@ -108,11 +120,17 @@ pub enum Verdict {
 impl Verdict {
     pub fn kind(&self) -> VerdictKind {
         match self {
-            Self::Accepted { .. } | Self::Customer { duplicate: false, .. } => VerdictKind::Accepted,
-            Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => VerdictKind::Duplicate,
+            Self::Accepted { .. } | Self::Customer { duplicate: false, .. } | Self::Ignored { .. } => {
+                VerdictKind::Accepted
+            }
+            Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } | Self::AlreadyProcessed => {
+                VerdictKind::Duplicate
+            }
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
-            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey => VerdictKind::Rejected,
+            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey | Self::Denied { .. } => {
+                VerdictKind::Rejected
+            }
         }
     }
 
@@ -126,7 +144,10 @@ impl Verdict {
             Self::Accepted { .. }
             | Self::Duplicate { .. }
             | Self::Conflict { .. }
+            | Self::Ignored { .. }
+            | Self::AlreadyProcessed
             | Self::Customer { .. } => 200,
+            Self::Denied { http_status, .. } => *http_status,
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
@@ -147,6 +168,8 @@ impl Verdict {
     pub fn reason(&self) -> String {
         match self {
             Self::Accepted { .. } | Self::Duplicate { .. } | Self::Customer { .. } => String::new(),
+            Self::Ignored { word } => format!("the status word {word:?} is mapped to nothing"),
+            Self::AlreadyProcessed => "somebody else has processed this item".into(),
             Self::Conflict { reason, .. } => reason.sentence(),
             Self::Quarantined { word } => format!("nobody has mapped the status word {word:?} yet"),
             Self::Invalid(errors) => errors
@@ -154,7 +177,9 @@ impl Verdict {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Malformed(error) => format!("{}: {}", error.field, error.message),
+            Self::Malformed(error) | Self::Denied { error, .. } => {
+                format!("{}: {}", error.field, error.message)
+            }
             Self::UnknownKey => UNKNOWN_KEY.into(),
         }
     }
@@ -163,10 +188,12 @@ impl Verdict {
     pub fn reason_code(&self) -> &'static str {
         match self {
             Self::Accepted { .. } | Self::Duplicate { .. } | Self::Customer { .. } => "",
+            Self::Ignored { .. } => "ignored",
+            Self::AlreadyProcessed => "already_processed",
             Self::Conflict { reason, .. } => reason.code(),
             Self::Quarantined { .. } => "unknown_status",
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
-            Self::Malformed(error) => error.code,
+            Self::Malformed(error) | Self::Denied { error, .. } => error.code,
             Self::UnknownKey => "unknown_key",
         }
     }
@@ -185,13 +212,18 @@ impl Verdict {
                 "status": "success", "customer_id": customer_id, "active": active, "lead_id": null,
                 "rejected_by_conflict": false, "duplicate": duplicate,
             }),
+            Self::Ignored { word } => json!({
+                "status": "success", "lead_id": null, "rejected_by_conflict": false, "duplicate": false,
+                "ignored": true, "word": word,
+            }),
+            Self::AlreadyProcessed => json!({ "status": "success", "lead_id": null, "duplicate": true }),
             Self::Quarantined { word } => json!({
                 "status": "quarantined", "word": word,
                 "message": "this status word is not mapped yet; the conversion is kept and will be \
                             processed as of its own time once it is",
             }),
             Self::Invalid(errors) => error_body(errors),
-            Self::Malformed(error) => error_body(std::slice::from_ref(error)),
+            Self::Malformed(error) | Self::Denied { error, .. } => error_body(std::slice::from_ref(error)),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
         }
     }

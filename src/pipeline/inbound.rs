@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::domain::event::Cause;
 use crate::domain::fields::ReadFields;
-use crate::domain::ids::{AdvertiserId, InboundId, NodeId};
+use crate::domain::ids::{AdvertiserId, InboundId, IntegrationId, NodeId, OfferId};
+use crate::domain::status::Meaning;
 use crate::domain::verdict::Verdict;
 use crate::event_log::rows::InboundRow;
 
@@ -33,6 +35,26 @@ pub enum Asked {
     Refused(Verdict),
 }
 
+/// How a request came to be in the pipeline, and what is decided about it already.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub cause: Cause,
+    pub integration_id: Option<IntegrationId>,
+    /// Set: only clicks of this offer.
+    pub offer_id: Option<OfferId>,
+    /// What somebody said, for this request alone, that its status word means.
+    pub meaning: Option<Meaning>,
+    /// The request this one processes again: its row in `quarantine` or `reprocessing` goes in
+    /// the transaction that records what came of it, and if it has gone nothing is done.
+    pub waiting: Option<InboundId>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { cause: Cause::Request, integration_id: None, offer_id: None, meaning: None, waiting: None }
+    }
+}
+
 /// The door's end of a submission: the verdict, once it is durable, or nothing when PostgreSQL
 /// was away and nothing was done.
 pub type Reply = oneshot::Sender<Result<Verdict, NotDurable>>;
@@ -51,6 +73,7 @@ pub enum NotDurable {
 pub struct Submission {
     pub inbound: InboundRecord,
     pub asked: Asked,
+    pub origin: Origin,
     pub reply: Reply,
 }
 
@@ -62,6 +85,8 @@ pub struct InboundDetails {
     pub request_id: String,
     pub click_id: String,
     pub is_test: bool,
+    pub integration_id: Option<Uuid>,
+    pub origin_id: Option<Uuid>,
 }
 
 impl InboundRecord {
@@ -86,6 +111,8 @@ impl InboundRecord {
             answer: verdict.body().to_string(),
             is_test: details.is_test,
             node_id: node.0,
+            integration_id: details.integration_id,
+            origin_id: details.origin_id,
         }
     }
 }

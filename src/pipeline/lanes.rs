@@ -7,7 +7,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::dispatcher_supervisor::DispatcherSupervisor;
-use super::inbound::{Asked, InboundRecord, NotDurable, Submission};
+use super::inbound::{Asked, InboundRecord, NotDurable, Origin, Submission};
 use super::intake::{Intake, Submit};
 use super::recorder::Recorder;
 use super::services::Services;
@@ -63,14 +63,34 @@ impl Lanes {
 
     /// Has a request judged and recorded. The answer comes after the commit.
     pub async fn submit(&self, inbound: InboundRecord, asked: Asked) -> Result<Verdict, NotDurable> {
+        self.submit_from(inbound, asked, Origin::default()).await
+    }
+
+    /// [`Lanes::submit`], for a request that is not simply what an advertiser's door took.
+    pub async fn submit_from(
+        &self,
+        inbound: InboundRecord,
+        asked: Asked,
+        origin: Origin,
+    ) -> Result<Verdict, NotDurable> {
+        let verdict = self.enqueue(inbound, asked, origin)?;
+        // A lane that died took the reply with it.
+        verdict.await.unwrap_or(Err(NotDurable::StoreAway))
+    }
+
+    /// Puts a request into its lane; what is enqueued for one click first is judged first.
+    pub fn enqueue(
+        &self,
+        inbound: InboundRecord,
+        asked: Asked,
+        origin: Origin,
+    ) -> Result<oneshot::Receiver<Result<Verdict, NotDurable>>, NotDurable> {
         let lane = self.lane_of(&inbound, &asked);
         let intake = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).intake.clone();
         let (reply, verdict) = oneshot::channel();
-        if intake.try_send(Submit(Submission { inbound, asked, reply })).is_err() {
-            return Err(NotDurable::QueueFull);
-        }
-        // A lane that died took the reply with it.
-        verdict.await.unwrap_or(Err(NotDurable::StoreAway))
+        let submission = Submission { inbound, asked, origin, reply };
+        intake.try_send(Submit(submission)).map_err(|_| NotDurable::QueueFull)?;
+        Ok(verdict)
     }
 
     /// The same click always takes the same lane, so requests about it keep their order.
