@@ -58,7 +58,7 @@ pub const SETTINGS: &[Setting] = &[
         "RICOCHET_DATABASE_CONNECTIONS",
         "16",
         "a whole number from 4 to 1000",
-        "Most PostgreSQL connections of this node.",
+        "Most PostgreSQL connections of this node; a quarter of them is kept for GraphQL.",
     ),
     defaulted(
         "RICOCHET_BATCH_REQUESTS",

@@ -2,7 +2,7 @@
 //! nodes, and wakes dispatchers that have something due.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -16,50 +16,57 @@ use crate::store::{StoreError, deliveries, nodes, outcomes};
 pub const NODE_LEASE: Duration = Duration::from_secs(6);
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
-/// Rounds between renewals of the lease.
-const RENEW_EVERY: u32 = 4;
+/// Age of the lease at which it is renewed.
+const RENEW_AFTER: Duration = Duration::from_secs(2);
 
 /// Bound: one round at a time.
 pub struct Rescuer {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
-    round: u32,
+    /// `None` until the first round that reached PostgreSQL.
+    renewed_at: Option<Instant>,
 }
 
 impl Rescuer {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
-        Self { services, supervisor, round: 0 }
+        Self { services, supervisor, renewed_at: None }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
-        let renews = self.round.is_multiple_of(RENEW_EVERY);
-        self.round = self.round.wrapping_add(1);
-        let round = async move {
-            if let Err(error) = go_round(&services, &supervisor, renews).await {
-                tracing::warn!(%error, "a rescue round failed and is tried again");
+        let renewed_at = self.renewed_at;
+        let round = async move { go_round(&services, &supervisor, renewed_at).await };
+        ctx.spawn(round.into_actor(self).map(|result, this, ctx| {
+            match result {
+                Ok(renewed_at) => this.renewed_at = Some(renewed_at),
+                Err(error) => tracing::warn!(%error, "a rescue round failed and is tried again"),
             }
-        };
-        ctx.spawn(round.into_actor(self).map(|(), _, ctx| {
             ctx.run_later(ROUND, Self::next_round);
         }));
     }
 }
 
+/// Goes one round; the lease first, so that after an outage this node does not take its own
+/// claims for a dead one's. Returns when the lease was last renewed.
 async fn go_round(
     services: &Services,
     supervisor: &Addr<DispatcherSupervisor>,
-    renews: bool,
-) -> Result<(), StoreError> {
+    renewed_at: Option<Instant>,
+) -> Result<Instant, StoreError> {
+    let now = Instant::now();
+    let renewed_at = match renewed_at {
+        Some(renewed_at) if services.slots.is_closed() || now - renewed_at < RENEW_AFTER => renewed_at,
+        _ => {
+            nodes::renew(&services.pool, services.node, NODE_LEASE).await?;
+            now
+        }
+    };
     if services.slots.is_closed() {
-        return Ok(());
-    }
-    if renews {
-        nodes::renew(&services.pool, services.node, NODE_LEASE).await?;
+        return Ok(renewed_at);
     }
     let catalogue = services.catalogue();
-    let rescued = outcomes::rescue(&services.pool, |abandoned| {
+    let rescued = outcomes::rescue(&services.pool, NODE_LEASE, |abandoned| {
         let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
         attempt::interrupted(abandoned, postback.map(AsRef::as_ref), services.node)
     })
@@ -73,7 +80,7 @@ async fn go_round(
     if !due.is_empty() {
         supervisor.do_send(Due(due));
     }
-    Ok(())
+    Ok(renewed_at)
 }
 
 impl Actor for Rescuer {
@@ -83,5 +90,3 @@ impl Actor for Rescuer {
         self.next_round(ctx);
     }
 }
-
-impl Supervised for Rescuer {}

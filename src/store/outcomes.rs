@@ -1,6 +1,7 @@
 //! What became of attempts: the delivery's next state and the attempt's log row, together.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
@@ -90,12 +91,16 @@ fn keys(attempts: &[&AttemptRecord]) -> (Vec<Uuid>, Vec<i64>) {
 
 /// Takes back claims whose node is dead or whose lease has lapsed, makes them due at once and
 /// logs the attempt that nobody recorded. Returns how many were taken, at most 500.
-pub async fn rescue(pool: &Pool, describe: impl Fn(&Abandoned) -> AttemptRow) -> Result<usize, StoreError> {
+pub async fn rescue(
+    pool: &Pool,
+    node_lease: Duration,
+    describe: impl Fn(&Abandoned) -> AttemptRow,
+) -> Result<usize, StoreError> {
     let session = Session::checkout(pool).await?;
     let take = session.prepare_cached(include_str!("queries/rescue_deliveries.sql")).await?;
     let insert_log = log_batches::prepare_insert(&session).await?;
     session.batch_execute("BEGIN").await?;
-    let rows = session.query(&take, &[]).await?;
+    let rows = session.query(&take, &[&node_lease.as_secs_f64()]).await?;
     let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
     let log_batch = encode(abandoned.iter().map(describe));
     log_batches::insert(&session, &insert_log, log_batch.as_slice()).await?;
