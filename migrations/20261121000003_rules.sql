@@ -78,6 +78,7 @@ CREATE TABLE reprocessing (
     inbound_id     uuid PRIMARY KEY,
     advertiser_id  uuid NOT NULL,
     integration_id uuid,
+    offer_id       uuid,
     door           text NOT NULL,
     method         text NOT NULL,
     source_ip      text NOT NULL,

@@ -1,6 +1,7 @@
 //! A request on its way through a lane.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
@@ -9,8 +10,9 @@ use uuid::Uuid;
 use crate::domain::event::Cause;
 use crate::domain::fields::ReadFields;
 use crate::domain::ids::{AdvertiserId, InboundId, IntegrationId, NodeId, OfferId};
+use crate::domain::integration::Integration;
 use crate::domain::status::Meaning;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Manner, Verdict};
 use crate::event_log::rows::InboundRow;
 
 /// What the inbound log tells of a request, whatever becomes of it.
@@ -25,6 +27,7 @@ pub struct InboundRecord {
     pub advertiser_id: Option<AdvertiserId>,
     /// As they came, secrets redacted.
     pub parameters: Vec<(String, String)>,
+    pub manner: Manner,
 }
 
 /// What the door made of the request.
@@ -39,9 +42,7 @@ pub enum Asked {
 #[derive(Debug, Clone)]
 pub struct Origin {
     pub cause: Cause,
-    pub integration_id: Option<IntegrationId>,
-    /// Set: only clicks of this offer.
-    pub offer_id: Option<OfferId>,
+    pub integration: Option<Arc<Integration>>,
     /// What somebody said, for this request alone, that its status word means.
     pub meaning: Option<Meaning>,
     /// The request this one processes again: its row in `quarantine` or `reprocessing` goes in
@@ -51,7 +52,18 @@ pub struct Origin {
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { cause: Cause::Request, integration_id: None, offer_id: None, meaning: None, waiting: None }
+        Self { cause: Cause::Request, integration: None, meaning: None, waiting: None }
+    }
+}
+
+impl Origin {
+    pub fn integration_id(&self) -> Option<IntegrationId> {
+        self.integration.as_ref().map(|integration| integration.integration_id)
+    }
+
+    /// The offer whose clicks alone the integration is for.
+    pub fn offer_id(&self) -> Option<OfferId> {
+        self.integration.as_ref().and_then(|integration| integration.offer_id)
     }
 }
 
@@ -87,10 +99,14 @@ pub struct InboundDetails {
     pub is_test: bool,
     pub integration_id: Option<Uuid>,
     pub origin_id: Option<Uuid>,
+    /// Code and body of an answer in the sender's own form; the usual one otherwise.
+    pub told: Option<(u16, String)>,
 }
 
 impl InboundRecord {
     pub fn row(&self, node: NodeId, verdict: &Verdict, details: InboundDetails) -> InboundRow {
+        let usual = || (self.manner.http_status(verdict), verdict.body().to_string());
+        let (http_status, answer) = details.told.unwrap_or_else(usual);
         InboundRow {
             inbound_id: self.inbound_id.0,
             received_at: self.received_at,
@@ -105,10 +121,10 @@ impl InboundRecord {
             lead_id: verdict.lead_id().map(|id| id.0),
             parameters: serde_json::to_string(&self.parameters).expect("pairs of texts are JSON"),
             verdict: verdict.code(),
-            http_status: verdict.http_status(),
+            http_status,
             reason_code: verdict.reason_code(),
             reason: verdict.reason(),
-            answer: verdict.body().to_string(),
+            answer,
             is_test: details.is_test,
             node_id: node.0,
             integration_id: details.integration_id,

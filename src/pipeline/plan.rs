@@ -89,6 +89,7 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
     let mut quarantined = Vec::new();
     let mut no_longer_waiting = Vec::new();
     let mut verdicts = Vec::with_capacity(items.len());
+    let mut told = Vec::with_capacity(items.len());
     for item in items {
         if let Some(waiting) = item.origin.waiting
             && !ledger.waiting.remove(&waiting)
@@ -111,13 +112,15 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
             Work::Log(verdict) => verdict.clone(),
         };
         let stays = cause == Cause::Quarantine && matches!(verdict, Verdict::Quarantined { .. });
-        no_longer_waiting.extend(item.origin.waiting.filter(|_| !stays));
+        if !stays {
+            no_longer_waiting.extend(item.origin.waiting);
+            told.push((item, verdict.clone()));
+        }
         verdicts.push(verdict);
     }
 
     let node = circumstances.node;
-    let told = items.iter().zip(&verdicts).filter(|(_, verdict)| **verdict != Verdict::AlreadyProcessed);
-    let inbound_rows = told.map(|(item, verdict)| inbound_row(node, item, verdict));
+    let inbound_rows = told.iter().map(|(item, verdict)| inbound_row(node, item, verdict));
     let event_rows = planner.changes.iter().flat_map(|change| {
         change
             .events
@@ -275,7 +278,7 @@ fn quarantine_row(item: &Mapped, matched: &Matched) -> QuarantineRow {
         inbound_id: item.inbound.inbound_id,
         advertiser_id: matched.offer.advertiser_id,
         offer_id: matched.offer.offer_id,
-        integration_id: item.origin.integration_id,
+        integration_id: item.origin.integration_id(),
         click_id: matched.click.click_id,
         word: normalized(&request.status_word),
         request: serde_json::to_string(request).expect("requests are JSON"),
@@ -300,8 +303,12 @@ fn inbound_row(node: NodeId, item: &Mapped, verdict: &Verdict) -> InboundRow {
         request_id: request.map(|request| request.request_id.clone()).unwrap_or_default(),
         click_id: request.map(|request| request.click_ref.clone()).unwrap_or_default(),
         is_test: request.is_some_and(|request| request.is_test),
-        integration_id: item.origin.integration_id.map(|id| id.0),
+        integration_id: item.origin.integration_id().map(|id| id.0),
         origin_id: item.origin.waiting.map(|id| id.0),
+        told: item.origin.integration.as_ref().filter(|_| item.origin.cause == Cause::Request).map(|own| {
+            let answer = own.answers.of(verdict);
+            (answer.code, answer.body)
+        }),
     };
     item.inbound.row(node, verdict, details)
 }

@@ -12,11 +12,12 @@ use super::services::Services;
 use super::status_mapper::{MapBatch, StatusMapper};
 use crate::domain::catalogue::{Action as PaidAction, Catalogue, Offer};
 use crate::domain::click::Click;
+use crate::domain::completion::Completion;
 use crate::domain::decision::Attribution;
 use crate::domain::fields::{ConversionRequest, ReadFields};
 use crate::domain::ids::AdvertiserId;
 use crate::domain::payout::PayoutModel;
-use crate::domain::status::StatusWord;
+use crate::domain::status::{Status, StatusWord};
 use crate::domain::verdict::{FieldError, Verdict};
 use crate::store::clicks::{self, Found};
 
@@ -133,7 +134,7 @@ fn find_parts(
     origin: &Origin,
     received_at: DateTime<Utc>,
 ) -> Result<Matched, Vec<FieldError>> {
-    let ReadFields { request, mut errors } = read;
+    let ReadFields { mut request, completion, mut errors } = read;
     let click_and_offer = match found {
         Some(Found::Click(click)) => catalogue.offers.get(&click.offer_id).map(|offer| (click, offer)),
         Some(Found::Ambiguous { candidates }) => {
@@ -152,29 +153,44 @@ fn find_parts(
         return Err(errors);
     };
 
-    if origin.offer_id.is_some_and(|offer_id| offer_id != offer.offer_id) {
-        let message = "this click belongs to an offer that the integration is not for";
+    let other_offer = |errors: &mut Vec<FieldError>, message: &str| {
         errors.push(FieldError::new("click_id", "other_offer", message));
+    };
+    if let Completion::HoldOf(offer_id) = completion
+        && offer_id != offer.offer_id
+    {
+        other_offer(&mut errors, "this click leads to another offer; use the pixel of the click's own offer");
+    }
+    if origin.offer_id().is_some_and(|offer_id| offer_id != offer.offer_id) {
+        other_offer(&mut errors, "this click belongs to an offer that the integration is not for");
     }
 
-    let word = origin.meaning.map_or_else(
-        || {
+    let word = match (completion, origin.meaning) {
+        // No mapping makes more than a hold of what a browser says.
+        (Completion::HoldOf(_), _) => StatusWord::Conversion(Status::Hold),
+        (_, Some(meaning)) => meaning.into(),
+        (_, None) => {
             let words = &catalogue.status_words;
-            let integration = origin.integration_id;
+            let integration = origin.integration_id();
             words.read(&request.status_word, integration, offer.offer_id, offer.advertiser_id)
-        },
-        StatusWord::from,
-    );
+        }
+    };
     let concerns_customer = word.concerns_customer();
-    require_by_meaning(&mut errors, &request, concerns_customer);
+    require_by_meaning(&mut errors, &request, completion, concerns_customer);
+    if !concerns_customer && let Err(error) = completion.complete(&mut request, click.click_id, offer) {
+        errors.push(error);
+    }
+    // An unknown word may yet turn out to stop or add a customer; quarantine loses nothing.
+    if word == StatusWord::Unknown && request.customer_id.is_some() && offer.has_recurring_actions() {
+        errors.retain(|error| error.code != "missing" || !CUSTOMERS_NEED_NO.contains(&error.field.as_str()));
+    }
     let action = if concerns_customer { None } else { offer.action(&request.action).cloned() };
     if concerns_customer && !offer.has_recurring_actions() {
         let message = "customers are added and stopped only for offers with recurring actions";
         errors.push(FieldError::new("status", "not_recurring", message));
     }
     if !concerns_customer && action.is_none() && !request.action.is_empty() {
-        let names: Vec<&str> = offer.actions.iter().map(|action| action.name.as_str()).collect();
-        let message = format!("this offer has no such action; it has {}", names.join(", "));
+        let message = format!("this offer has no such action; it has {}", offer.action_names());
         errors.push(FieldError::new("action", "unknown_action", message));
     }
     if let Some(action) = &action {
@@ -198,9 +214,17 @@ fn find_parts(
     Ok(Matched { click: click.clone(), offer: offer.clone(), action, word, attribution, request })
 }
 
+/// What a request that adds or stops a customer comes without.
+const CUSTOMERS_NEED_NO: &[&str] = &["request_id", "action"];
+
 /// The request was read by the words everybody shares. Where its own word concerns a customer,
 /// it needs a customer instead of a request id and an action, and the other way about.
-fn require_by_meaning(errors: &mut Vec<FieldError>, request: &ConversionRequest, concerns_customer: bool) {
+fn require_by_meaning(
+    errors: &mut Vec<FieldError>,
+    request: &ConversionRequest,
+    completion: Completion,
+    concerns_customer: bool,
+) {
     if concerns_customer == StatusWord::read(&request.status_word).concerns_customer() {
         return;
     }
@@ -210,12 +234,12 @@ fn require_by_meaning(errors: &mut Vec<FieldError>, request: &ConversionRequest,
         _ => request.customer_id.is_none(),
     };
     let (needed, needless): (&[&str], &[&str]) = match concerns_customer {
-        true => (&["customer_id"], &["request_id", "action"]),
-        false => (&["request_id", "action"], &["customer_id"]),
+        true => (&["customer_id"], CUSTOMERS_NEED_NO),
+        false => (CUSTOMERS_NEED_NO, &["customer_id"]),
     };
     errors.retain(|error| error.code != "missing" || !needless.contains(&error.field.as_str()));
     for name in needed {
-        if is_missing(name) && !has_error(errors, name) {
+        if is_missing(name) && !completion.can_do_without(name) && !has_error(errors, name) {
             errors.push(FieldError::missing(name));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
@@ -39,6 +40,15 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
     let offers = session.query("SELECT * FROM offers", &[]).await?;
     let links = session.query("SELECT link_id, offer_id, partner_id FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
+    let integrations = session.query("SELECT * FROM integrations", &[]).await?;
+    let status_words = session.query("SELECT * FROM status_words", &[]).await?;
+    let windows = session
+        .query(
+            "SELECT advertiser_id, attribution_window_hours FROM advertisers
+             WHERE attribution_window_hours IS NOT NULL",
+            &[],
+        )
+        .await?;
     session.commit().await?;
     session.give_back();
 
@@ -72,7 +82,20 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
         .iter()
         .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
         .collect::<Result<_, StoreError>>()?;
-    Ok(Catalogue::new(version, keys, offers, links, postbacks))
+    let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
+    for row in &integrations {
+        let integration = super::integrations::read_for_catalogue(row)?;
+        catalogue.integrations.insert(integration.integration_id, Arc::new(integration));
+    }
+    for row in &status_words {
+        let (place, meaning) = super::status_words::place_and_meaning(row)?;
+        catalogue.status_words.insert(place, row.get("word"), meaning);
+    }
+    catalogue.attribution_windows = windows
+        .iter()
+        .map(|row| (AdvertiserId(row.get(0)), TimeDelta::hours(i64::from(row.get::<_, i32>(1)))))
+        .collect();
+    Ok(catalogue)
 }
 
 fn offer(row: &Row, actions: Vec<Arc<Action>>) -> Result<Offer, StoreError> {
@@ -111,6 +134,7 @@ fn action(row: &Row) -> Result<Action, StoreError> {
         currency: Currency::parse(&coded("currency"))
             .ok_or_else(|| unreadable("actions.currency", coded("currency")))?,
         repeatable: row.get("is_repeatable"),
+        is_default: row.get("is_default"),
     })
 }
 

@@ -1,11 +1,13 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod by_hand;
 pub mod catalogue;
 pub mod clicks;
 pub mod conversion_search;
 pub mod conversions;
 pub mod deliveries;
 pub mod error;
+pub mod integrations;
 pub mod log_batches;
 pub mod migrations;
 pub mod network;
@@ -13,7 +15,11 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod quarantine;
+pub mod reprocessing;
 pub mod session;
+pub mod settlement;
+pub mod status_words;
 pub mod tokens;
 
 pub use deadpool_postgres::Pool;
