@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
 use crate::domain::verdict::{FieldError, error_body};
-use crate::doors::{answer, click, operations, request, s2s};
+use crate::doors::{answer, click, integration, operations, request, s2s};
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
@@ -27,6 +27,7 @@ use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
 use crate::pipeline::periodic::{self, Vital};
+use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
@@ -96,6 +97,11 @@ impl App {
             move |_| LogShipper::new(services, database_url)
         });
         vital.push(Vital::new("log shipper", &shipper));
+        let releaser = Supervisor::start_in_arbiter(&lane_arbiter.handle(), {
+            let (services, lanes) = (services.clone(), lanes.clone());
+            move |_| QuarantineReleaser::new(services, lanes)
+        });
+        vital.push(Vital::new("quarantine releaser", &releaser));
         periodic::start(&services, &lanes, retention, vital);
 
         let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
@@ -204,6 +210,16 @@ fn routes(config: &mut web::ServiceConfig) {
             web::resource("/{api_key}/s2s")
                 .route(web::get().to(s2s::receive))
                 .route(web::post().to(s2s::receive)),
+        )
+        .service(
+            web::resource("/in/{integration_id}")
+                .route(web::get().to(integration::receive_mapped))
+                .route(web::post().to(integration::receive_mapped)),
+        )
+        .service(
+            web::resource("/api/postbacks/{integration_id}/tracker-postback")
+                .route(web::get().to(integration::receive_chatterfy))
+                .route(web::post().to(integration::receive_chatterfy)),
         )
         .default_service(web::to(unknown_door));
 }

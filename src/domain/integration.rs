@@ -3,13 +3,15 @@
 mod field_template;
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
 pub use field_template::{FieldTemplate, TemplateError};
 
 use super::catalogue::KeyHash;
-use super::fields;
+use super::completion::Completion;
+use super::fields::{self, ReadFields};
 use super::ids::{AdvertiserId, IntegrationId, OfferId};
 use super::verdict::{FieldError, Verdict, VerdictKind};
 
@@ -30,6 +32,45 @@ pub struct Integration {
     pub allowed_networks: Vec<IpNet>,
     pub is_active: bool,
 }
+
+impl Integration {
+    /// Reads a request that came in by one of the integration's two doors. Chatterfy's format is
+    /// known: its door needs no map.
+    pub fn read(&self, door: &str, sent: &[(String, String)]) -> ReadFields {
+        let map = match door {
+            CHATTERFY_DOOR if self.map.0.is_empty() => &CHATTERFY,
+            _ => &self.map,
+        };
+        let Translated { parameters, errors } = map.translate(sent);
+        let mut read = fields::read(&parameters, Completion::Defaults);
+        for error in errors {
+            read.errors.retain(|known| known.field != error.field);
+            read.errors.push(error);
+        }
+        read
+    }
+}
+
+/// What the inbound log calls the Chatterfy-compatible door.
+pub const CHATTERFY_DOOR: &str = "chatterfy";
+
+/// Chatterfy's own format (its document): the events are `registration`, `sale` (the first
+/// deposit) and `resale` (a later one, as is `sale` with a tid). Which deposit is the first is
+/// decided here by what came first; without a tid, one of each event and cost is taken a click.
+static CHATTERFY: LazyLock<FieldMap> = LazyLock::new(|| {
+    let entries = [
+        ("click_id", vec!["{clickid}"]),
+        ("action", vec!["{tracker.event|map:registration=kind:registration,sale=kind:deposit,resale=kind:deposit}"]),
+        ("status", vec!["approved"]),
+        ("price", vec!["{tracker.cost}"]),
+        ("currency", vec!["{tracker.currency}"]),
+        ("request_id", vec!["{tracker.tid}", "{clickid}:{tracker.event}:{tracker.cost}"]),
+    ];
+    let texts = |templates: &[&str]| templates.iter().map(|&text| text.to_owned()).collect();
+    let entries = entries.map(|(field, templates)| (field.to_owned(), texts(&templates)));
+    FieldMap::parse(entries.iter().map(|(field, templates)| (field, templates)))
+        .expect("Chatterfy's map is a constant that a test reads")
+});
 
 /// What the sender is told, where it wants something of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

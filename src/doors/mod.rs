@@ -3,6 +3,8 @@
 
 pub mod answer;
 pub mod click;
+mod flatten;
+pub mod integration;
 pub mod operations;
 pub mod request;
 pub mod s2s;

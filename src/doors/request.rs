@@ -13,7 +13,7 @@ use crate::domain::verdict::FieldError;
 /// Longest body of a single conversion, in bytes.
 pub const BODY_BYTES: usize = 64 * 1024;
 /// Most parameters of one request.
-const PARAMETERS: usize = 200;
+pub(super) const PARAMETERS: usize = 200;
 
 pub type Parameters = Vec<(String, String)>;
 
@@ -37,14 +37,14 @@ pub fn parameters(request: &HttpRequest, body: &[u8]) -> Result<Parameters, Fiel
     Ok(parameters)
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
+pub(super) fn content_type(headers: &HeaderMap) -> &str {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim()
 }
 
 /// Reads a URL-encoded form. Escapes that are not UTF-8 are refused rather than replaced: a
 /// replaced click id would match nothing, and nobody would know why.
-fn form(text: &[u8], field: &str) -> Result<Parameters, FieldError> {
+pub(super) fn form(text: &[u8], field: &str) -> Result<Parameters, FieldError> {
     let not_utf8 = || FieldError::new(field, "invalid_encoding", "percent-encode parameters as UTF-8");
     let decode = |part: &[u8]| -> Result<String, FieldError> {
         let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
@@ -91,11 +91,11 @@ fn parameter(name: String, value: &RawValue) -> Result<Option<(String, String)>,
     }
 }
 
-fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
+pub(super) fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
     serde_json::from_slice::<Members>(object).map(|members| members.0).map_err(invalid_json)
 }
 
-fn invalid_json(error: serde_json::Error) -> FieldError {
+pub(super) fn invalid_json(error: serde_json::Error) -> FieldError {
     let message = format!("send one JSON object, such as {{\"click_id\":\"…\"}}: {error}");
     FieldError::new("body", "invalid_json", message)
 }

@@ -15,6 +15,9 @@ use super::status_mapper::StatusMapper;
 use super::validator::Validator;
 use crate::domain::verdict::Verdict;
 
+/// A verdict that comes once it is durable; an error where its lane died.
+pub type PendingVerdict = oneshot::Receiver<Result<Verdict, NotDurable>>;
+
 /// Sizes of the lanes together.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneSizes {
@@ -84,7 +87,7 @@ impl Lanes {
         inbound: InboundRecord,
         asked: Asked,
         origin: Origin,
-    ) -> Result<oneshot::Receiver<Result<Verdict, NotDurable>>, NotDurable> {
+    ) -> Result<PendingVerdict, NotDurable> {
         let lane = self.lane_of(&inbound, &asked);
         let intake = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).intake.clone();
         let (reply, verdict) = oneshot::channel();

@@ -1,0 +1,124 @@
+//! `GET|POST /in/{integration_id}` and `/api/postbacks/{integration_id}/tracker-postback`:
+//! conversions as foreign systems report them, in their names and words, answered as they like.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use uuid::Uuid;
+
+use super::answer;
+use super::flatten;
+use super::request::source_ip;
+use crate::app::Doors;
+use crate::domain::catalogue::hash_key;
+use crate::domain::ids::{InboundId, IntegrationId};
+use crate::domain::integration::{CHATTERFY_DOOR, Integration, SECRET_PARAMETER};
+use crate::domain::redact::redact_parameters;
+use crate::domain::verdict::{FieldError, Manner, Verdict};
+use crate::pipeline::inbound::{Asked, InboundRecord, Origin};
+
+pub async fn receive_mapped(
+    request: HttpRequest,
+    id: Path<String>,
+    body: Bytes,
+    doors: Data<Doors>,
+) -> HttpResponse {
+    receive(&request, &id, &body, &doors, "integration").await
+}
+
+pub async fn receive_chatterfy(
+    request: HttpRequest,
+    id: Path<String>,
+    body: Bytes,
+    doors: Data<Doors>,
+) -> HttpResponse {
+    receive(&request, &id, &body, &doors, CHATTERFY_DOOR).await
+}
+
+async fn receive(
+    request: &HttpRequest,
+    id: &str,
+    body: &[u8],
+    doors: &Doors,
+    door: &'static str,
+) -> HttpResponse {
+    let started = Instant::now();
+    let catalogue = doors.services.catalogue();
+    let integration =
+        id.parse::<IntegrationId>().ok().and_then(|id| catalogue.integrations.get(&id)).cloned();
+    let read = flatten::parameters(request, body);
+    let source_ip = source_ip(request);
+    let shown = read.as_ref().map(|read| redact_parameters(read)).unwrap_or_default();
+    let inbound = InboundRecord {
+        inbound_id: InboundId(Uuid::now_v7()),
+        received_at: doors.services.now(),
+        door,
+        method: request.method().to_string(),
+        source_ip,
+        advertiser_id: integration.as_ref().map(|integration| integration.advertiser_id),
+        parameters: shown,
+        manner: Manner::Usual,
+    };
+    let asked = match (&integration, read) {
+        (None, _) => Asked::Refused(denied(404, "integration_id", "unknown_integration", UNKNOWN)),
+        (Some(_), Err(error)) => Asked::Refused(Verdict::Malformed(error)),
+        (Some(integration), Ok(parameters)) => match admit(integration, source_ip, &parameters) {
+            Err(verdict) => Asked::Refused(verdict),
+            Ok(()) => Asked::Conversion(Box::new(integration.read(door, &parameters))),
+        },
+    };
+    let origin = Origin { integration: integration.clone(), ..Origin::default() };
+    let answer = match doors.lanes.submit_from(inbound, asked, origin).await {
+        Ok(verdict) => told(integration.as_ref(), &verdict),
+        // Never a configured "OK": nothing was recorded, and the sender should come again.
+        Err(reason) => answer::not_durable(reason),
+    };
+    metrics::histogram!("ricochet_accept_seconds").record(started.elapsed());
+    answer
+}
+
+const UNKNOWN: &str = "there is no integration at this address; copy it again from the network";
+
+fn admit(
+    integration: &Integration,
+    source_ip: Option<IpAddr>,
+    parameters: &[(String, String)],
+) -> Result<(), Verdict> {
+    if !integration.is_active {
+        let message = "this integration is switched off; ask the network to switch it on";
+        return Err(denied(403, "integration_id", "integration_off", message));
+    }
+    let networks = &integration.allowed_networks;
+    let is_allowed = |ip: IpAddr| networks.iter().any(|network| network.contains(&ip));
+    if !networks.is_empty() && !source_ip.is_some_and(is_allowed) {
+        let shown = source_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let message = format!("{shown} may not report here; have the network allow your address");
+        return Err(denied(403, "source_ip", "ip_not_allowed", &message));
+    }
+    let Some(expected) = integration.secret_hash else {
+        return Ok(());
+    };
+    // Compared as hashes: how long it takes tells nothing about the secret.
+    let sent = parameters.iter().find(|(name, _)| name == SECRET_PARAMETER);
+    if sent.is_some_and(|(_, secret)| hash_key(secret) == expected) {
+        return Ok(());
+    }
+    Err(denied(401, SECRET_PARAMETER, "wrong_secret", "send the integration's secret as the parameter secret"))
+}
+
+fn denied(http_status: u16, field: &str, code: &'static str, message: &str) -> Verdict {
+    Verdict::Denied { http_status, error: FieldError::new(field, code, message) }
+}
+
+fn told(integration: Option<&Arc<Integration>>, verdict: &Verdict) -> HttpResponse {
+    let Some(integration) = integration else {
+        return answer::json(verdict.http_status(), &verdict.body());
+    };
+    let told = integration.answers.of(verdict);
+    let code = StatusCode::from_u16(told.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(code).content_type(told.content_type.as_ref()).body(told.body)
+}
