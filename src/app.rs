@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::ErrorHandlers;
 use actix_web::web::{self, Data};
-use actix_web::{App as WebApp, HttpResponse, HttpServer};
+use actix_web::{App as WebApp, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 use url::Url;
 use uuid::Uuid;
 
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
-use crate::domain::verdict::{FieldError, error_body};
-use crate::doors::{answer, click, integration, operations, request, s2s};
+use crate::doors;
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
@@ -39,6 +40,8 @@ pub struct Doors {
     pub lanes: Arc<Lanes>,
     pub clicks: Addr<ClickRecorder>,
     pub metrics: PrometheusHandle,
+    /// Places in the lanes for items of batches, over all requests.
+    pub batch_permits: Arc<Semaphore>,
 }
 
 /// A running server.
@@ -104,7 +107,13 @@ impl App {
         vital.push(Vital::new("quarantine releaser", &releaser));
         periodic::start(&services, &lanes, retention, vital);
 
-        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
+        let doors = Data::new(Doors {
+            services: services.clone(),
+            lanes,
+            clicks,
+            metrics,
+            batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
+        });
         let graphql = Data::new(GraphqlDoor {
             schema: graphql::schema(readers.clone(), services.log.clone()),
             pool: readers,
@@ -112,20 +121,23 @@ impl App {
         });
         let routes = move |config: &mut web::ServiceConfig| {
             graphql::http::routes(graphql.clone())(config);
-            routes(config);
+            doors::routes(config);
         };
-        let server = HttpServer::new(move || WebApp::new().app_data(doors.clone()).configure(routes.clone()))
-            .workers(settings.workers)
-            .disable_signals()
-            .shutdown_timeout(settings.grace_period.as_secs())
-            .bind(settings.listen)
-            .with_context(|| {
-                format!(
-                    "cannot listen on {}; if another program uses the port, choose one with --listen or \
+        let server = HttpServer::new(move || {
+            let refusals = ErrorHandlers::new().default_handler(doors::answer::in_our_words);
+            WebApp::new().wrap(refusals).app_data(doors.clone()).configure(routes.clone())
+        })
+        .workers(settings.workers)
+        .disable_signals()
+        .shutdown_timeout(settings.grace_period.as_secs())
+        .bind(settings.listen)
+        .with_context(|| {
+            format!(
+                "cannot listen on {}; if another program uses the port, choose one with --listen or \
                      RICOCHET_LISTEN",
-                    settings.listen
-                )
-            })?;
+                settings.listen
+            )
+        })?;
         let address = server.addrs().first().copied().unwrap_or(settings.listen);
         let server = server.run();
         let handle = server.handle();
@@ -173,6 +185,13 @@ impl App {
     }
 }
 
+/// Items of batches that may be in the lanes at once: enough to fill a batch of every lane, and
+/// even all in one lane (a batch about one click) half its queue, so that none of them is
+/// refused for want of room that singles leave.
+fn batch_permits(sizes: LaneSizes) -> usize {
+    (sizes.queue_requests / sizes.lanes / 2).clamp(1, 512)
+}
+
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
@@ -196,35 +215,4 @@ fn start_dispatching(
     });
     vital.push(Vital::new("rescuer", &rescuer));
     Ok(supervisor)
-}
-
-fn routes(config: &mut web::ServiceConfig) {
-    config
-        .app_data(web::PayloadConfig::new(request::BODY_BYTES))
-        .route("/healthz", web::get().to(operations::healthz))
-        .route("/readyz", web::get().to(operations::readyz))
-        .route("/metrics", web::get().to(operations::metrics))
-        .route("/click", web::get().to(click::by_query))
-        .route("/click/{link}", web::get().to(click::by_path))
-        .service(
-            web::resource("/{api_key}/s2s")
-                .route(web::get().to(s2s::receive))
-                .route(web::post().to(s2s::receive)),
-        )
-        .service(
-            web::resource("/in/{integration_id}")
-                .route(web::get().to(integration::receive_mapped))
-                .route(web::post().to(integration::receive_mapped)),
-        )
-        .service(
-            web::resource("/api/postbacks/{integration_id}/tracker-postback")
-                .route(web::get().to(integration::receive_chatterfy))
-                .route(web::post().to(integration::receive_chatterfy)),
-        )
-        .default_service(web::to(unknown_door));
-}
-
-async fn unknown_door() -> HttpResponse {
-    let message = "there is no door here; the README lists them";
-    answer::json(404, &error_body(&[FieldError::new("path", "unknown_door", message)]))
 }

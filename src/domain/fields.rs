@@ -167,7 +167,7 @@ pub fn canonical_name(name: &str) -> Option<&'static str> {
 }
 
 /// Our name for a parameter, with its rank among the names for the same thing (0 is our own).
-fn our_name(name: &str) -> Option<(&'static str, usize)> {
+pub fn our_name(name: &str) -> Option<(&'static str, usize)> {
     NAMES.iter().find_map(|(ours, aliases)| {
         if name.eq_ignore_ascii_case(ours) {
             return Some((*ours, 0));

@@ -127,7 +127,7 @@ pub enum Verdict {
     /// has its row already.
     AlreadyProcessed,
     /// Not let in: a wrong secret, a foreign address, an integration that is off or unknown.
-    Denied {
+    NotAdmitted {
         http_status: u16,
         error: FieldError,
     },
@@ -152,7 +152,7 @@ impl Verdict {
             }
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
-            Self::Invalid(_) | Self::Malformed(_) | Self::TooLarge(_) | Self::UnknownKey | Self::Denied { .. } => {
+            Self::Invalid(_) | Self::Malformed(_) | Self::TooLarge(_) | Self::UnknownKey | Self::NotAdmitted { .. } => {
                 VerdictKind::Rejected
             }
         }
@@ -171,7 +171,7 @@ impl Verdict {
             | Self::Ignored { .. }
             | Self::AlreadyProcessed
             | Self::Customer { .. } => 200,
-            Self::Denied { http_status, .. } => *http_status,
+            Self::NotAdmitted { http_status, .. } => *http_status,
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
@@ -202,7 +202,7 @@ impl Verdict {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Malformed(error) | Self::TooLarge(error) | Self::Denied { error, .. } => {
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => {
                 format!("{}: {}", error.field, error.message)
             }
             Self::UnknownKey => UNKNOWN_KEY.into(),
@@ -218,7 +218,7 @@ impl Verdict {
             Self::Conflict { reason, .. } => reason.code(),
             Self::Quarantined { .. } => "unknown_status",
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
-            Self::Malformed(error) | Self::TooLarge(error) | Self::Denied { error, .. } => error.code,
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => error.code,
             Self::UnknownKey => "unknown_key",
         }
     }
@@ -248,7 +248,7 @@ impl Verdict {
                             processed as of its own time once it is",
             }),
             Self::Invalid(errors) => error_body(errors),
-            Self::Malformed(error) | Self::TooLarge(error) | Self::Denied { error, .. } => error_body(std::slice::from_ref(error)),
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => error_body(std::slice::from_ref(error)),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
         }
     }

@@ -16,7 +16,7 @@ pub fn parameters(request: &HttpRequest, body: &[u8]) -> Result<Parameters, Fiel
     let mut parameters = form(request.query_string().as_bytes(), "query")?;
     let content_type = content_type(request.headers());
     let is_json = content_type.ends_with("json") || body.trim_ascii_start().starts_with(b"{");
-    match content_type {
+    match content_type.as_str() {
         _ if body.trim_ascii().is_empty() => {}
         _ if is_json => flatten_members(body, "", 0, &mut parameters)?,
         "application/x-www-form-urlencoded" | "text/plain" | "" => parameters.extend(form(body, "body")?),

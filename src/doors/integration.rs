@@ -12,37 +12,37 @@ use uuid::Uuid;
 
 use super::answer;
 use super::flatten;
-use super::request::source_ip;
+use super::request::{source_ip, whole_body};
 use crate::app::Doors;
 use crate::domain::catalogue::hash_key;
 use crate::domain::ids::{InboundId, IntegrationId};
 use crate::domain::integration::{CHATTERFY_DOOR, Integration, SECRET_PARAMETER};
 use crate::domain::redact::redact_parameters;
 use crate::domain::verdict::{FieldError, Manner, Verdict};
-use crate::pipeline::inbound::{Asked, InboundRecord, Origin};
+use crate::pipeline::inbound::{Asked, InboundRecord, NotDurable, Origin};
 
 pub async fn receive_mapped(
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    body: Result<Bytes, actix_web::Error>,
     doors: Data<Doors>,
 ) -> HttpResponse {
-    receive(&request, &id, &body, &doors, "integration").await
+    receive(&request, &id, body, &doors, "integration").await
 }
 
 pub async fn receive_chatterfy(
     request: HttpRequest,
     id: Path<String>,
-    body: Bytes,
+    body: Result<Bytes, actix_web::Error>,
     doors: Data<Doors>,
 ) -> HttpResponse {
-    receive(&request, &id, &body, &doors, CHATTERFY_DOOR).await
+    receive(&request, &id, body, &doors, CHATTERFY_DOOR).await
 }
 
 async fn receive(
     request: &HttpRequest,
     id: &str,
-    body: &[u8],
+    body: Result<Bytes, actix_web::Error>,
     doors: &Doors,
     door: &'static str,
 ) -> HttpResponse {
@@ -50,7 +50,8 @@ async fn receive(
     let catalogue = doors.services.catalogue();
     let integration =
         id.parse::<IntegrationId>().ok().and_then(|id| catalogue.integrations.get(&id)).cloned();
-    let read = flatten::parameters(request, body);
+    let read = whole_body(body)
+        .and_then(|body| flatten::parameters(request, &body).map_err(Verdict::Malformed));
     let source_ip = source_ip(request);
     let shown = read.as_ref().map(|read| redact_parameters(read)).unwrap_or_default();
     let inbound = InboundRecord {
@@ -65,14 +66,17 @@ async fn receive(
     };
     let asked = match (&integration, read) {
         (None, _) => Asked::Refused(denied(404, "integration_id", "unknown_integration", UNKNOWN)),
-        (Some(_), Err(error)) => Asked::Refused(Verdict::Malformed(error)),
+        (Some(_), Err(refused)) => Asked::Refused(refused),
         (Some(integration), Ok(parameters)) => match admit(integration, source_ip, &parameters) {
             Err(verdict) => Asked::Refused(verdict),
             Ok(()) => Asked::Conversion(Box::new(integration.read(door, &parameters))),
         },
     };
     let origin = Origin { integration: integration.clone(), ..Origin::default() };
-    let answer = match doors.lanes.submit_from(inbound, asked, origin).await {
+    let placed = doors.lanes.place(inbound, asked, origin);
+    // A lane that died took the reply with it.
+    let verdict = async { placed?.await.unwrap_or(Err(NotDurable::StoreAway)) };
+    let answer = match verdict.await {
         Ok(verdict) => told(integration.as_ref(), &verdict),
         // Never a configured "OK": nothing was recorded, and the sender should come again.
         Err(reason) => answer::not_durable(reason),
@@ -111,7 +115,7 @@ fn admit(
 }
 
 fn denied(http_status: u16, field: &str, code: &'static str, message: &str) -> Verdict {
-    Verdict::Denied { http_status, error: FieldError::new(field, code, message) }
+    Verdict::NotAdmitted { http_status, error: FieldError::new(field, code, message) }
 }
 
 fn told(integration: Option<&Arc<Integration>>, verdict: &Verdict) -> HttpResponse {

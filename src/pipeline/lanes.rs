@@ -66,23 +66,24 @@ impl Lanes {
 
     /// Has a request judged and recorded. The answer comes after the commit.
     pub async fn submit(&self, inbound: InboundRecord, asked: Asked) -> Result<Verdict, NotDurable> {
-        self.submit_from(inbound, asked, Origin::default()).await
+        self.enqueue(inbound, asked).await
     }
 
-    /// [`Lanes::submit`], for a request that is not simply what an advertiser's door took.
-    pub async fn submit_from(
+    /// The same in two steps, for whoever has many requests: when this returns, the request has
+    /// its place in its lane, before all that come later; the future is its answer.
+    pub fn enqueue(
         &self,
         inbound: InboundRecord,
         asked: Asked,
-        origin: Origin,
-    ) -> Result<Verdict, NotDurable> {
-        let verdict = self.enqueue(inbound, asked, origin)?;
+    ) -> impl Future<Output = Result<Verdict, NotDurable>> + use<> {
+        let placed = self.place(inbound, asked, Origin::default());
         // A lane that died took the reply with it.
-        verdict.await.unwrap_or(Err(NotDurable::StoreAway))
+        async move { placed?.await.unwrap_or(Err(NotDurable::StoreAway)) }
     }
 
-    /// Puts a request into its lane; what is enqueued for one click first is judged first.
-    pub fn enqueue(
+    /// [`Lanes::enqueue`], for a request that is not simply what an advertiser's door took; and
+    /// it says at once whether there was a place.
+    pub fn place(
         &self,
         inbound: InboundRecord,
         asked: Asked,

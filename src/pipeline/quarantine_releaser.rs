@@ -136,7 +136,7 @@ async fn release_in_order(lanes: &Lanes, requests: Vec<Ready>) -> usize {
             }
             customers.insert(customer_id, click_ref);
         }
-        match lanes.enqueue(inbound, asked, origin) {
+        match lanes.place(inbound, asked, origin) {
             Ok(verdict) => under_way.push(verdict),
             // What comes after it must not overtake it: the next round takes both.
             Err(_) => {
