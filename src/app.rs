@@ -88,11 +88,11 @@ impl App {
             queue_requests: settings.queue_requests,
             batch_requests: settings.batch_requests,
         };
-        let lanes = Arc::new(Lanes::start(services.clone(), supervisor, sizes, lane_arbiter.handle()));
+        let lanes = Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, lane_arbiter.handle()));
         let clicks = ClickRecorder::start_in_arbiter(&lane_arbiter.handle(), {
             let services = services.clone();
             let (bound, largest) = (settings.queue_requests, settings.batch_requests);
-            move |_| ClickRecorder::new(services, bound, largest)
+            move |_| ClickRecorder::new(services, supervisor.recipient(), bound, largest)
         });
         vital.push(Vital::new("click recorder", &clicks));
         let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {

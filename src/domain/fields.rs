@@ -41,7 +41,7 @@ const CUSTOM_FIELDS: usize = 100;
 const CUSTOM_NAME_CHARS: usize = 64;
 
 /// One conversion as it was asked for; nothing has been looked up yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConversionRequest {
     /// Our click id or the partner's own.
     pub click_ref: String,

@@ -16,6 +16,7 @@
 //! still has, and the [`rescuer`] finds it.
 
 pub mod batcher;
+pub mod click_news;
 pub mod click_recorder;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
