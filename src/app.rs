@@ -32,6 +32,7 @@ use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
 use crate::pipeline::periodic::{self, Vital};
+use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
@@ -98,11 +99,12 @@ impl App {
             queue_requests: settings.queue_requests,
             batch_requests: settings.batch_requests,
         };
-        let lanes = Arc::new(Lanes::start(services.clone(), supervisor, sizes, lane_arbiter.handle()));
+        let lanes =
+            Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, lane_arbiter.handle()));
         let clicks = ClickRecorder::start_in_arbiter(&lane_arbiter.handle(), {
             let services = services.clone();
             let (bound, largest) = (settings.queue_requests, settings.batch_requests);
-            move |_| ClickRecorder::new(services, bound, largest)
+            move |_| ClickRecorder::new(services, supervisor.recipient(), bound, largest)
         });
         vital.push(Vital::new("click recorder", &clicks));
         let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
@@ -110,6 +112,11 @@ impl App {
             move |_| LogShipper::new(services, database_url)
         });
         vital.push(Vital::new("log shipper", &shipper));
+        let releaser = Supervisor::start_in_arbiter(&lane_arbiter.handle(), {
+            let (services, lanes) = (services.clone(), lanes.clone());
+            move |_| QuarantineReleaser::new(services, lanes)
+        });
+        vital.push(Vital::new("quarantine releaser", &releaser));
         periodic::start(&services, &lanes, retention, vital);
         country::watch(countries.clone());
         let click = ClickDoor::new(countries, settings.network_id.clone());

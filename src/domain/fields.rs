@@ -41,7 +41,7 @@ const CUSTOM_FIELDS: usize = 100;
 const CUSTOM_NAME_CHARS: usize = 64;
 
 /// One conversion as it was asked for; nothing has been looked up yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConversionRequest {
     /// Our click id or the partner's own.
     pub click_ref: String,
@@ -81,10 +81,7 @@ pub fn read(parameters: &[(String, String)], completion: Completion) -> ReadFiel
     let text = |name: &str| known.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
 
     let customer_id = Some(text("customer_id")).filter(|id| !id.is_empty());
-    let concerns_customer = matches!(
-        StatusWord::read(&text("status")),
-        StatusWord::CustomerActivate | StatusWord::CustomerDeactivate
-    );
+    let concerns_customer = StatusWord::read(&text("status")).concerns_customer();
     let required: &[&str] = if concerns_customer {
         &["customer_id", "click_id"]
     } else {
@@ -162,6 +159,11 @@ pub fn read(parameters: &[(String, String)], completion: Completion) -> ReadFiel
 
 fn optional<T>(value: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     if value.is_empty() { None } else { read(value) }
+}
+
+/// Our own name for what a parameter is called, where it is one we know.
+pub fn canonical_name(name: &str) -> Option<&'static str> {
+    our_name(name).map(|(ours, _)| ours)
 }
 
 /// Our name for a parameter, with its rank among the names for the same thing (0 is our own).

@@ -11,6 +11,8 @@ pub mod click;
 pub mod click_script;
 pub mod conversions;
 pub mod country;
+mod flatten;
+pub mod integration;
 pub mod limiter;
 pub mod limits;
 pub mod openapi;
@@ -41,6 +43,16 @@ pub fn routes(config: &mut ServiceConfig) {
         )
         .service(resource(&table::CONVERSIONS).route(web::post().to(conversions::receive)))
         .service(resource(&table::S2S).route(web::get().to(s2s::receive)).route(web::post().to(s2s::receive)))
+        .service(
+            resource(&table::INTEGRATION)
+                .route(web::get().to(integration::receive_mapped))
+                .route(web::post().to(integration::receive_mapped)),
+        )
+        .service(
+            resource(&table::CHATTERFY)
+                .route(web::get().to(integration::receive_chatterfy))
+                .route(web::post().to(integration::receive_chatterfy)),
+        )
         .service(resource(&table::PIXEL).route(web::get().to(browser::pixel)))
         .service(resource(&table::IFRAME).route(web::get().to(browser::iframe)))
         .service(resource(&table::SCRIPT).route(web::get().to(click_script::latest)))

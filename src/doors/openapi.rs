@@ -72,6 +72,7 @@ fn path_item(door: &Door) -> Value {
 fn about_path_parameter(name: &str) -> &'static str {
     match name {
         "api_key" => "API key of the advertiser; it never reaches a log",
+        "integration_id" => "Id of the integration; whoever knows it can report, so keep it secret",
         "offer" => "Offer id",
         "link" => "Link id: one partner's way to one offer",
         "hash" => "Hash of the script, as in its ETag",

@@ -148,11 +148,11 @@ fn parameter(name: String, value: &RawValue) -> Result<Option<(String, String)>,
     }
 }
 
-fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
+pub(super) fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
     serde_json::from_slice::<Members>(object).map(|members| members.0).map_err(invalid_json)
 }
 
-fn invalid_json(error: serde_json::Error) -> FieldError {
+pub(super) fn invalid_json(error: serde_json::Error) -> FieldError {
     let message = format!("send one JSON object, such as {{\"click_id\":\"…\"}}: {error}");
     FieldError::new("body", "invalid_json", message)
 }

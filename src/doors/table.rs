@@ -172,6 +172,54 @@ pub const S2S: Door = Door {
     ],
 };
 
+pub const INTEGRATION: Door = Door {
+    path: "/in/{integration_id}",
+    ways: &[
+        Way {
+            method: "GET",
+            operation: "reportMappedByQuery",
+            group: Group::Conversions,
+            summary: "Report one conversion in a foreign system's own names in the query string",
+            description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
+            takes: &[],
+            answers: CONVERSION_ANSWERS,
+        },
+        Way {
+            method: "POST",
+            operation: "reportMappedByBody",
+            group: Group::Conversions,
+            summary: "Report one conversion in a foreign system's own names as form or JSON",
+            description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
+            takes: &[],
+            answers: CONVERSION_ANSWERS,
+        },
+    ],
+};
+
+pub const CHATTERFY: Door = Door {
+    path: "/api/postbacks/{integration_id}/tracker-postback",
+    ways: &[
+        Way {
+            method: "GET",
+            operation: "reportChatterfyByQuery",
+            group: Group::Conversions,
+            summary: "Report one conversion as Chatterfy does in the query string",
+            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
+            takes: &[],
+            answers: CONVERSION_ANSWERS,
+        },
+        Way {
+            method: "POST",
+            operation: "reportChatterfyByBody",
+            group: Group::Conversions,
+            summary: "Report one conversion as Chatterfy does as form or JSON",
+            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
+            takes: &[],
+            answers: CONVERSION_ANSWERS,
+        },
+    ],
+};
+
 pub const PIXEL: Door = Door {
     path: "/pixel/{offer}.gif",
     ways: &[Way {
@@ -356,6 +404,8 @@ pub const OPENAPI: Door = Door {
 pub const DOORS: &[&Door] = &[
     &CONVERSIONS,
     &S2S,
+    &INTEGRATION,
+    &CHATTERFY,
     &PIXEL,
     &IFRAME,
     &SCRIPT,
