@@ -87,7 +87,7 @@ fn settings(
     values.insert("DATABASE_URL".into(), database_url);
     values.insert("CLICKHOUSE_URL".into(), clickhouse_url);
     values.insert("RICOCHET_LISTEN".into(), args.listen.to_string());
-    if !values.contains_key("RICOCHET_MASTER_KEY") {
+    if values.get("RICOCHET_MASTER_KEY").is_none_or(|keys| keys.trim().is_empty()) {
         values.insert("RICOCHET_MASTER_KEY".into(), embedded::master_key(data_dir)?);
     }
     if !values.contains_key("RICOCHET_GRAPHIQL_DIR") {

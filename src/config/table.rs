@@ -50,7 +50,7 @@ pub const SETTINGS: &[Setting] = &[
     defaulted("RICOCHET_WORKERS", "2", "a whole number from 1 to 64", "HTTP worker threads."),
     defaulted(
         "RICOCHET_LANES",
-        "4",
+        "2",
         "a whole number from 1 to 64",
         "Conversion batches in flight at once; requests of one click always take the same lane.",
     ),

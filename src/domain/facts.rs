@@ -116,6 +116,12 @@ impl EventFacts {
         Self::of_click(&claim.click, &claim.request, change_id, now)
     }
 
+    /// A click that is only a click so far; its parameters are its fields.
+    pub fn of_visit(click: &Click, change_id: ChangeId) -> Self {
+        let request = ConversionRequest { fields: click.parameters.clone(), ..ConversionRequest::default() };
+        Self::of_click(click, &request, change_id, click.clicked_at)
+    }
+
     fn of_click(click: &Click, request: &ConversionRequest, change_id: ChangeId, now: DateTime<Utc>) -> Self {
         let sub = |index: usize| match click.subs[index].as_str() {
             "" => request.subs[index].clone(),

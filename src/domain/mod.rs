@@ -2,7 +2,7 @@
 //!
 //! A visitor meets [`visit`], [`composite`], [`device`] and [`click`].
 //! A conversion meets these files in this order: [`fields`] reads what the caller sent,
-//! [`catalogue`] says what the network has agreed, [`status`] turns words into a status,
+//! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
@@ -11,6 +11,7 @@ pub mod access;
 pub mod catalogue;
 pub mod click;
 mod coded;
+pub mod completion;
 pub mod composite;
 pub mod decision;
 pub mod device;
@@ -18,12 +19,14 @@ pub mod event;
 pub mod facts;
 pub mod fields;
 pub mod ids;
+pub mod integration;
 pub mod money;
 pub mod payout;
 pub mod postback;
 pub mod redact;
 pub mod retry;
 pub mod status;
+pub mod status_words;
 pub mod template;
 pub mod verdict;
 pub mod visit;

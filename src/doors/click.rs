@@ -26,8 +26,8 @@ use crate::domain::access::replay::Proof;
 use crate::domain::catalogue::{Link, Offer};
 use crate::domain::click::Click;
 use crate::domain::ids::{ClickId, InboundId, LinkId};
-use crate::domain::redact::redact_parameters;
-use crate::domain::verdict::Verdict;
+use crate::domain::redact::{REDACTED, looks_like_a_key, redact_parameters};
+use crate::domain::verdict::{Manner, Verdict};
 use crate::domain::visit::{Query, Visit};
 use crate::pipeline::click_recorder::RecordClick;
 use crate::pipeline::inbound::{Asked, InboundRecord, NotDurable};
@@ -72,7 +72,7 @@ pub async fn by_query(request: HttpRequest, doors: Data<Doors>) -> HttpResponse 
 
 async fn follow(request: &HttpRequest, link: &str, query: Query, doors: &Doors) -> HttpResponse {
     if let Err(verdict) = access::let_through(doors, request) {
-        return answer::of_result(Ok(verdict));
+        return answer::of_result(Manner::Usual, Ok(verdict));
     }
     let catalogue = doors.services.catalogue();
     let found = link.trim().parse::<LinkId>().ok().and_then(|link_id| catalogue.link_and_offer(link_id));
@@ -151,8 +151,11 @@ async fn unknown_link(request: &HttpRequest, link: &str, query: Query, doors: &D
         metrics::counter!("ricochet_unlogged_unknown_links_total").increment(1);
         return answer::json(verdict.http_status(), &verdict.body());
     }
-    tracing::info!(link, source_ip = ?source_ip(request), "a click through an unknown link");
-    let mut parameters = vec![("link".to_owned(), link.to_owned())];
+    // What is not even an id may be anything, also a key in the wrong place.
+    let id = link.trim().parse::<LinkId>().ok();
+    tracing::info!(link = ?id, source_ip = ?source_ip(request), "a click through an unknown link");
+    let shown = if id.is_some() || !looks_like_a_key(link) { link } else { REDACTED };
+    let mut parameters = vec![("link".to_owned(), shown.to_owned())];
     parameters.extend(query.parameters.into_iter().filter(|(name, _)| name != "link"));
     parameters.truncate(LOGGED_PARAMETERS);
     let cut = |text: String| text.chars().take(LOGGED_CHARS).collect();
@@ -166,6 +169,7 @@ async fn unknown_link(request: &HttpRequest, link: &str, query: Query, doors: &D
         source_ip: source_ip(request),
         advertiser_id: None,
         proof: Proof::default(),
+        manner: Manner::Usual,
         parameters: redact_parameters(&parameters),
     };
     // The answer is the same whether or not it could be logged: nothing was promised.

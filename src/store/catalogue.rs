@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
@@ -43,6 +44,15 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
     let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
     let access = access_reader::load(&session, keyring).await?;
+    let integrations = session.query("SELECT * FROM integrations", &[]).await?;
+    let status_words = session.query("SELECT * FROM status_words", &[]).await?;
+    let windows = session
+        .query(
+            "SELECT advertiser_id, attribution_window_hours FROM advertisers
+             WHERE attribution_window_hours IS NOT NULL",
+            &[],
+        )
+        .await?;
     session.commit().await?;
     session.give_back();
 
@@ -78,6 +88,18 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
         .collect::<Result<_, StoreError>>()?;
     let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
     catalogue.access = access;
+    for row in &integrations {
+        let integration = super::integrations::read_for_catalogue(row)?;
+        catalogue.integrations.insert(integration.integration_id, Arc::new(integration));
+    }
+    for row in &status_words {
+        let (place, meaning) = super::status_words::place_and_meaning(row)?;
+        catalogue.status_words.insert(place, row.get("word"), meaning);
+    }
+    catalogue.attribution_windows = windows
+        .iter()
+        .map(|row| (AdvertiserId(row.get(0)), TimeDelta::hours(i64::from(row.get::<_, i32>(1)))))
+        .collect();
     Ok(catalogue)
 }
 
@@ -131,6 +153,7 @@ fn action(row: &Row) -> Result<Action, StoreError> {
         currency: Currency::parse(&coded("currency"))
             .ok_or_else(|| unreadable("actions.currency", coded("currency")))?,
         repeatable: row.get("is_repeatable"),
+        is_default: row.get("is_default"),
     })
 }
 

@@ -77,6 +77,8 @@ pub fn inbound(request_id: &str, received_at: DateTime<Utc>) -> InboundRow {
         answer: "{}".into(),
         is_test: false,
         node_id: id(1),
+        integration_id: None,
+        origin_id: None,
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Server {
     pub address: SocketAddr,
     database_url: String,
     clickhouse_url: String,
-    settings: Vec<(&'static str, String)>,
+    settings: Vec<(String, String)>,
     log: TempDir,
 }
 
@@ -26,15 +26,15 @@ impl Server {
         Self::start_with(databases, &[]).await
     }
 
-    /// With further settings, by variable.
-    pub async fn start_with(databases: &Databases, settings: &[(&'static str, &str)]) -> Self {
+    /// The same with further settings.
+    pub async fn start_with(databases: &Databases, settings: &[(&str, &str)]) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Self {
             child: None,
             address,
             database_url: databases.database_url.clone(),
             clickhouse_url: databases.clickhouse_url.clone(),
-            settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            settings: settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
             log: tempfile::tempdir().unwrap(),
         };
         server.restart().await;
