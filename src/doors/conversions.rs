@@ -147,7 +147,8 @@ async fn array(conveyor: Conveyor, items: Vec<Bytes>) -> HttpResponse {
 /// recorded, nothing can, and the status says so.
 async fn stream_of_lines(conveyor: Conveyor, payload: Chunks) -> HttpResponse {
     let items = lines::lines(payload, BODY_BYTES).map(|line| line.and_then(|line| item_of(&line)));
-    let mut results = Box::pin(conveyor.convey(items));
+    // Fused: looked at for its first result, it may have ended before the rest is asked for.
+    let mut results = Box::pin(conveyor.convey(items).fuse());
     let first = results.next().await;
     let status = match &first {
         Some(result) if result.status == 503 => StatusCode::SERVICE_UNAVAILABLE,
