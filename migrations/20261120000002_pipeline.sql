@@ -115,7 +115,8 @@ CREATE TABLE deliveries (
     CONSTRAINT a_claim_is_an_attempt CHECK (claimed_by IS NULL OR attempt > 0)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
 CREATE INDEX deliveries_due ON deliveries (postback_id, next_attempt_at) WHERE claimed_by IS NULL;
-CREATE INDEX deliveries_claimed ON deliveries (claimed_by) WHERE claimed_by IS NOT NULL;
+-- No index on claims: every delivery would pass through it, and they are looked for only when a
+-- node has died.
 
 CREATE TABLE deliveries_finished (
     delivery_id uuid NOT NULL,
@@ -153,8 +154,8 @@ CREATE TABLE log_shipments (
     lease_until timestamptz NOT NULL
 );
 
--- Live server processes. One that has not renewed its lease is taken for dead, and what it had
--- claimed is rescued.
+-- Server processes. One that has not renewed its lease is taken for dead; its row goes once what
+-- it had claimed has been rescued.
 CREATE TABLE nodes (
     node_id     uuid PRIMARY KEY,
     started_at  timestamptz NOT NULL DEFAULT now(),

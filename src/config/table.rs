@@ -50,7 +50,7 @@ pub const SETTINGS: &[Setting] = &[
     defaulted("RICOCHET_WORKERS", "2", "a whole number from 1 to 64", "HTTP worker threads."),
     defaulted(
         "RICOCHET_LANES",
-        "4",
+        "2",
         "a whole number from 1 to 64",
         "Conversion batches in flight at once; requests of one click always take the same lane.",
     ),
@@ -81,9 +81,10 @@ pub const SETTINGS: &[Setting] = &[
     optional(
         "RICOCHET_MASTER_KEY",
         "32 bytes in hexadecimal or base64, or several such keys separated by commas",
-        "Encrypts the secrets that must be readable again, such as those of signatures; the first key encrypts, \
-         all decrypt, so a new one goes to the front. Make one with `openssl rand -hex 32` and keep it: without it \
-         the secrets are lost. `ricochet dev` makes its own.",
+        "Encrypts the secrets that must be readable again, such as those of signatures. Make one with \
+         `openssl rand -hex 32` and keep it: without it the secrets are lost. The first of several encrypts, all \
+         decrypt; to change it, add the new one at the end on every node, then move it to the front on every \
+         node, then drop the old one. `ricochet dev` makes its own.",
     ),
     optional(
         "RICOCHET_TRUSTED_PROXIES",

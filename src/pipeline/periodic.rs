@@ -10,7 +10,7 @@ use super::lanes::Lanes;
 use super::services::Services;
 use crate::metrics::resident_memory_bytes;
 use crate::store::partitions::{self, Retention};
-use crate::store::{StoreError, deliveries, log_batches, nodes, used_signatures};
+use crate::store::{StoreError, deliveries, log_batches, used_signatures};
 
 const CATALOGUE: Duration = Duration::from_secs(1);
 const GAUGES: Duration = Duration::from_secs(5);
@@ -74,10 +74,7 @@ pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention,
         let services = services.clone();
         move || {
             let services = services.clone();
-            async move {
-                nodes::forget_dead(&services.pool).await?;
-                keep_partitions(&services, retention).await
-            }
+            async move { keep_partitions(&services, retention).await }
         }
     });
 }

@@ -8,6 +8,7 @@ use actix::prelude::*;
 
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
+use crate::domain::ids::NodeId;
 use crate::outbound::attempt;
 use crate::store::{StoreError, deliveries, nodes, outcomes};
 
@@ -19,24 +20,41 @@ const ROUND: Duration = Duration::from_millis(500);
 /// Age of the lease at which it is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(2);
 
+/// Rounds between looks for claims of live nodes whose lease has lapsed, which only an attempt
+/// that was lost inside its node leaves behind: a minute.
+const LAPSED_EVERY: u32 = 120;
+
 /// Bound: one round at a time.
 pub struct Rescuer {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
     /// `None` until the first round that reached PostgreSQL.
     renewed_at: Option<Instant>,
+    round: u32,
+}
+
+/// What a round looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    DeadNodes,
+    LapsedClaimsToo,
 }
 
 impl Rescuer {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
-        Self { services, supervisor, renewed_at: None }
+        Self { services, supervisor, renewed_at: None, round: 0 }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
         let renewed_at = self.renewed_at;
-        let round = async move { go_round(&services, &supervisor, renewed_at).await };
+        self.round = self.round.wrapping_add(1);
+        let search = match self.round.is_multiple_of(LAPSED_EVERY) {
+            true => Search::LapsedClaimsToo,
+            false => Search::DeadNodes,
+        };
+        let round = async move { go_round(&services, &supervisor, renewed_at, search).await };
         ctx.spawn(round.into_actor(self).map(|result, this, ctx| {
             match result {
                 Ok(renewed_at) => this.renewed_at = Some(renewed_at),
@@ -53,6 +71,7 @@ async fn go_round(
     services: &Services,
     supervisor: &Addr<DispatcherSupervisor>,
     renewed_at: Option<Instant>,
+    search: Search,
 ) -> Result<Instant, StoreError> {
     let now = Instant::now();
     let renewed_at = match renewed_at {
@@ -65,22 +84,36 @@ async fn go_round(
     if services.slots.is_closed() {
         return Ok(renewed_at);
     }
-    let catalogue = services.catalogue();
-    let rescued = outcomes::rescue(&services.pool, NODE_LEASE, |abandoned| {
-        let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
-        attempt::interrupted(abandoned, postback.map(AsRef::as_ref), services.node)
-    })
-    .await?;
-    if rescued > 0 {
-        tracing::warn!(deliveries = rescued, "took over what another node had in flight");
-        metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
-            .increment(rescued as u64);
+    let dead = nodes::dead(&services.pool, NODE_LEASE).await?;
+    if !dead.is_empty() || search == Search::LapsedClaimsToo {
+        rescue(services, &dead).await?;
     }
     let due = deliveries::due_postbacks(&services.pool).await?;
     if !due.is_empty() {
         supervisor.do_send(Due(due));
     }
     Ok(renewed_at)
+}
+
+/// Takes back everything that `dead` nodes, or attempts that never ended, have claimed.
+async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> {
+    let catalogue = services.catalogue();
+    loop {
+        let rescued = outcomes::rescue(&services.pool, dead, |abandoned| {
+            let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
+            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), services.node)
+        })
+        .await?;
+        if rescued > 0 {
+            tracing::warn!(deliveries = rescued, "took over what another node had in flight");
+            metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
+                .increment(rescued as u64);
+        }
+        if rescued < outcomes::RESCUE_LIMIT {
+            break;
+        }
+    }
+    nodes::forget(&services.pool, dead).await
 }
 
 impl Actor for Rescuer {

@@ -1,12 +1,8 @@
 WITH abandoned AS (
     SELECT delivery_id, lease_until
     FROM deliveries
-    WHERE claimed_by IS NOT NULL
-      AND (lease_until < now()
-           -- While PostgreSQL was away nobody could renew: nodes get a lease's time to come back.
-           OR pg_postmaster_start_time() < now() - make_interval(secs => $1)
-              AND NOT EXISTS (SELECT 1 FROM nodes WHERE node_id = claimed_by AND nodes.lease_until >= now()))
-    LIMIT 500
+    WHERE claimed_by IS NOT NULL AND (claimed_by = ANY($1) OR lease_until < now())
+    LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), rescued AS (
     UPDATE deliveries

@@ -7,7 +7,8 @@ use ricochet::store::advertiser_access::{self as access, AccessError, SecretSour
 use ricochet::store::secrets::{Keyring, SecretError};
 use uuid::Uuid;
 
-use super::stage::{Stage, keyring};
+use super::stage::{MASTER_KEY, Stage, keyring};
+use crate::support::server::Server;
 
 #[tokio::test]
 async fn two_secrets_and_two_keys_are_live_at_most() {
@@ -107,4 +108,18 @@ async fn a_node_without_the_master_key_does_not_start() {
     let output = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && complaint.contains("RICOCHET_MASTER_KEY"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_master_key_is_changed_one_node_after_another() {
+    let stage = Stage::new().await;
+    stage.add_secret().await;
+    let new = "a".repeat(64);
+    let keys = format!("{new},{MASTER_KEY}");
+    let old_first = format!("{MASTER_KEY},{new}");
+    let databases = &stage.world.databases;
+    let _behind = Server::start_with(databases, &[("RICOCHET_MASTER_KEY", &old_first)]).await;
+    let _ahead = Server::start_with(databases, &[("RICOCHET_MASTER_KEY", &keys)]).await;
+    // The old key is not needed any more.
+    let _done = Server::start_with(databases, &[("RICOCHET_MASTER_KEY", &new)]).await;
 }

@@ -39,9 +39,7 @@ impl Stage {
 
     pub async fn add_secret(&self) -> NewSecret {
         let db = self.world.databases.pool.get().await.unwrap();
-        advertiser_access::add_secret(&db, &keyring(), self.advertiser, SecretSource::MadeHere)
-            .await
-            .unwrap()
+        advertiser_access::add_secret(&db, &keyring(), self.advertiser, SecretSource::MadeHere).await.unwrap()
     }
 
     pub async fn set_policy(&self, policy: SignaturePolicy) {
