@@ -7,19 +7,22 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::ErrorHandlers;
 use actix_web::web::{self, Data};
-use actix_web::{App as WebApp, HttpResponse, HttpServer};
+use actix_web::{App as WebApp, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 use url::Url;
 use uuid::Uuid;
 
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
-use crate::domain::verdict::{FieldError, error_body};
+use crate::doors;
 use crate::doors::access::Gate;
+use crate::doors::click::ClickDoor;
+use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
-use crate::doors::{answer, click, operations, s2s};
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
@@ -29,6 +32,7 @@ use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
 use crate::pipeline::periodic::{self, Vital};
+use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
@@ -42,8 +46,11 @@ pub struct Doors {
     pub services: Arc<Services>,
     pub lanes: Arc<Lanes>,
     pub clicks: Addr<ClickRecorder>,
+    pub click: ClickDoor,
     pub metrics: PrometheusHandle,
     pub gate: Gate,
+    /// Places in the lanes for items of batches, over all requests.
+    pub batch_permits: Arc<Semaphore>,
 }
 
 /// A running server.
@@ -62,6 +69,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
+        let countries = open_countries(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
         for migration in applied {
@@ -91,11 +99,12 @@ impl App {
             queue_requests: settings.queue_requests,
             batch_requests: settings.batch_requests,
         };
-        let lanes = Arc::new(Lanes::start(services.clone(), supervisor, sizes, lane_arbiter.handle()));
+        let lanes =
+            Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, lane_arbiter.handle()));
         let clicks = ClickRecorder::start_in_arbiter(&lane_arbiter.handle(), {
             let services = services.clone();
             let (bound, largest) = (settings.queue_requests, settings.batch_requests);
-            move |_| ClickRecorder::new(services, bound, largest)
+            move |_| ClickRecorder::new(services, supervisor.recipient(), bound, largest)
         });
         vital.push(Vital::new("click recorder", &clicks));
         let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
@@ -103,11 +112,26 @@ impl App {
             move |_| LogShipper::new(services, database_url)
         });
         vital.push(Vital::new("log shipper", &shipper));
+        let releaser = Supervisor::start_in_arbiter(&lane_arbiter.handle(), {
+            let (services, lanes) = (services.clone(), lanes.clone());
+            move |_| QuarantineReleaser::new(services, lanes)
+        });
+        vital.push(Vital::new("quarantine releaser", &releaser));
         periodic::start(&services, &lanes, retention, vital);
+        country::watch(countries.clone());
+        let click = ClickDoor::new(countries, settings.network_id.clone());
 
         let gate =
             Gate { limiter: Limiter::new(settings.rates), trusted_proxies: settings.trusted_proxies.clone() };
-        let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics, gate });
+        let doors = Data::new(Doors {
+            services: services.clone(),
+            lanes,
+            clicks,
+            click,
+            metrics,
+            gate,
+            batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
+        });
         periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
             let doors = doors.clone();
             move || {
@@ -122,20 +146,23 @@ impl App {
         });
         let routes = move |config: &mut web::ServiceConfig| {
             graphql::http::routes(graphql.clone())(config);
-            routes(config);
+            doors::routes(config);
         };
-        let server = HttpServer::new(move || WebApp::new().app_data(doors.clone()).configure(routes.clone()))
-            .workers(settings.workers)
-            .disable_signals()
-            .shutdown_timeout(settings.grace_period.as_secs())
-            .bind(settings.listen)
-            .with_context(|| {
-                format!(
-                    "cannot listen on {}; if another program uses the port, choose one with --listen or \
+        let server = HttpServer::new(move || {
+            let refusals = ErrorHandlers::new().default_handler(doors::answer::in_our_words);
+            WebApp::new().wrap(refusals).app_data(doors.clone()).configure(routes.clone())
+        })
+        .workers(settings.workers)
+        .disable_signals()
+        .shutdown_timeout(settings.grace_period.as_secs())
+        .bind(settings.listen)
+        .with_context(|| {
+            format!(
+                "cannot listen on {}; if another program uses the port, choose one with --listen or \
                      RICOCHET_LISTEN",
-                    settings.listen
-                )
-            })?;
+                settings.listen
+            )
+        })?;
         let address = server.addrs().first().copied().unwrap_or(settings.listen);
         let server = server.run();
         let handle = server.handle();
@@ -183,6 +210,22 @@ impl App {
     }
 }
 
+fn open_countries(settings: &Settings) -> anyhow::Result<Arc<Countries>> {
+    let header = settings.country_header.clone();
+    if header.is_some() && settings.trusted_proxies.networks().is_empty() {
+        tracing::warn!("RICOCHET_COUNTRY_HEADER is not believed from anybody: set RICOCHET_TRUSTED_PROXIES");
+    }
+    let database = settings.geo_database.as_ref().map(PathBuf::from);
+    Ok(Arc::new(Countries::open(header, database).context("RICOCHET_GEO_DATABASE")?))
+}
+
+/// Items of batches that may be in the lanes at once: enough to fill a batch of every lane, and
+/// even all in one lane (a batch about one click) half its queue, so that none of them is
+/// refused for want of room that singles leave.
+fn batch_permits(sizes: LaneSizes) -> usize {
+    (sizes.queue_requests / sizes.lanes / 2).clamp(1, 512)
+}
+
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
@@ -206,24 +249,4 @@ fn start_dispatching(
     });
     vital.push(Vital::new("rescuer", &rescuer));
     Ok(supervisor)
-}
-
-fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/healthz", web::get().to(operations::healthz))
-        .route("/readyz", web::get().to(operations::readyz))
-        .route("/metrics", web::get().to(operations::metrics))
-        .route("/click", web::get().to(click::by_query))
-        .route("/click/{link}", web::get().to(click::by_path))
-        .service(
-            web::resource("/{api_key}/s2s")
-                .route(web::get().to(s2s::receive))
-                .route(web::post().to(s2s::receive)),
-        )
-        .default_service(web::to(unknown_door));
-}
-
-async fn unknown_door() -> HttpResponse {
-    let message = "there is no door here; the README lists them";
-    answer::json(404, &error_body(&[FieldError::new("path", "unknown_door", message)]))
 }

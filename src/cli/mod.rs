@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
+use crate::doors::openapi;
 use crate::event_log::EventLog;
 use crate::store::migrations;
 use crate::{bench, embedded, graphql};
@@ -48,6 +49,8 @@ enum Command {
     Send(send::SendArgs),
     /// Print the GraphQL schema.
     Schema,
+    /// Print the OpenAPI document of the HTTP doors.
+    Openapi,
     /// Measure a running server: drive conversions at it and receive their postbacks.
     Bench(Box<bench::BenchArgs>),
     /// Ask a running server whether it is ready; for container engines.
@@ -94,6 +97,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command)?,
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),
+        Command::Openapi => print!("{}", openapi::openapi_text()),
         Command::Bench(args) => return bench::run(*args),
         Command::Healthcheck { url } => return Ok(healthcheck::run(&url)),
     }

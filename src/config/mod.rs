@@ -12,6 +12,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
+
 use crate::domain::access::allowlist::{Allowlist, parse_networks};
 use crate::domain::access::rates::Rates;
 use crate::store::secrets::{Keyring, NotAKeyring};
@@ -37,6 +39,9 @@ pub struct Settings {
     pub click_retention_days: u32,
     pub history_retention_days: u32,
     pub graphiql_dir: Option<String>,
+    pub network_id: String,
+    pub geo_database: Option<String>,
+    pub country_header: Option<HeaderName>,
 }
 
 /// A setting that cannot be used; the server does not start.
@@ -100,6 +105,9 @@ impl Settings {
             click_retention_days: reader.in_range("RICOCHET_CLICK_RETENTION_DAYS", 31, 36_500)?,
             history_retention_days: reader.in_range("RICOCHET_HISTORY_RETENTION_DAYS", 31, 36_500)?,
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
+            network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
+            geo_database: reader.optional("RICOCHET_GEO_DATABASE"),
+            country_header: reader.parse_optional("RICOCHET_COUNTRY_HEADER", "the name of a header")?,
         })
     }
 }
@@ -133,6 +141,14 @@ impl Reader {
     fn parse<T: FromStr>(&self, variable: &'static str, expected: &'static str) -> Result<T, ConfigError> {
         let value = self.text(variable)?;
         value.parse().map_err(|_| ConfigError::Invalid { variable, value, expected })
+    }
+
+    fn parse_optional<T: FromStr>(
+        &self,
+        variable: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, ConfigError> {
+        self.optional(variable).map(|_| self.parse(variable, expected)).transpose()
     }
 
     fn in_range<T: FromStr + PartialOrd>(

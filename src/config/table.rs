@@ -89,7 +89,7 @@ pub const SETTINGS: &[Setting] = &[
     optional(
         "RICOCHET_TRUSTED_PROXIES",
         "networks in CIDR notation separated by commas",
-        "Your own proxies and load balancers; only their X-Forwarded-For is believed.",
+        "Your own proxies and load balancers; only their X-Forwarded-For and country header are believed.",
     ),
     defaulted(
         "RICOCHET_REQUESTS_PER_SECOND",
@@ -133,6 +133,23 @@ pub const SETTINGS: &[Setting] = &[
         "a folder",
         "The node_modules folder that holds graphiql, react and react-dom, for the page at GET /graphql. \
          `ricochet dev` sets it.",
+    ),
+    optional(
+        "RICOCHET_NETWORK_ID",
+        "any text",
+        "What {network_id} stands for in landing URLs; empty where not set.",
+    ),
+    optional(
+        "RICOCHET_GEO_DATABASE",
+        "a .mmdb file",
+        "MaxMind-format database that tells a visitor's country, such as GeoLite2-Country.mmdb; read again \
+         within 5 seconds of its file changing.",
+    ),
+    optional(
+        "RICOCHET_COUNTRY_HEADER",
+        "the name of a header",
+        "Header in which a trusted proxy tells the visitor's country, such as CF-IPCountry; it comes before \
+         the database.",
     ),
     optional(
         "RICOCHET_LOG",

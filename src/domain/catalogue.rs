@@ -6,16 +6,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::access::AdvertiserAccess;
+use super::composite::Composite;
 use super::event::ActionKind;
-use super::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use super::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, PartnerId, PostbackId};
+use super::integration::Integration;
 use super::money::Currency;
 use super::payout::{PartnerPayout, PayoutModel};
 use super::postback::{Owner, Postback};
 use super::status::Refunds;
+use super::status_words::StatusWords;
 use super::template::UrlTemplate;
 
 #[derive(Debug, Clone)]
@@ -32,7 +37,27 @@ pub struct Offer {
 
 impl Offer {
     pub fn action(&self, name: &str) -> Option<&Arc<Action>> {
-        self.actions.iter().find(|action| action.name.eq_ignore_ascii_case(name.trim()))
+        let name = name.trim();
+        let by_name = self.actions.iter().find(|action| action.name.eq_ignore_ascii_case(name));
+        by_name.or_else(|| self.only_action_of_kind(ActionKind::from_code(name.strip_prefix("kind:")?)?))
+    }
+
+    /// For ready integrations, which know what happened but not what the offer calls it: they
+    /// say `kind:deposit`.
+    fn only_action_of_kind(&self, kind: ActionKind) -> Option<&Arc<Action>> {
+        let mut of_kind = self.actions.iter().filter(|action| action.kind == kind);
+        of_kind.next().filter(|_| of_kind.next().is_none())
+    }
+
+    /// The action a conversion is of when its sender names none: the marked one, or the only one.
+    pub fn default_action(&self) -> Option<&Arc<Action>> {
+        let marked = self.actions.iter().find(|action| action.is_default);
+        marked.or_else(|| self.actions.first().filter(|_| self.actions.len() == 1))
+    }
+
+    /// The names of the actions, for messages.
+    pub fn action_names(&self) -> String {
+        self.actions.iter().map(|action| action.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     pub fn has_recurring_actions(&self) -> bool {
@@ -55,6 +80,8 @@ pub struct Action {
     pub currency: Currency,
     /// Whether one click can have this action more than once.
     pub repeatable: bool,
+    /// Whether this is the offer's action where none is named; at most one of an offer is.
+    pub is_default: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +89,8 @@ pub struct Link {
     pub link_id: LinkId,
     pub offer_id: OfferId,
     pub partner_id: PartnerId,
+    /// How this partner packs several values into one parameter, if so.
+    pub composite: Option<Arc<Composite>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -74,6 +103,10 @@ pub struct Catalogue {
     pub offers: HashMap<OfferId, Arc<Offer>>,
     pub links: HashMap<LinkId, Link>,
     pub postbacks: HashMap<PostbackId, Arc<Postback>>,
+    pub integrations: HashMap<IntegrationId, Arc<Integration>>,
+    pub status_words: StatusWords,
+    /// How long after a click a new conversion still counts, where it does not for ever.
+    pub attribution_windows: HashMap<AdvertiserId, TimeDelta>,
     postbacks_by_owner: HashMap<Owner, Vec<Arc<Postback>>>,
 }
 
@@ -96,7 +129,7 @@ impl Catalogue {
         for postback in postbacks.values() {
             postbacks_by_owner.entry(postback.owner).or_default().push(postback.clone());
         }
-        Self { version, keys, access: HashMap::new(), offers, links, postbacks, postbacks_by_owner }
+        Self { version, keys, offers, links, postbacks, postbacks_by_owner, ..Self::default() }
     }
 
     /// The advertiser whose key this is. The look-up is by hash, so its timing tells nothing

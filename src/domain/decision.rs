@@ -14,7 +14,7 @@ use super::catalogue::{Action, Offer};
 use super::click::Click;
 use super::event::{ActionKind, Event, Occurrence, kind_event, status_event};
 use super::fields::ConversionRequest;
-use super::ids::{ActionId, AdvertiserId, ClickId, LeadId};
+use super::ids::{ActionId, AdvertiserId, ClickId, InboundId, LeadId};
 use super::money::Currency;
 use super::payout::PayoutModel;
 use super::status::Status;
@@ -28,7 +28,31 @@ pub struct Claim {
     pub offer: Arc<Offer>,
     pub action: Arc<Action>,
     pub status: Status,
+    pub attribution: Attribution,
     pub request: ConversionRequest,
+}
+
+/// Whether a conversion came within the time its click counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribution {
+    Inside,
+    /// The advertiser's window, in hours, had ended.
+    Outside {
+        hours: i64,
+    },
+}
+
+impl Attribution {
+    fn fault(self) -> Option<FieldError> {
+        let Self::Outside { hours } = self else {
+            return None;
+        };
+        let message = format!(
+            "the click is older than the {hours} hours it counts for; have the network lengthen the \
+             attribution window if it should count"
+        );
+        Some(FieldError::new("click_id", "outside_attribution_window", message))
+    }
 }
 
 /// A customer to be added or stopped.
@@ -38,6 +62,7 @@ pub struct CustomerClaim {
     pub click: Arc<Click>,
     pub offer: Arc<Offer>,
     pub active: bool,
+    pub attribution: Attribution,
     pub request: ConversionRequest,
 }
 
@@ -87,20 +112,30 @@ pub struct KnownCustomer {
     pub active: bool,
 }
 
-pub type CustomerKey = (AdvertiserId, String);
+/// Test customers are others than real ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CustomerKey {
+    pub advertiser_id: AdvertiserId,
+    pub customer_id: String,
+    pub is_test: bool,
+}
 
-/// What is known of everything a batch touches.
+/// What is known of everything a batch touches. Tests are kept apart (`is_test` in the keys): a
+/// test deposit does not make a real one the second.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub leads: HashMap<LeadId, KnownLead>,
     /// The lead that holds a once-per-click action.
-    pub once_per_click: HashMap<(ClickId, ActionId), LeadId>,
-    pub clicks_with_deposit: HashSet<ClickId>,
+    pub once_per_click: HashMap<(ClickId, ActionId, bool), LeadId>,
+    pub clicks_with_deposit: HashSet<(ClickId, bool)>,
     pub customers_with_deposit: HashSet<CustomerKey>,
     pub customers_with_lead: HashSet<CustomerKey>,
     pub customers: HashMap<CustomerKey, KnownCustomer>,
     /// The signatures that the batch came with.
     pub signatures: SignatureLedger,
+    pub settled: HashSet<LeadId>,
+    /// Requests in quarantine or waiting to be processed again that nobody has taken yet.
+    pub waiting: HashSet<InboundId>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -119,10 +154,11 @@ pub enum Decision {
     Refuse(FieldError),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CustomerDecision {
     Set { event: Event },
     Duplicate,
+    Refuse(FieldError),
 }
 
 impl Ledger {
@@ -157,26 +193,31 @@ impl Ledger {
 
     fn decide_new(&mut self, claim: &Claim) -> Decision {
         let customer = customer_key(claim);
+        let is_test = claim.request.is_test;
         if claim.action.payout_model == PayoutModel::Recurring {
+            // The window was kept by the customer's activation; renewals come for years.
             let active =
                 customer.as_ref().and_then(|key| self.customers.get(key)).is_some_and(|known| known.active);
             if !active {
                 let message = "this customer is not active; send status=activate for it first";
                 return Decision::Refuse(FieldError::new("customer_id", "inactive_customer", message));
             }
+        } else if let Some(fault) = claim.attribution.fault() {
+            return Decision::Refuse(fault);
         }
         let click_id = claim.click.click_id;
         if !claim.action.repeatable {
-            if let Some(existing) = self.once_per_click.get(&(click_id, claim.action.action_id)) {
+            let place = (click_id, claim.action.action_id, is_test);
+            if let Some(existing) = self.once_per_click.get(&place) {
                 return Decision::Conflict(ConflictReason::OncePerClick { existing: *existing });
             }
-            self.once_per_click.insert((click_id, claim.action.action_id), claim.lead_id);
+            self.once_per_click.insert(place, claim.lead_id);
         }
 
         let mut deposits = Occurrence::First;
         let mut renewals = Occurrence::First;
         if claim.action.kind == ActionKind::Deposit {
-            let click_had_one = !self.clicks_with_deposit.insert(click_id);
+            let click_had_one = !self.clicks_with_deposit.insert((click_id, is_test));
             let customer_had_one =
                 customer.clone().is_some_and(|key| !self.customers_with_deposit.insert(key));
             if click_had_one || customer_had_one {
@@ -195,8 +236,14 @@ impl Ledger {
     }
 
     pub fn decide_customer(&mut self, claim: &CustomerClaim) -> CustomerDecision {
-        let key = (claim.offer.advertiser_id, claim.customer_id.clone());
+        let key = claim.key();
         let known = KnownCustomer { click_id: claim.click.click_id, active: claim.active };
+        if claim.active
+            && !self.customers.contains_key(&key)
+            && let Some(fault) = claim.attribution.fault()
+        {
+            return CustomerDecision::Refuse(fault);
+        }
         match self.customers.insert(key, known) {
             Some(before) if before == known => CustomerDecision::Duplicate,
             // One that never was cannot be stopped twice: the first stop is still news.
@@ -208,7 +255,21 @@ impl Ledger {
 
 /// The recurring customer or payer a claim names.
 pub fn customer_key(claim: &Claim) -> Option<CustomerKey> {
-    claim.request.customer_id.clone().map(|id| (claim.offer.advertiser_id, id))
+    claim.request.customer_id.clone().map(|customer_id| CustomerKey {
+        advertiser_id: claim.offer.advertiser_id,
+        customer_id,
+        is_test: claim.request.is_test,
+    })
+}
+
+impl CustomerClaim {
+    pub fn key(&self) -> CustomerKey {
+        CustomerKey {
+            advertiser_id: self.offer.advertiser_id,
+            customer_id: self.customer_id.clone(),
+            is_test: self.request.is_test,
+        }
+    }
 }
 
 #[cfg(test)]

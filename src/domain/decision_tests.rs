@@ -21,6 +21,7 @@ fn action(kind: ActionKind, payout_model: PayoutModel, repeatable: bool) -> Acti
         payout: PartnerPayout::Amount(Decimal::TEN),
         currency: Currency::parse("USD").unwrap(),
         repeatable,
+        is_default: false,
     }
 }
 
@@ -65,6 +66,7 @@ fn claim(action: &Arc<Action>, click: u128, request_id: &str, status: Status, pr
         country: String::new(),
         device: String::new(),
         parameters: BTreeMap::new(),
+        tracker: String::new(),
         clicked_at: DateTime::UNIX_EPOCH,
     };
     let request = ConversionRequest {
@@ -87,6 +89,7 @@ fn claim(action: &Arc<Action>, click: u128, request_id: &str, status: Status, pr
         offer: Arc::new(offer),
         action: action.clone(),
         status,
+        attribution: Attribution::Inside,
         request,
     }
 }
@@ -159,6 +162,7 @@ fn a_recurring_lead_needs_an_active_customer_and_renews_later() {
         click: sample.click,
         offer: sample.offer,
         active: true,
+        attribution: Attribution::Inside,
         request: sample.request,
     };
     let activated = CustomerDecision::Set { event: Event::CustomerActivate };

@@ -37,6 +37,22 @@ coded_enum! {
     }
 }
 
+coded_enum! {
+    /// Why a conversion changed.
+    Cause {
+        /// Somebody reported it.
+        Request = "request",
+        /// A request was released from quarantine.
+        Quarantine = "quarantine",
+        /// The owner's hand: not bound by the transitions.
+        Owner = "owner",
+        /// A request of the inbound log was processed again.
+        Reprocess = "reprocess",
+        /// A reconciliation.
+        Csv = "csv",
+    }
+}
+
 /// Whether the payer has had a conversion of this sort before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occurrence {

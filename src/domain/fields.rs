@@ -6,8 +6,9 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::completion::Completion;
 use super::money::{Currency, parse_amount};
-use super::status::StatusWord;
+use super::status::{Status, StatusWord};
 use super::verdict::FieldError;
 
 /// Every name we understand: ours first, then its aliases, most specific first. The table in
@@ -40,7 +41,7 @@ const CUSTOM_FIELDS: usize = 100;
 const CUSTOM_NAME_CHARS: usize = 64;
 
 /// One conversion as it was asked for; nothing has been looked up yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConversionRequest {
     /// Our click id or the partner's own.
     pub click_ref: String,
@@ -65,27 +66,32 @@ pub struct ConversionRequest {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadFields {
     pub request: ConversionRequest,
+    /// What may still be added once the click's offer is known.
+    pub completion: Completion,
     pub errors: Vec<FieldError>,
 }
 
 /// Reads the parameters of one conversion. All faults are reported at once.
-pub fn read(parameters: &[(String, String)]) -> ReadFields {
+pub fn read(parameters: &[(String, String)], completion: Completion) -> ReadFields {
     let mut errors = Vec::new();
-    let (known, fields) = sort_by_name(parameters, &mut errors);
+    let (mut known, fields) = sort_by_name(parameters, &mut errors);
+    if let Completion::HoldOf(_) = completion {
+        known.insert("status", Status::Hold.code().to_owned());
+    }
     let text = |name: &str| known.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
 
     let customer_id = Some(text("customer_id")).filter(|id| !id.is_empty());
-    let concerns_customer = matches!(
-        StatusWord::read(&text("status")),
-        StatusWord::CustomerActivate | StatusWord::CustomerDeactivate
-    );
+    let concerns_customer = StatusWord::read(&text("status")).concerns_customer();
     let required: &[&str] = if concerns_customer {
         &["customer_id", "click_id"]
     } else {
         &["click_id", "request_id", "action", "status"]
     };
     for name in required {
-        if text(name).is_empty() && !errors.iter().any(|error| error.field == *name) {
+        if text(name).is_empty()
+            && !completion.can_do_without(name)
+            && !errors.iter().any(|error| error.field == *name)
+        {
             errors.push(FieldError::missing(name));
         }
     }
@@ -148,15 +154,20 @@ pub fn read(parameters: &[(String, String)]) -> ReadFields {
         is_test,
         fields,
     };
-    ReadFields { request, errors }
+    ReadFields { request, completion, errors }
 }
 
 fn optional<T>(value: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     if value.is_empty() { None } else { read(value) }
 }
 
+/// Our own name for what a parameter is called, where it is one we know.
+pub fn canonical_name(name: &str) -> Option<&'static str> {
+    our_name(name).map(|(ours, _)| ours)
+}
+
 /// Our name for a parameter, with its rank among the names for the same thing (0 is our own).
-fn our_name(name: &str) -> Option<(&'static str, usize)> {
+pub fn our_name(name: &str) -> Option<(&'static str, usize)> {
     NAMES.iter().find_map(|(ours, aliases)| {
         if name.eq_ignore_ascii_case(ours) {
             return Some((*ours, 0));
@@ -242,6 +253,10 @@ mod tests {
 
     fn parameters(query: &str) -> Vec<(String, String)> {
         serde_urlencoded::from_str(query).unwrap()
+    }
+
+    fn read(parameters: &[(String, String)]) -> ReadFields {
+        super::read(parameters, Completion::AsSent)
     }
 
     fn codes(read: &ReadFields) -> Vec<(&str, &str)> {

@@ -36,6 +36,9 @@ identifiers! {
     PartnerId,
     LinkId,
     PostbackId,
+    /// A foreign system's way of reporting. It stands in the URL, so it is a random UUIDv4.
+    IntegrationId,
+    StatusWordId,
     /// UUIDv7: sorts, and is partitioned, by the time of the click.
     ClickId,
     /// UUIDv5 of (advertiser, action, request id): the same request gets the same lead.
@@ -62,6 +65,12 @@ impl LeadId {
         name.extend_from_slice(action.0.as_bytes());
         name.extend_from_slice(request_id.as_bytes());
         Self(Uuid::new_v5(&LEAD_NAMESPACE, &name))
+    }
+
+    /// The lead of a test: another than the real one, so that a test never makes the real
+    /// conversion of the same request id a duplicate. No request id holds a NUL.
+    pub fn of_test(advertiser: AdvertiserId, action: ActionId, request_id: &str) -> Self {
+        Self::of(advertiser, action, &format!("{request_id}\0test"))
     }
 }
 

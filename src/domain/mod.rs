@@ -1,7 +1,9 @@
 //! The decisions, and nothing else: no clock, no SQL, no actors, no network.
 //!
-//! A conversion meets these files in this order: [`access`] says whether it may come in, [`fields`] reads what the caller sent,
-//! [`catalogue`] says what the network has agreed, [`status`] turns words into a status,
+//! A visitor meets [`visit`], [`composite`], [`device`] and [`click`].
+//! A conversion meets these files in this order: [`access`] says whether it may come in,
+//! [`fields`] reads what the caller sent,
+//! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
@@ -10,17 +12,22 @@ pub mod access;
 pub mod catalogue;
 pub mod click;
 mod coded;
+pub mod completion;
+pub mod composite;
 pub mod decision;
 pub mod device;
 pub mod event;
 pub mod facts;
 pub mod fields;
 pub mod ids;
+pub mod integration;
 pub mod money;
 pub mod payout;
 pub mod postback;
 pub mod redact;
 pub mod retry;
 pub mod status;
+pub mod status_words;
 pub mod template;
 pub mod verdict;
+pub mod visit;

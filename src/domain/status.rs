@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::coded::coded_enum;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -52,6 +54,12 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.code() == code)
     }
 
+    /// The words of the default table that mean this status, itself first. The table in
+    /// `docs/conversions.md` is tested against it.
+    pub fn words(self) -> &'static [&'static str] {
+        WORDS.iter().find(|(status, _)| *status == self).map_or(&[], |(_, words)| words)
+    }
+
     /// Reads a status word of the default table; case and surrounding blanks do not count.
     pub fn from_word(word: &str) -> Option<Self> {
         let word = word.trim().to_lowercase();
@@ -75,16 +83,49 @@ pub enum Refunds {
     Refused,
 }
 
+coded_enum! {
+    /// What somebody can say a word means.
+    Meaning {
+        Hold = "hold",
+        Approved = "approved",
+        Rejected = "rejected",
+        /// A recurring customer is added.
+        Activate = "activate",
+        /// A recurring customer is stopped.
+        Deactivate = "deactivate",
+        /// Taken and logged; nothing else comes of it.
+        Ignore = "ignore",
+    }
+}
+
 /// What a caller's status word asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusWord {
     Conversion(Status),
     CustomerActivate,
     CustomerDeactivate,
+    Ignored,
     Unknown,
 }
 
+impl From<Meaning> for StatusWord {
+    fn from(meaning: Meaning) -> Self {
+        match meaning {
+            Meaning::Hold => Self::Conversion(Status::Hold),
+            Meaning::Approved => Self::Conversion(Status::Approved),
+            Meaning::Rejected => Self::Conversion(Status::Rejected),
+            Meaning::Activate => Self::CustomerActivate,
+            Meaning::Deactivate => Self::CustomerDeactivate,
+            Meaning::Ignore => Self::Ignored,
+        }
+    }
+}
+
 impl StatusWord {
+    pub fn concerns_customer(self) -> bool {
+        matches!(self, Self::CustomerActivate | Self::CustomerDeactivate)
+    }
+
     pub fn read(word: &str) -> Self {
         match word.trim().to_lowercase().as_str() {
             "activate" => Self::CustomerActivate,

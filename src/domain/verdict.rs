@@ -75,6 +75,28 @@ coded_enum! {
     }
 }
 
+/// How a caller wants its verdict told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// A conflict is a 200 whose body says so.
+    #[default]
+    Usual,
+    /// The caller asked for strict handling: a conflict is a 409 with the same body.
+    Strict,
+    /// A browser that wants a picture: always 200.
+    Picture,
+}
+
+impl Manner {
+    pub fn http_status(self, verdict: &Verdict) -> u16 {
+        match (self, verdict) {
+            (Self::Picture, _) => 200,
+            (Self::Strict, Verdict::Conflict { .. }) => 409,
+            (Self::Usual | Self::Strict, verdict) => verdict.http_status(),
+        }
+    }
+}
+
 /// What became of one request at a conversion door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -98,6 +120,18 @@ pub enum Verdict {
     Quarantined {
         word: String,
     },
+    /// The status word is mapped to nothing: taken, logged, and that is all.
+    Ignored {
+        word: String,
+    },
+    /// Whoever came first has processed this item; nobody waits for this answer and the log
+    /// has its row already.
+    AlreadyProcessed,
+    /// Not let in: a wrong secret, a foreign address, an integration that is off or unknown.
+    NotAdmitted {
+        http_status: u16,
+        error: FieldError,
+    },
     /// The request is well-formed and wrong: 422.
     Invalid(Vec<FieldError>),
     /// The body or query could not be read at all: 400.
@@ -108,20 +142,28 @@ pub enum Verdict {
     Denied(Denial),
     /// The key in the path is nobody's: 401.
     UnknownKey,
+    /// A click through a link that is nobody's: 404.
+    UnknownLink,
 }
 
 impl Verdict {
     pub fn kind(&self) -> VerdictKind {
         match self {
-            Self::Accepted { .. } | Self::Customer { duplicate: false, .. } => VerdictKind::Accepted,
-            Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => VerdictKind::Duplicate,
+            Self::Accepted { .. } | Self::Customer { duplicate: false, .. } | Self::Ignored { .. } => {
+                VerdictKind::Accepted
+            }
+            Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } | Self::AlreadyProcessed => {
+                VerdictKind::Duplicate
+            }
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
             Self::Invalid(_)
             | Self::Malformed(_)
             | Self::TooLarge(_)
             | Self::Denied(_)
-            | Self::UnknownKey => VerdictKind::Rejected,
+            | Self::NotAdmitted { .. }
+            | Self::UnknownKey
+            | Self::UnknownLink => VerdictKind::Rejected,
         }
     }
 
@@ -135,10 +177,14 @@ impl Verdict {
             Self::Accepted { .. }
             | Self::Duplicate { .. }
             | Self::Conflict { .. }
+            | Self::Ignored { .. }
+            | Self::AlreadyProcessed
             | Self::Customer { .. } => 200,
+            Self::NotAdmitted { http_status, .. } => *http_status,
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
+            Self::UnknownLink => 404,
             Self::TooLarge(_) => 413,
             Self::Denied(denial) => denial.http_status(),
             Self::Invalid(_) => 422,
@@ -171,6 +217,8 @@ impl Verdict {
     pub fn reason(&self) -> String {
         match self {
             Self::Accepted { .. } | Self::Duplicate { .. } | Self::Customer { .. } => String::new(),
+            Self::Ignored { word } => format!("the status word {word:?} is mapped to nothing"),
+            Self::AlreadyProcessed => "somebody else has processed this item".into(),
             Self::Conflict { reason, .. } => reason.sentence(),
             Self::Quarantined { word } => format!("nobody has mapped the status word {word:?} yet"),
             Self::Invalid(errors) => errors
@@ -178,9 +226,12 @@ impl Verdict {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Malformed(error) | Self::TooLarge(error) => format!("{}: {}", error.field, error.message),
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => {
+                format!("{}: {}", error.field, error.message)
+            }
             Self::Denied(denial) => denial.error().message,
             Self::UnknownKey => UNKNOWN_KEY.into(),
+            Self::UnknownLink => UNKNOWN_LINK.into(),
         }
     }
 
@@ -188,12 +239,15 @@ impl Verdict {
     pub fn reason_code(&self) -> &'static str {
         match self {
             Self::Accepted { .. } | Self::Duplicate { .. } | Self::Customer { .. } => "",
+            Self::Ignored { .. } => "ignored",
+            Self::AlreadyProcessed => "already_processed",
             Self::Conflict { reason, .. } => reason.code(),
             Self::Quarantined { .. } => "unknown_status",
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
-            Self::Malformed(error) | Self::TooLarge(error) => error.code,
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => error.code,
             Self::Denied(denial) => denial.code(),
             Self::UnknownKey => "unknown_key",
+            Self::UnknownLink => "unknown_link",
         }
     }
 
@@ -211,20 +265,30 @@ impl Verdict {
                 "status": "success", "customer_id": customer_id, "active": active, "lead_id": null,
                 "rejected_by_conflict": false, "duplicate": duplicate,
             }),
+            Self::Ignored { word } => json!({
+                "status": "success", "lead_id": null, "rejected_by_conflict": false, "duplicate": false,
+                "ignored": true, "word": word,
+            }),
+            Self::AlreadyProcessed => json!({ "status": "success", "lead_id": null, "duplicate": true }),
             Self::Quarantined { word } => json!({
                 "status": "quarantined", "word": word,
                 "message": "this status word is not mapped yet; the conversion is kept and will be \
                             processed as of its own time once it is",
             }),
             Self::Invalid(errors) => error_body(errors),
-            Self::Malformed(error) | Self::TooLarge(error) => error_body(std::slice::from_ref(error)),
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => {
+                error_body(std::slice::from_ref(error))
+            }
             Self::Denied(denial) => error_body(&[denial.error()]),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
+            Self::UnknownLink => error_body(&[FieldError::new("link", "unknown_link", UNKNOWN_LINK)]),
         }
     }
 }
 
 const UNKNOWN_KEY: &str = "this API key is not known or was revoked; use a key of the advertiser";
+
+const UNKNOWN_LINK: &str = "this link does not exist; check the address your network gave you";
 
 /// The body of every refusal: `{"status":"error","errors":[{"field","code","message"}]}`.
 pub fn error_body(errors: &[FieldError]) -> Value {

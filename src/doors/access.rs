@@ -20,6 +20,7 @@ use crate::domain::access::allowlist::Allowlist;
 use crate::domain::access::denial::Denial;
 use crate::domain::access::replay::Proof;
 use crate::domain::access::signature::{self, SignatureFault, Signed};
+use crate::domain::access::signature_policy::SignaturePolicy;
 use crate::domain::access::signed_query;
 use crate::domain::ids::AdvertiserId;
 use crate::domain::verdict::Verdict;
@@ -74,20 +75,33 @@ impl Admitted {
     }
 }
 
-/// Judges a request by everything that does not depend on what it asks for, and reads its body
-/// of at most `most_body_bytes`.
-pub async fn admit(
-    doors: &Doors,
-    request: &HttpRequest,
-    payload: Payload,
-    most_body_bytes: usize,
-    credential: Credential<'_>,
-) -> Entry {
+/// What becomes of a request's body at the door.
+pub enum Body {
+    Whole {
+        payload: Payload,
+        most_bytes: usize,
+    },
+    /// The door reads it as it comes; only where [`verifies_bodies`] says that nobody looks.
+    Unread,
+}
+
+/// Whether a request of this credential may have a signature over its body.
+pub fn verifies_bodies(doors: &Doors, credential: Credential<'_>) -> bool {
+    let access = advertiser_of(doors, credential)
+        .and_then(|advertiser_id| doors.services.catalogue().access.get(&advertiser_id).cloned());
+    access.is_some_and(|access| access.policy != SignaturePolicy::Off)
+}
+
+/// Judges a request by everything that does not depend on what it asks for, and reads its body.
+pub async fn admit(doors: &Doors, request: &HttpRequest, body: Body, credential: Credential<'_>) -> Entry {
     let source_ip = source_ip(request);
     let known = let_through(doors, request).and_then(|()| identify(doors, credential, source_ip));
-    // A refused request is logged with its parameters, if they are not too many.
-    let most_body_bytes = if known.is_ok() { most_body_bytes } else { BODY_BYTES };
-    let body = limits::read_body(payload, most_body_bytes).await;
+    let body = match body {
+        Body::Unread => Ok(Bytes::new()),
+        // A refused request is logged with its parameters, if they are not too many.
+        Body::Whole { payload, .. } if known.is_err() => limits::read_body(payload, BODY_BYTES).await,
+        Body::Whole { payload, most_bytes } => limits::read_body(payload, most_bytes).await,
+    };
     let advertiser_id = match (&known, credential) {
         (Ok((advertiser_id, _)), _) => Some(*advertiser_id),
         (Err(Verdict::Denied(Denial::Address { .. })), _) => advertiser_of(doors, credential),

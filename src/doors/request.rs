@@ -1,9 +1,9 @@
-//! Reads parameters out of a request: query string, form or JSON object.
+//! Reads a request: its parameters (query string, form or JSON object), its key, its wishes.
 
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, X_FORWARDED_FOR};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, X_FORWARDED_FOR};
 use actix_web::web::Data;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -13,24 +13,29 @@ use super::limits::PARAMETERS;
 use crate::app::Doors;
 use crate::domain::access::allowlist::Allowlist;
 use crate::domain::access::forwarded;
-use crate::domain::verdict::FieldError;
+use crate::domain::verdict::{FieldError, Manner};
 
 pub type Parameters = Vec<(String, String)>;
 
 /// The parameters of the query string followed by those of the body.
 pub fn parameters(request: &HttpRequest, body: &[u8]) -> Result<Parameters, FieldError> {
-    let mut parameters = form(request.query_string().as_bytes(), "query")?;
+    let mut parameters = of_query(request)?;
     if !body.is_empty() {
-        parameters.extend(match content_type(request.headers()) {
-            "application/json" => json_object(body)?,
+        parameters.extend(match content_type(request.headers()).as_str() {
+            "application/json" => flat_object(body)?,
             "application/x-www-form-urlencoded" | "" => form(body, "body")?,
-            other => {
-                let message =
-                    format!("{other} is not read here; send application/json or a URL-encoded form");
-                return Err(FieldError::new("content-type", "unsupported_content_type", message));
-            }
+            other => return Err(unsupported(other, "application/json or a URL-encoded form")),
         });
     }
+    few(parameters)
+}
+
+/// The parameters of the query string alone.
+pub fn of_query(request: &HttpRequest) -> Result<Parameters, FieldError> {
+    few(form(request.query_string().as_bytes(), "query")?)
+}
+
+fn few(parameters: Parameters) -> Result<Parameters, FieldError> {
     if parameters.len() > PARAMETERS {
         let message = format!("send at most {PARAMETERS} parameters");
         return Err(FieldError::new("query", "too_many_parameters", message));
@@ -38,14 +43,65 @@ pub fn parameters(request: &HttpRequest, body: &[u8]) -> Result<Parameters, Fiel
     Ok(parameters)
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
+/// The media type in lower case, without its parameters.
+pub fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+pub fn unsupported(content_type: &str, supported: &str) -> FieldError {
+    let message = format!("{content_type} is not read here; send {supported}");
+    FieldError::new("content-type", "unsupported_content_type", message)
+}
+
+pub fn too_large(field: &str) -> FieldError {
+    FieldError::new(field, "too_large", "one conversion has at most 64 KiB")
+}
+
+/// The key in `Authorization: Bearer {key}`.
+pub fn bearer_key(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+}
+
+/// What `Prefer: handling=strict` (RFC 7240) asks for.
+pub fn wanted_manner(headers: &HeaderMap) -> Manner {
+    let wishes = headers.get_all("prefer").filter_map(|value| value.to_str().ok());
+    let is_strict = |wish: &str| {
+        let wish: String = wish.split(';').next().unwrap_or_default().split_whitespace().collect();
+        wish.replace('"', "").eq_ignore_ascii_case("handling=strict")
+    };
+    match wishes.flat_map(|value| value.split(',')).any(is_strict) {
+        true => Manner::Strict,
+        false => Manner::Usual,
+    }
+}
+
+/// Takes the parameter `strict` out; `None` where there is none.
+pub fn take_strict(parameters: &mut Parameters) -> Result<Option<Manner>, FieldError> {
+    let mut manner = None;
+    let mut is_faulty = false;
+    parameters.retain(|(name, value)| {
+        if !name.eq_ignore_ascii_case("strict") {
+            return true;
+        }
+        match value.trim().to_lowercase().as_str() {
+            "1" | "true" => manner = Some(Manner::Strict),
+            "" | "0" | "false" => manner = manner.or(Some(Manner::Usual)),
+            _ => is_faulty = true,
+        }
+        false
+    });
+    if is_faulty {
+        let message = "send strict=1 to have conflicts answered with 409, or leave it out";
+        return Err(FieldError::new("strict", "invalid_flag", message));
+    }
+    Ok(manner)
 }
 
 /// Reads a URL-encoded form. Escapes that are not UTF-8 are refused rather than replaced: a
 /// replaced click id would match nothing, and nobody would know why.
-fn form(text: &[u8], field: &str) -> Result<Parameters, FieldError> {
+pub fn form(text: &[u8], field: &str) -> Result<Parameters, FieldError> {
     let not_utf8 = || FieldError::new(field, "invalid_encoding", "percent-encode parameters as UTF-8");
     let decode = |part: &[u8]| -> Result<String, FieldError> {
         let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
@@ -65,7 +121,7 @@ fn form(text: &[u8], field: &str) -> Result<Parameters, FieldError> {
 
 /// Reads a flat JSON object; only `fields` may hold another one, of custom fields. Numbers stay
 /// as they were written: `25.00` is not `25`.
-fn json_object(body: &[u8]) -> Result<Parameters, FieldError> {
+pub fn flat_object(body: &[u8]) -> Result<Parameters, FieldError> {
     let mut parameters = Vec::new();
     for (name, value) in members(body)? {
         if name == "fields" && value.get().starts_with('{') {
@@ -76,7 +132,7 @@ fn json_object(body: &[u8]) -> Result<Parameters, FieldError> {
             parameters.extend(parameter(name, &value)?);
         }
     }
-    Ok(parameters)
+    few(parameters)
 }
 
 /// A member as a parameter; `null` is as good as absent.
@@ -92,11 +148,11 @@ fn parameter(name: String, value: &RawValue) -> Result<Option<(String, String)>,
     }
 }
 
-fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
+pub(super) fn members(object: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, FieldError> {
     serde_json::from_slice::<Members>(object).map(|members| members.0).map_err(invalid_json)
 }
 
-fn invalid_json(error: serde_json::Error) -> FieldError {
+pub(super) fn invalid_json(error: serde_json::Error) -> FieldError {
     let message = format!("send one JSON object, such as {{\"click_id\":\"…\"}}: {error}");
     FieldError::new("body", "invalid_json", message)
 }
@@ -154,24 +210,40 @@ mod tests {
     #[test]
     fn numbers_keep_their_digits_and_null_is_absent() {
         let read =
-            json_object(br#"{"amount":25.00,"clickid":"a\u00fc","test":true,"x":null,"fields":{"u":7}}"#);
+            flat_object(br#"{"amount":25.00,"clickid":"a\u00fc","test":true,"x":null,"fields":{"u":7}}"#);
         let expected = [("amount", "25.00"), ("clickid", "aü"), ("test", "true"), ("u", "7")];
         assert_eq!(read.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     #[test]
     fn what_cannot_be_read_says_why() {
-        assert_eq!(json_object(b"[1]").unwrap_err().code, "invalid_json");
-        assert_eq!(json_object(br#"{"a":[1]}"#).unwrap_err().field, "a");
+        assert_eq!(flat_object(b"[1]").unwrap_err().code, "invalid_json");
+        assert_eq!(flat_object(br#"{"a":[1]}"#).unwrap_err().field, "a");
         assert_eq!(form(b"a=%ff", "query").unwrap_err().code, "invalid_encoding");
         let deep = format!("{{\"fields\":{}1{}}}", "{\"fields\":".repeat(10_000), "}".repeat(10_000));
-        assert_eq!(json_object(deep.as_bytes()).unwrap_err().field, "fields");
+        assert_eq!(flat_object(deep.as_bytes()).unwrap_err().field, "fields");
+    }
+
+    #[test]
+    fn strict_handling_is_asked_for_by_header_or_parameter() {
+        let manner = |wish: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("prefer".parse().unwrap(), wish.parse().unwrap());
+            wanted_manner(&headers)
+        };
+        assert_eq!(manner("respond-async, Handling = \"strict\"; x=1"), Manner::Strict);
+        assert_eq!(manner("handling=lenient"), Manner::Usual);
+        let mut parameters = form(b"a=1&strict=true&b=2", "query").unwrap();
+        assert_eq!(take_strict(&mut parameters), Ok(Some(Manner::Strict)));
+        assert_eq!(parameters.len(), 2);
+        assert_eq!(take_strict(&mut parameters), Ok(None));
+        assert_eq!(take_strict(&mut form(b"strict=maybe", "query").unwrap()).unwrap_err().field, "strict");
     }
 
     proptest! {
         #[test]
         fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = json_object(&body);
+            let _ = flat_object(&body);
             let _ = form(&body, "body");
         }
 

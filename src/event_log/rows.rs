@@ -109,6 +109,8 @@ pub struct InboundRow {
     pub answer: String,
     pub is_test: bool,
     pub node_id: Uuid,
+    pub integration_id: Option<Uuid>,
+    pub origin_id: Option<Uuid>,
 }
 
 impl LogRow for InboundRow {

@@ -14,6 +14,8 @@ use deadpool_postgres::Pool;
 use super::Schema;
 use super::failure::{Failure, read_store};
 use super::scope::Principal;
+use crate::doors::answer::{resource, resource_of};
+use crate::doors::table;
 use crate::store::tokens;
 
 mod graphiql;
@@ -35,13 +37,15 @@ pub fn routes(door: web::Data<GraphqlDoor>) -> impl FnOnce(&mut web::ServiceConf
     move |config| {
         config
             .service(
-                web::resource("/graphql")
+                resource(&table::GRAPHQL)
                     .app_data(door.clone())
                     .route(web::post().to(answer))
                     .route(web::get().to(graphiql::page)),
             )
             .service(
-                web::resource("/graphql/assets/{file}").app_data(door).route(web::get().to(graphiql::asset)),
+                resource_of("/graphql/assets/{file}", "GET".to_owned())
+                    .app_data(door)
+                    .route(web::get().to(graphiql::asset)),
             );
     }
 }

@@ -6,6 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::batcher::Batcher;
+use super::click_news;
+use super::dispatcher_supervisor::Due;
 use super::inbound::NotDurable;
 use super::services::Services;
 use crate::domain::click::Click;
@@ -14,6 +16,8 @@ use crate::store::{StoreError, clicks};
 /// Bound: `bound` clicks wait; past it the visitor's request gets [`NotDurable::QueueFull`].
 pub struct ClickRecorder {
     services: Arc<Services>,
+    /// Hears of deliveries of the event `click`.
+    dispatching: Recipient<Due>,
     batcher: Batcher<RecordClick>,
 }
 
@@ -26,8 +30,13 @@ pub struct RecordClick {
 }
 
 impl ClickRecorder {
-    pub fn new(services: Arc<Services>, bound: usize, largest_batch: usize) -> Self {
-        Self { services, batcher: Batcher::new(bound, largest_batch) }
+    pub fn new(
+        services: Arc<Services>,
+        dispatching: Recipient<Due>,
+        bound: usize,
+        largest_batch: usize,
+    ) -> Self {
+        Self { services, dispatching, batcher: Batcher::new(bound, largest_batch) }
     }
 
     fn record_next_batch(&mut self, ctx: &mut Context<Self>) {
@@ -35,10 +44,11 @@ impl ClickRecorder {
             return;
         };
         let services = self.services.clone();
+        let dispatching = self.dispatching.clone();
         let recording = async move {
             let (clicks, replies): (Vec<Click>, Vec<_>) =
                 batch.into_iter().map(|item| (item.click, item.reply)).unzip();
-            let results = record(&services, &clicks).await;
+            let results = record(&services, &dispatching, &clicks).await;
             for (reply, result) in replies.into_iter().zip(results) {
                 let _ = reply.send(result);
             }
@@ -51,16 +61,25 @@ impl ClickRecorder {
 }
 
 /// One result a click; where PostgreSQL refuses the batch, its clicks are tried one by one.
-async fn record(services: &Services, clicks: &[Click]) -> Vec<Result<(), NotDurable>> {
-    match clicks::insert(&services.pool, clicks).await {
+async fn record(
+    services: &Services,
+    dispatching: &Recipient<Due>,
+    clicks: &[Click],
+) -> Vec<Result<(), NotDurable>> {
+    let (news, postbacks) = click_news::of_clicks(clicks, &services.catalogue());
+    match clicks::insert(&services.pool, services.node, clicks, &news).await {
         Ok(()) => {
+            if !postbacks.is_empty() {
+                // A hint: the rescuer's scan would find them too.
+                dispatching.do_send(Due(postbacks.into_iter().collect()));
+            }
             metrics::counter!("ricochet_clicks_total").increment(clicks.len() as u64);
             vec![Ok(()); clicks.len()]
         }
         Err(StoreError::Refused(_)) if clicks.len() > 1 => {
             let mut results = Vec::with_capacity(clicks.len());
             for click in clicks {
-                results.extend(Box::pin(record(services, std::slice::from_ref(click))).await);
+                results.extend(Box::pin(record(services, dispatching, std::slice::from_ref(click))).await);
             }
             results
         }

@@ -7,13 +7,16 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::dispatcher_supervisor::DispatcherSupervisor;
-use super::inbound::{Asked, InboundRecord, NotDurable, Submission};
+use super::inbound::{Asked, InboundRecord, NotDurable, Origin, Submission};
 use super::intake::{Intake, Submit};
 use super::recorder::{self, Recorder};
 use super::services::Services;
 use super::status_mapper::StatusMapper;
 use super::validator::Validator;
 use crate::domain::verdict::Verdict;
+
+/// A verdict that comes once it is durable; an error where its lane died.
+pub type PendingVerdict = oneshot::Receiver<Result<Verdict, NotDurable>>;
 
 /// Sizes of the lanes together.
 #[derive(Debug, Clone, Copy)]
@@ -69,14 +72,35 @@ impl Lanes {
             recorder::count(verdict);
             return Ok(verdict.clone());
         }
+        self.enqueue(inbound, asked).await
+    }
+
+    /// The same in two steps, for whoever has many requests: when this returns, the request has
+    /// its place in its lane, before all that come later; the future is its answer.
+    pub fn enqueue(
+        &self,
+        inbound: InboundRecord,
+        asked: Asked,
+    ) -> impl Future<Output = Result<Verdict, NotDurable>> + use<> {
+        let placed = self.place(inbound, asked, Origin::default());
+        // A lane that died took the reply with it.
+        async move { placed?.await.unwrap_or(Err(NotDurable::StoreAway)) }
+    }
+
+    /// [`Lanes::enqueue`], for a request that is not simply what an advertiser's door took; and
+    /// it says at once whether there was a place.
+    pub fn place(
+        &self,
+        inbound: InboundRecord,
+        asked: Asked,
+        origin: Origin,
+    ) -> Result<PendingVerdict, NotDurable> {
         let lane = self.lane_of(&inbound, &asked);
         let intake = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).intake.clone();
         let (reply, verdict) = oneshot::channel();
-        if intake.try_send(Submit(Submission { inbound, asked, reply })).is_err() {
-            return Err(NotDurable::QueueFull);
-        }
-        // A lane that died took the reply with it.
-        verdict.await.unwrap_or(Err(NotDurable::StoreAway))
+        let submission = Submission { inbound, asked, origin, reply };
+        intake.try_send(Submit(submission)).map_err(|_| NotDurable::QueueFull)?;
+        Ok(verdict)
     }
 
     /// The same click always takes the same lane, so requests about it keep their order.

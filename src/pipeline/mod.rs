@@ -16,6 +16,7 @@
 //! still has, and the [`rescuer`] finds it.
 
 pub mod batcher;
+pub mod click_news;
 pub mod click_recorder;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
@@ -26,6 +27,7 @@ pub mod log_shipper;
 pub mod outcome_recorder;
 pub mod periodic;
 pub mod plan;
+pub mod quarantine_releaser;
 pub mod recorder;
 pub mod rescuer;
 pub mod services;

@@ -9,18 +9,20 @@ use uuid::Uuid;
 use super::inbound::InboundDetails;
 use super::slots::{Slot, Slots};
 use super::status_mapper::{Mapped, Work};
+use super::validator::Matched;
 use crate::domain::access::denial::Denial;
 use crate::domain::access::signature::SignatureFault;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::decision::{
     Claim, CustomerClaim, CustomerDecision, CustomerKey, Decision, KnownCustomer, Ledger, customer_key,
 };
-use crate::domain::event::{ActionKind, Event};
+use crate::domain::event::{ActionKind, Cause, Event};
 use crate::domain::facts::EventFacts;
 use crate::domain::fields::ConversionRequest;
 use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
 use crate::domain::postback::subscribers;
 use crate::domain::status::Status;
+use crate::domain::status_words::normalized;
 use crate::domain::verdict::{Verdict, VerdictKind};
 use crate::event_log::rows::{ConversionEventRow, InboundRow, encode};
 use crate::store::conversions::{ChangeRow, LeadRow, LedgerKeys, QuarantineRow, Recording};
@@ -65,13 +67,15 @@ pub fn keys(items: &[Mapped]) -> LedgerKeys {
             }
             Work::Customer(claim) => {
                 keys.clicks.push(claim.click.click_id);
-                keys.customers.push((claim.offer.advertiser_id, claim.customer_id.clone()));
+                keys.customers.push(claim.key());
             }
-            Work::Quarantine(_) | Work::Log(_) => {}
+            Work::Quarantine(_) | Work::Ignore(_) | Work::Log(_) => {}
         }
+        keys.waiting.extend(item.origin.waiting);
     }
     keys.customers.sort();
     keys.customers.dedup();
+    keys.waiting.sort();
     keys
 }
 
@@ -88,35 +92,47 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         waiting: BTreeSet::new(),
     };
     let mut quarantined = Vec::new();
+    let mut no_longer_waiting = Vec::new();
     let mut verdicts = Vec::with_capacity(items.len());
+    let mut told = Vec::with_capacity(items.len());
     for item in items {
+        if let Some(waiting) = item.origin.waiting
+            && !ledger.waiting.remove(&waiting)
+        {
+            verdicts.push(Verdict::AlreadyProcessed);
+            continue;
+        }
+        let cause = item.origin.cause;
         let verdict = match &item.work {
             Work::Log(verdict) => verdict.clone(),
             _ if ledger.signatures.is_replay(&item.inbound.proof) => {
                 Verdict::Denied(Denial::Signature(SignatureFault::Replayed))
             }
-            Work::Lead(claim) => planner.lead(&mut ledger, claim),
-            Work::Customer(claim) => planner.customer(&mut ledger, claim),
+            Work::Lead(claim) => planner.lead(&mut ledger, claim, cause),
+            Work::Customer(claim) => planner.customer(&mut ledger, claim, cause),
             Work::Quarantine(matched) => {
-                quarantined.push(QuarantineRow {
-                    inbound_id: item.inbound.inbound_id,
-                    advertiser_id: matched.offer.advertiser_id,
-                    word: matched.request.status_word.clone(),
-                    request: serde_json::to_string(&matched.request).expect("requests are JSON"),
-                    received_at: item.inbound.received_at,
-                });
+                // Its word was unmapped again meanwhile: it stays where it is.
+                if cause != Cause::Quarantine {
+                    quarantined.push(quarantine_row(item, matched));
+                }
                 Verdict::Quarantined { word: matched.request.status_word.clone() }
             }
+            Work::Ignore(matched) => Verdict::Ignored { word: matched.request.status_word.clone() },
         };
         // What was refused changed nothing, and may be sent again as it is.
         if verdict.kind() != VerdictKind::Rejected {
             ledger.signatures.use_up(&item.inbound.proof);
         }
+        let stays = cause == Cause::Quarantine && matches!(verdict, Verdict::Quarantined { .. });
+        if !stays {
+            no_longer_waiting.extend(item.origin.waiting);
+            told.push((item, verdict.clone()));
+        }
         verdicts.push(verdict);
     }
 
     let node = circumstances.node;
-    let inbound_rows = items.iter().zip(&verdicts).map(|(item, verdict)| inbound_row(node, item, verdict));
+    let inbound_rows = told.iter().map(|(item, verdict)| inbound_row(node, item, verdict));
     let event_rows = planner.changes.iter().flat_map(|change| {
         change
             .events
@@ -133,6 +149,8 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         deliveries: planner.deliveries,
         quarantined,
         used_signatures: ledger.signatures.into_newly_used(),
+        no_longer_waiting,
+        settled: Vec::new(),
     };
     let outcome = Outcome { verdicts, claimed: planner.claimed, waiting: planner.waiting };
     (recording, outcome)
@@ -142,6 +160,7 @@ struct Change {
     facts: Arc<EventFacts>,
     status_from: Option<Status>,
     events: Vec<Event>,
+    cause: Cause,
 }
 
 impl Change {
@@ -154,6 +173,9 @@ impl Change {
             status_to: self.facts.status,
             events: self.events.iter().map(|event| event.code()).collect(),
             facts: serde_json::to_string(&*self.facts).expect("facts are JSON"),
+            cause: self.cause,
+            actor: String::new(),
+            note: String::new(),
         }
     }
 }
@@ -170,16 +192,16 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn lead(&mut self, ledger: &mut Ledger, claim: &Claim) -> Verdict {
+    fn lead(&mut self, ledger: &mut Ledger, claim: &Claim, cause: Cause) -> Verdict {
         let lead_id = claim.lead_id;
         match ledger.decide(claim) {
             Decision::Create { events } => {
-                let row = self.change_lead(claim, &claim.request, None, events);
+                let row = self.change_lead(claim, &claim.request, None, events, cause);
                 self.new_leads.insert(lead_id, row);
                 Verdict::Accepted { lead_id }
             }
             Decision::Change { from, request, events } => {
-                let row = self.change_lead(claim, &request, Some(from), events);
+                let row = self.change_lead(claim, &request, Some(from), events, cause);
                 // Created in this very batch: it is inserted as it ends up.
                 let leads = match self.new_leads.contains_key(&lead_id) {
                     true => &mut self.new_leads,
@@ -200,6 +222,7 @@ impl Planner<'_> {
         request: &ConversionRequest,
         status_from: Option<Status>,
         events: Vec<Event>,
+        cause: Cause,
     ) -> LeadRow {
         let change_id = ChangeId(Uuid::now_v7());
         let facts = EventFacts::of_lead(claim, request, change_id, self.circumstances.now);
@@ -210,19 +233,24 @@ impl Planner<'_> {
             is_once_per_click: !claim.action.repeatable,
             facts: facts.clone(),
         };
-        self.announce(Change { facts: Arc::new(facts), status_from, events });
+        self.announce(Change { facts: Arc::new(facts), status_from, events, cause });
         row
     }
 
-    fn customer(&mut self, ledger: &mut Ledger, claim: &CustomerClaim) -> Verdict {
+    fn customer(&mut self, ledger: &mut Ledger, claim: &CustomerClaim, cause: Cause) -> Verdict {
         let duplicate = match ledger.decide_customer(claim) {
             CustomerDecision::Duplicate => true,
+            CustomerDecision::Refuse(error) => return Verdict::Invalid(vec![error]),
             CustomerDecision::Set { event } => {
-                let key = (claim.offer.advertiser_id, claim.customer_id.clone());
                 let known = KnownCustomer { click_id: claim.click.click_id, active: claim.active };
-                self.customers.insert(key, known);
+                self.customers.insert(claim.key(), known);
                 let facts = EventFacts::of_customer(claim, ChangeId(Uuid::now_v7()), self.circumstances.now);
-                self.announce(Change { facts: Arc::new(facts), status_from: None, events: vec![event] });
+                self.announce(Change {
+                    facts: Arc::new(facts),
+                    status_from: None,
+                    events: vec![event],
+                    cause,
+                });
                 false
             }
         };
@@ -262,11 +290,28 @@ impl Planner<'_> {
     }
 }
 
+fn quarantine_row(item: &Mapped, matched: &Matched) -> QuarantineRow {
+    let request = &matched.request;
+    QuarantineRow {
+        inbound_id: item.inbound.inbound_id,
+        advertiser_id: matched.offer.advertiser_id,
+        offer_id: matched.offer.offer_id,
+        integration_id: item.origin.integration_id(),
+        click_id: matched.click.click_id,
+        word: normalized(&request.status_word),
+        request: serde_json::to_string(request).expect("requests are JSON"),
+        parameters: serde_json::to_string(&item.inbound.parameters).expect("pairs of texts are JSON"),
+        source_ip: item.inbound.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        received_at: item.inbound.received_at,
+        occurred_at: request.occurred_at.unwrap_or(item.inbound.received_at),
+    }
+}
+
 fn inbound_row(node: NodeId, item: &Mapped, verdict: &Verdict) -> InboundRow {
     let click = match &item.work {
         Work::Lead(claim) => Some(&claim.click),
         Work::Customer(claim) => Some(&claim.click),
-        Work::Quarantine(matched) => Some(&matched.click),
+        Work::Quarantine(matched) | Work::Ignore(matched) => Some(&matched.click),
         Work::Log(_) => None,
     };
     let request = item.request.as_ref();
@@ -276,6 +321,12 @@ fn inbound_row(node: NodeId, item: &Mapped, verdict: &Verdict) -> InboundRow {
         request_id: request.map(|request| request.request_id.clone()).unwrap_or_default(),
         click_id: request.map(|request| request.click_ref.clone()).unwrap_or_default(),
         is_test: request.is_some_and(|request| request.is_test),
+        integration_id: item.origin.integration_id().map(|id| id.0),
+        origin_id: item.origin.waiting.map(|id| id.0),
+        told: item.origin.integration.as_ref().filter(|_| item.origin.cause == Cause::Request).map(|own| {
+            let answer = own.answers.of(verdict);
+            (answer.code, answer.body)
+        }),
     };
     item.inbound.row(node, verdict, details)
 }

@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 
-use super::inbound::{InboundRecord, Reply};
+use super::inbound::{InboundRecord, Origin, Reply};
 use super::intake::LaneTicket;
 use super::recorder::{RecordBatch, Recorder};
 use super::validator::{Matched, Validated};
@@ -30,6 +30,8 @@ pub enum Work {
     Lead(Claim),
     Customer(CustomerClaim),
     Quarantine(Matched),
+    /// The status word is mapped to nothing.
+    Ignore(Matched),
     /// Only the inbound log hears of it.
     Log(Verdict),
 }
@@ -37,6 +39,7 @@ pub enum Work {
 pub struct Mapped {
     pub inbound: InboundRecord,
     pub reply: Reply,
+    pub origin: Origin,
     pub request: Option<ConversionRequest>,
     pub work: Work,
 }
@@ -57,9 +60,9 @@ impl Handler<MapBatch> for StatusMapper {
     fn handle(&mut self, MapBatch { items, ticket }: MapBatch, _: &mut Self::Context) {
         let items = items
             .into_iter()
-            .map(|Validated { inbound, reply, request, result }| {
+            .map(|Validated { inbound, reply, origin, request, result }| {
                 let work = result.map_or_else(Work::Log, work_for);
-                Mapped { inbound, reply, request, work }
+                Mapped { inbound, reply, origin, request, work }
             })
             .collect();
         self.recorder.do_send(RecordBatch { items, ticket });
@@ -67,18 +70,26 @@ impl Handler<MapBatch> for StatusMapper {
 }
 
 fn work_for(matched: Matched) -> Work {
-    let Matched { click, offer, action, request } = matched;
-    match (StatusWord::read(&request.status_word), action) {
-        (StatusWord::Conversion(status), Some(action)) => {
-            let lead_id = LeadId::of(offer.advertiser_id, action.action_id, &request.request_id);
-            Work::Lead(Claim { lead_id, click, offer, action, status, request })
+    let status = match (matched.word, &matched.action) {
+        (StatusWord::Unknown, _) => return Work::Quarantine(matched),
+        (StatusWord::Ignored, _) => return Work::Ignore(matched),
+        (StatusWord::Conversion(status), Some(_)) => Some(status),
+        (StatusWord::Conversion(_), None) => {
+            return Work::Log(Verdict::Invalid(vec![FieldError::missing("action")]));
         }
-        (word @ (StatusWord::CustomerActivate | StatusWord::CustomerDeactivate), _) => {
+        (StatusWord::CustomerActivate | StatusWord::CustomerDeactivate, _) => None,
+    };
+    let Matched { click, offer, action, word, attribution, request } = matched;
+    match (status, action) {
+        (Some(status), Some(action)) => {
+            let lead_of = if request.is_test { LeadId::of_test } else { LeadId::of };
+            let lead_id = lead_of(offer.advertiser_id, action.action_id, &request.request_id);
+            Work::Lead(Claim { lead_id, click, offer, action, status, attribution, request })
+        }
+        _ => {
             let customer_id = request.customer_id.clone().unwrap_or_default();
             let active = word == StatusWord::CustomerActivate;
-            Work::Customer(CustomerClaim { customer_id, click, offer, active, request })
+            Work::Customer(CustomerClaim { customer_id, click, offer, active, attribution, request })
         }
-        (StatusWord::Conversion(_), None) => Work::Log(Verdict::Invalid(vec![FieldError::missing("action")])),
-        (StatusWord::Unknown, action) => Work::Quarantine(Matched { click, offer, action, request }),
     }
 }

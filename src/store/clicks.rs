@@ -7,15 +7,24 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::conversions::{self, ChangeRow};
+use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
 use crate::domain::click::Click;
-use crate::domain::ids::{AdvertiserId, ClickId, LinkId, OfferId, PartnerId};
+use crate::domain::ids::{AdvertiserId, ClickId, LinkId, NodeId, OfferId, PartnerId};
 use crate::event_log::rows::{ClickRow, encode};
 
-/// Writes clicks and their log rows in one transaction.
-pub async fn insert(pool: &Pool, clicks: &[Click]) -> Result<(), StoreError> {
+/// What is written beside clicks for those who want to hear of them.
+#[derive(Debug, Default)]
+pub struct ClickNews {
+    pub changes: Vec<ChangeRow>,
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// Writes clicks, their log rows and what is to be told of them in one transaction.
+pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNews) -> Result<(), StoreError> {
     macro_rules! column {
         ($($field:tt)+) => { clicks.iter().map(|click| click.$($field)+).collect::<Vec<_>>() };
     }
@@ -31,6 +40,9 @@ pub async fn insert(pool: &Pool, clicks: &[Click]) -> Result<(), StoreError> {
     let session = Session::checkout(pool).await?;
     let insert = session.prepare_cached(include_str!("queries/insert_clicks.sql")).await?;
     let log = log_batches::prepare_insert(&session).await?;
+    let changes = conversions::prepare_changes(&session).await?;
+    let deliveries = deliveries::prepare_insert(&session).await?;
+    let now = clicks.last().map_or_else(chrono::Utc::now, |click| click.clicked_at);
     tokio::try_join!(
         biased;
         async { Ok(session.batch_execute("BEGIN").await?) },
@@ -57,11 +69,14 @@ pub async fn insert(pool: &Pool, clicks: &[Click]) -> Result<(), StoreError> {
                         &text_column!(device),
                         &parameters,
                         &column!(clicked_at),
+                        &text_column!(tracker),
                     ],
                 )
                 .await?;
             Ok(())
         },
+        conversions::write_changes(&session, &changes, now, &news.changes),
+        deliveries::insert(&session, &deliveries, node, now, &news.deliveries),
         log_batches::insert(&session, &log, log_batch.as_slice()),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;
@@ -153,6 +168,7 @@ fn read(row: &Row) -> Result<Click, StoreError> {
         device: row.get("device"),
         parameters: serde_json::from_value(parameters)
             .map_err(|error| StoreError::Unreadable(format!("clicks.parameters: {error}")))?,
+        tracker: row.get("tracker"),
         clicked_at: row.get("clicked_at"),
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::deliveries::{self, NewDelivery};
@@ -15,8 +15,11 @@ use super::session::Session;
 use super::used_signatures;
 use crate::domain::access::replay::NewlyUsed;
 use crate::domain::decision::{CustomerKey, KnownCustomer, KnownLead, Ledger};
+use crate::domain::event::Cause;
 use crate::domain::facts::EventFacts;
-use crate::domain::ids::{ActionId, AdvertiserId, ChangeId, ClickId, InboundId, LeadId, NodeId};
+use crate::domain::ids::{
+    ActionId, AdvertiserId, ChangeId, ClickId, InboundId, IntegrationId, LeadId, NodeId, OfferId,
+};
 use crate::domain::money::Currency;
 use crate::domain::status::Status;
 use crate::event_log::rows::EncodedBatch;
@@ -31,6 +34,8 @@ pub struct LedgerKeys {
     pub customers: Vec<CustomerKey>,
     /// Digests.
     pub signatures: Vec<[u8; 32]>,
+    /// Requests of `quarantine` or `reprocessing`, sorted.
+    pub waiting: Vec<InboundId>,
 }
 
 /// Everything a batch writes.
@@ -43,6 +48,9 @@ pub struct Recording {
     pub changes: Vec<ChangeRow>,
     pub deliveries: Vec<NewDelivery>,
     pub quarantined: Vec<QuarantineRow>,
+    /// Leave `quarantine` or `reprocessing`: they have been processed.
+    pub no_longer_waiting: Vec<InboundId>,
+    pub settled: Vec<LeadId>,
     pub log_batches: Vec<EncodedBatch>,
     pub used_signatures: Vec<NewlyUsed>,
 }
@@ -65,15 +73,27 @@ pub struct ChangeRow {
     pub status_to: Option<Status>,
     pub events: Vec<&'static str>,
     pub facts: String,
+    pub cause: Cause,
+    /// Who did it by hand; empty otherwise.
+    pub actor: String,
+    /// What they said to it.
+    pub note: String,
 }
 
 #[derive(Debug)]
 pub struct QuarantineRow {
     pub inbound_id: InboundId,
     pub advertiser_id: AdvertiserId,
+    pub offer_id: OfferId,
+    pub integration_id: Option<IntegrationId>,
+    pub click_id: ClickId,
+    /// Normalized.
     pub word: String,
     pub request: String,
+    pub parameters: String,
+    pub source_ip: String,
     pub received_at: DateTime<Utc>,
+    pub occurred_at: DateTime<Utc>,
 }
 
 /// Clicks are locked by bucket while a batch that touches them decides, over all nodes: few
@@ -106,36 +126,52 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
         .await?;
     let leads = session
         .prepare_cached(
-            "SELECT lead_id, click_id, status, amount, currency, customer_id, comment, fields
+            "SELECT lead_id, click_id, status, amount, currency, customer_id, comment, fields,
+                    settled_at IS NOT NULL AS is_settled
              FROM conversions WHERE lead_id = ANY($1)",
         )
         .await?;
     let once = session
         .prepare_cached(
-            "SELECT click_id, action_id, lead_id FROM conversions
+            "SELECT click_id, action_id, is_test, lead_id FROM conversions
              JOIN unnest($1::uuid[], $2::uuid[]) AS wanted(click_id, action_id) USING (click_id, action_id)
              WHERE is_once_per_click",
         )
         .await?;
     let deposits = session
         .prepare_cached(
-            "SELECT click_id FROM unnest($1::uuid[]) AS wanted(click_id)
+            "SELECT click_id, kind.is_test
+             FROM unnest($1::uuid[]) AS wanted(click_id), unnest(ARRAY[false, true]) AS kind(is_test)
              WHERE EXISTS (SELECT 1 FROM conversions
-                           WHERE conversions.click_id = wanted.click_id AND action_kind = 'deposit')",
+                           WHERE conversions.click_id = wanted.click_id AND action_kind = 'deposit'
+                             AND conversions.is_test = kind.is_test)",
         )
         .await?;
     let customers = session
         .prepare_cached(
-            "SELECT wanted.advertiser_id, wanted.customer_id, customers.click_id, customers.is_active,
-                    EXISTS (SELECT 1 FROM conversions
-                            WHERE conversions.advertiser_id = wanted.advertiser_id
-                              AND conversions.customer_id = wanted.customer_id) AS has_lead,
+            "SELECT wanted.advertiser_id, wanted.customer_id, wanted.is_test, customers.click_id, customers.is_active,
                     EXISTS (SELECT 1 FROM conversions
                             WHERE conversions.advertiser_id = wanted.advertiser_id
                               AND conversions.customer_id = wanted.customer_id
+                              AND conversions.is_test = wanted.is_test) AS has_lead,
+                    EXISTS (SELECT 1 FROM conversions
+                            WHERE conversions.advertiser_id = wanted.advertiser_id
+                              AND conversions.customer_id = wanted.customer_id
+                              AND conversions.is_test = wanted.is_test
                               AND action_kind = 'deposit') AS has_deposit
-             FROM unnest($1::uuid[], $2::text[]) AS wanted(advertiser_id, customer_id)
-             LEFT JOIN customers USING (advertiser_id, customer_id)",
+             FROM unnest($1::uuid[], $2::text[], $3::boolean[]) AS wanted(advertiser_id, customer_id, is_test)
+             LEFT JOIN customers USING (advertiser_id, customer_id, is_test)",
+        )
+        .await?;
+    // The rows stay locked until what came of them is recorded, so that only one node does.
+    let waiting = session
+        .prepare_cached(
+            "WITH quarantined AS (
+                 SELECT inbound_id FROM quarantine WHERE inbound_id = ANY($1) ORDER BY inbound_id FOR UPDATE
+             ), again AS (
+                 SELECT inbound_id FROM reprocessing WHERE inbound_id = ANY($1) ORDER BY inbound_id FOR UPDATE
+             )
+             SELECT inbound_id FROM quarantined UNION SELECT inbound_id FROM again",
         )
         .await?;
     let signatures = used_signatures::prepare_find(session).await?;
@@ -145,13 +181,15 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
     let (action_clicks, actions): (Vec<Uuid>, Vec<Uuid>) =
         keys.actions_of_clicks.iter().map(|(click, action)| (click.0, action.0)).unzip();
     let deposit_clicks: Vec<Uuid> = keys.clicks_with_deposits.iter().map(|id| id.0).collect();
-    let (advertisers, customer_ids): (Vec<Uuid>, Vec<&str>) =
-        keys.customers.iter().map(|(advertiser, id)| (advertiser.0, id.as_str())).unzip();
+    let advertisers: Vec<Uuid> = keys.customers.iter().map(|key| key.advertiser_id.0).collect();
+    let customer_ids: Vec<&str> = keys.customers.iter().map(|key| key.customer_id.as_str()).collect();
+    let customer_tests: Vec<bool> = keys.customers.iter().map(|key| key.is_test).collect();
+    let waiting_ids: Vec<Uuid> = keys.waiting.iter().map(|id| id.0).collect();
     let digests: Vec<&[u8]> = keys.signatures.iter().map(<[u8; 32]>::as_slice).collect();
 
     // Each statement sees what was committed before it began, so what is read here is read
     // after the locks are held.
-    let (_, _, leads, once, deposits, customers, signatures) = tokio::try_join!(
+    let (_, _, leads, once, deposits, customers, waiting, signatures) = tokio::try_join!(
         biased;
         session.batch_execute("BEGIN"),
         async { session.execute(&lock, &[&LOCK_CLASS, &buckets]).await },
@@ -159,21 +197,32 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
         query_if(!actions.is_empty(), async { session.query(&once, &[&action_clicks, &actions]).await }),
         query_if(!deposit_clicks.is_empty(), async { session.query(&deposits, &[&deposit_clicks]).await }),
         query_if(!customer_ids.is_empty(), async {
-            session.query(&customers, &[&advertisers, &customer_ids]).await
+            session.query(&customers, &[&advertisers, &customer_ids, &customer_tests]).await
         }),
+        query_if(!waiting_ids.is_empty(), async { session.query(&waiting, &[&waiting_ids]).await }),
         query_if(!digests.is_empty(), async { session.query(&signatures, &[&digests]).await }),
     )?;
 
     let mut ledger = Ledger { signatures: used_signatures::read(&signatures)?, ..Ledger::default() };
     for row in &leads {
-        ledger.leads.insert(LeadId(row.get("lead_id")), known_lead(row)?);
+        let lead_id = LeadId(row.get("lead_id"));
+        ledger.leads.insert(lead_id, known_lead(row)?);
+        if row.get("is_settled") {
+            ledger.settled.insert(lead_id);
+        }
     }
     for row in &once {
-        ledger.once_per_click.insert((ClickId(row.get(0)), ActionId(row.get(1))), LeadId(row.get(2)));
+        let place = (ClickId(row.get(0)), ActionId(row.get(1)), row.get(2));
+        ledger.once_per_click.insert(place, LeadId(row.get(3)));
     }
-    ledger.clicks_with_deposit = deposits.iter().map(|row| ClickId(row.get(0))).collect();
+    ledger.clicks_with_deposit = deposits.iter().map(|row| (ClickId(row.get(0)), row.get(1))).collect();
+    ledger.waiting = waiting.iter().map(|row| InboundId(row.get(0))).collect();
     for row in &customers {
-        let key = (AdvertiserId(row.get("advertiser_id")), row.get::<_, String>("customer_id"));
+        let key = CustomerKey {
+            advertiser_id: AdvertiserId(row.get("advertiser_id")),
+            customer_id: row.get("customer_id"),
+            is_test: row.get("is_test"),
+        };
         if row.get("has_lead") {
             ledger.customers_with_lead.insert(key.clone());
         }
@@ -198,7 +247,8 @@ async fn query_if(
 /// Sorted, so that two batches never wait for each other.
 fn lock_buckets(keys: &LedgerKeys) -> Vec<i32> {
     let of_uuid = |id: Uuid| id.as_u128() % LOCK_BUCKETS;
-    let of_customer = |(advertiser, id): &CustomerKey| of_uuid(Uuid::new_v5(&advertiser.0, id.as_bytes()));
+    let of_customer =
+        |key: &CustomerKey| of_uuid(Uuid::new_v5(&key.advertiser_id.0, key.customer_id.as_bytes()));
     let buckets = keys.clicks.iter().map(|id| of_uuid(id.0)).chain(keys.customers.iter().map(of_customer));
     let mut buckets: Vec<i32> = buckets.map(|bucket| i32::try_from(bucket).unwrap_or(0)).collect();
     buckets.sort_unstable();
@@ -232,24 +282,37 @@ async fn write_and_commit(
     let update_leads = session.prepare_cached(include_str!("queries/update_conversions.sql")).await?;
     let set_customers = session
         .prepare_cached(
-            "INSERT INTO customers (advertiser_id, customer_id, click_id, is_active, updated_at)
-             SELECT *, $5::timestamptz FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::boolean[])
-             ON CONFLICT (advertiser_id, customer_id)
+            "INSERT INTO customers (advertiser_id, customer_id, click_id, is_active, is_test, updated_at)
+             SELECT *, $6::timestamptz
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::boolean[], $5::boolean[])
+             ON CONFLICT (advertiser_id, customer_id, is_test)
              DO UPDATE SET click_id = excluded.click_id, is_active = excluded.is_active,
                            updated_at = excluded.updated_at",
         )
         .await?;
-    let insert_changes = session.prepare_cached(include_str!("queries/insert_changes.sql")).await?;
+    let insert_changes = prepare_changes(session).await?;
     let insert_deliveries = deliveries::prepare_insert(session).await?;
     let insert_quarantine = session
         .prepare_cached(
-            "INSERT INTO quarantine (inbound_id, advertiser_id, word, request, received_at)
-             SELECT inbound_id, advertiser_id, word, request::jsonb, received_at
-             FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
-                  AS item(inbound_id, advertiser_id, word, request, received_at)",
+            "INSERT INTO quarantine (inbound_id, advertiser_id, offer_id, integration_id, click_id, word, request,
+                                     parameters, source_ip, received_at, occurred_at)
+             SELECT inbound_id, advertiser_id, offer_id, integration_id, click_id, word, request::jsonb,
+                    parameters::jsonb, source_ip, received_at, occurred_at
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                         $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[])
+                  AS item(inbound_id, advertiser_id, offer_id, integration_id, click_id, word, request,
+                          parameters, source_ip, received_at, occurred_at)",
         )
         .await?;
     let insert_signatures = used_signatures::prepare_insert(session).await?;
+    let end_waiting = session
+        .prepare_cached(
+            "WITH released AS (DELETE FROM quarantine WHERE inbound_id = ANY($1))
+             DELETE FROM reprocessing WHERE inbound_id = ANY($1)",
+        )
+        .await?;
+    let settle =
+        session.prepare_cached("UPDATE conversions SET settled_at = $2 WHERE lead_id = ANY($1)").await?;
     let insert_log = log_batches::prepare_insert(session).await?;
 
     tokio::try_join!(
@@ -270,30 +333,16 @@ async fn write_and_commit(
             if recording.customers.is_empty() {
                 return Ok(());
             }
-            let advertisers: Vec<Uuid> = recording.customers.iter().map(|((id, _), _)| id.0).collect();
-            let ids: Vec<&str> = recording.customers.iter().map(|((_, id), _)| id.as_str()).collect();
+            let advertisers: Vec<Uuid> = recording.customers.iter().map(|(key, _)| key.advertiser_id.0).collect();
+            let ids: Vec<&str> = recording.customers.iter().map(|(key, _)| key.customer_id.as_str()).collect();
             let clicks: Vec<Uuid> = recording.customers.iter().map(|(_, known)| known.click_id.0).collect();
             let active: Vec<bool> = recording.customers.iter().map(|(_, known)| known.active).collect();
-            session.execute(&set_customers, &[&advertisers, &ids, &clicks, &active, &now]).await?;
+            let tests: Vec<bool> = recording.customers.iter().map(|(key, _)| key.is_test).collect();
+            session.execute(&set_customers, &[&advertisers, &ids, &clicks, &active, &tests, &now]).await?;
             Ok(())
         },
         async {
-            if recording.changes.is_empty() {
-                return Ok(());
-            }
-            let changes = &recording.changes;
-            let ids: Vec<Uuid> = changes.iter().map(|change| change.change_id.0).collect();
-            let leads: Vec<Option<Uuid>> = changes.iter().map(|change| change.lead_id.map(|id| id.0)).collect();
-            let customers: Vec<Option<&str>> = changes.iter().map(|change| change.customer_id.as_deref()).collect();
-            let from: Vec<Option<&str>> = changes.iter().map(|change| change.status_from.map(Status::code)).collect();
-            let to: Vec<Option<&str>> = changes.iter().map(|change| change.status_to.map(Status::code)).collect();
-            // PostgreSQL has no arrays of arrays of unequal length.
-            let events: Vec<String> = changes.iter().map(|change| change.events.join(",")).collect();
-            let facts: Vec<&str> = changes.iter().map(|change| change.facts.as_str()).collect();
-            session
-                .execute(&insert_changes, &[&ids, &leads, &customers, &from, &to, &events, &facts, &now])
-                .await?;
-            Ok(())
+            write_changes(session, &insert_changes, now, &recording.changes).await
         },
         deliveries::insert(session, &insert_deliveries, node, now, &recording.deliveries),
         async {
@@ -301,12 +350,43 @@ async fn write_and_commit(
                 return Ok(());
             }
             let items = &recording.quarantined;
-            let ids: Vec<Uuid> = items.iter().map(|item| item.inbound_id.0).collect();
-            let advertisers: Vec<Uuid> = items.iter().map(|item| item.advertiser_id.0).collect();
-            let words: Vec<&str> = items.iter().map(|item| item.word.as_str()).collect();
-            let requests: Vec<&str> = items.iter().map(|item| item.request.as_str()).collect();
-            let times: Vec<DateTime<Utc>> = items.iter().map(|item| item.received_at).collect();
-            session.execute(&insert_quarantine, &[&ids, &advertisers, &words, &requests, &times]).await?;
+            macro_rules! column {
+                (|$item:ident| $value:expr) => {
+                    items.iter().map(|$item| $value).collect::<Vec<_>>()
+                };
+            }
+            session
+                .execute(
+                    &insert_quarantine,
+                    &[
+                        &column!(|item| item.inbound_id.0),
+                        &column!(|item| item.advertiser_id.0),
+                        &column!(|item| item.offer_id.0),
+                        &column!(|item| item.integration_id.map(|id| id.0)),
+                        &column!(|item| item.click_id.0),
+                        &column!(|item| item.word.as_str()),
+                        &column!(|item| item.request.as_str()),
+                        &column!(|item| item.parameters.as_str()),
+                        &column!(|item| item.source_ip.as_str()),
+                        &column!(|item| item.received_at),
+                        &column!(|item| item.occurred_at),
+                    ],
+                )
+                .await?;
+            Ok(())
+        },
+        async {
+            if !recording.no_longer_waiting.is_empty() {
+                let ids: Vec<Uuid> = recording.no_longer_waiting.iter().map(|id| id.0).collect();
+                session.execute(&end_waiting, &[&ids]).await?;
+            }
+            Ok(())
+        },
+        async {
+            if !recording.settled.is_empty() {
+                let ids: Vec<Uuid> = recording.settled.iter().map(|id| id.0).collect();
+                session.execute(&settle, &[&ids, &now]).await?;
+            }
             Ok(())
         },
         used_signatures::insert(session, &insert_signatures, &recording.used_signatures),
@@ -316,10 +396,52 @@ async fn write_and_commit(
     Ok(())
 }
 
+pub(super) async fn prepare_changes(session: &Session) -> Result<Statement, tokio_postgres::Error> {
+    session.prepare_cached(include_str!("queries/insert_changes.sql")).await
+}
+
+/// Adds to the history inside the caller's transaction.
+pub(super) async fn write_changes(
+    session: &Session,
+    statement: &Statement,
+    now: DateTime<Utc>,
+    changes: &[ChangeRow],
+) -> Result<(), StoreError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        (|$change:ident| $value:expr) => {
+            changes.iter().map(|$change| $value).collect::<Vec<_>>()
+        };
+    }
+    // PostgreSQL has no arrays of arrays of unequal length.
+    let events: Vec<String> = column!(|change| change.events.join(","));
+    session
+        .execute(
+            statement,
+            &[
+                &column!(|change| change.change_id.0),
+                &column!(|change| change.lead_id.map(|id| id.0)),
+                &column!(|change| change.customer_id.as_deref()),
+                &column!(|change| change.status_from.map(Status::code)),
+                &column!(|change| change.status_to.map(Status::code)),
+                &events,
+                &column!(|change| change.facts.as_str()),
+                &now,
+                &column!(|change| change.cause.code()),
+                &column!(|change| change.actor.as_str()),
+                &column!(|change| change.note.as_str()),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
 /// Inserts or updates leads: both statements take the same columns.
 async fn write_leads(
     session: &Session,
-    statement: &tokio_postgres::Statement,
+    statement: &Statement,
     now: DateTime<Utc>,
     leads: &[LeadRow],
 ) -> Result<(), StoreError> {
@@ -362,6 +484,7 @@ async fn write_leads(
                 &column!(|lead| lead.facts.is_test),
                 &column!(|lead| lead.is_once_per_click),
                 &now,
+                &column!(|lead| lead.facts.occurred_at),
             ],
         )
         .await?;

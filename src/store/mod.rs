@@ -2,12 +2,15 @@
 
 pub mod access_reader;
 pub mod advertiser_access;
+pub mod by_hand;
 pub mod catalogue;
 pub mod clicks;
 pub mod conversion_search;
 pub mod conversions;
 pub mod deliveries;
 pub mod error;
+pub mod integrations;
+pub mod links;
 pub mod log_batches;
 pub mod migrations;
 pub mod network;
@@ -15,8 +18,12 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod quarantine;
+pub mod reprocessing;
 pub mod secrets;
 pub mod session;
+pub mod settlement;
+pub mod status_words;
 pub mod tokens;
 pub mod used_signatures;
 

@@ -94,6 +94,52 @@ pub async fn inbound_requests(
     search.page(log, request).await
 }
 
+/// A request as it was received: what processing it again needs.
+#[derive(Debug, Clone, Row, Deserialize)]
+pub struct StoredRequest {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub inbound_id: Uuid,
+    #[serde(with = "clickhouse::serde::chrono::datetime64::micros")]
+    pub received_at: DateTime<Utc>,
+    pub door: String,
+    pub method: String,
+    pub source_ip: String,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub advertiser_id: Option<Uuid>,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub offer_id: Option<Uuid>,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub integration_id: Option<Uuid>,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub origin_id: Option<Uuid>,
+    /// JSON `[[name, value], …]`, secrets redacted.
+    pub parameters: String,
+}
+
+/// One request by its id, if it is in scope.
+pub async fn stored_request(
+    log: &EventLog,
+    scope: Scope,
+    inbound_id: Uuid,
+) -> Result<Option<StoredRequest>, clickhouse::error::Error> {
+    let found = log
+        .client()
+        .query(
+            "SELECT ?fields FROM inbound_requests
+             WHERE inbound_id = toUUID(?) AND received_at BETWEEN toDateTime(?) AND toDateTime(?) LIMIT 1",
+        )
+        .bind(inbound_id.to_string());
+    // Ids are UUIDv7 and the table is sorted by time, so the id's own time finds its row without
+    // reading the rest. Clocks of one node do not differ by a minute from one line to the next.
+    let seconds = inbound_id.get_timestamp().map_or(0, |time| time.to_unix().0.cast_signed());
+    let found = found.bind(seconds - 60).bind(seconds + 60).fetch_optional::<StoredRequest>().await?;
+    Ok(found.filter(|request| match scope {
+        Scope::Everything => true,
+        Scope::Advertiser(id) => request.advertiser_id == Some(id.0),
+        Scope::Partner(_) => false,
+    }))
+}
+
 fn verdict<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VerdictKind, D::Error> {
     code(deserializer, VerdictKind::from_code)
 }

@@ -6,7 +6,7 @@ mod inbound;
 mod search;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
-pub use inbound::{InboundFilter, InboundRecord, inbound_requests};
+pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 
 /// Which rows a filter lets through by their test flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,0 +1,379 @@
+//! `GET /openapi.json`: the table of doors as an OpenAPI 3.1 document.
+
+use actix_web::HttpResponse;
+use serde_json::{Map, Value, json};
+
+use super::table::{Answer, Content, DOORS, Door, Group, Takes, Way};
+use crate::domain::fields::NAMES;
+use crate::domain::status::Status;
+
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().json(openapi())
+}
+
+/// The document, as it also stands in `docs/openapi.json`.
+pub fn openapi() -> Value {
+    let paths: Map<String, Value> =
+        DOORS.iter().map(|door| (door.path.to_owned(), path_item(door))).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ricochet",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Server-to-server postback hub: clicks and conversions in, postbacks out.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "tags": [
+            { "name": tag(Group::Conversions), "description": "An advertiser's server reports what happened." },
+            { "name": tag(Group::Browser), "description": "The same from the visitor's browser." },
+            { "name": tag(Group::Clicks), "description": "A partner's visitor arrives." },
+            { "name": tag(Group::Graphql), "description": "Everything that can be read and set." },
+            { "name": tag(Group::Operations), "description": "For whoever keeps the server running." },
+        ],
+        "paths": paths,
+        "components": { "securitySchemes": security_schemes(), "schemas": schemas() },
+    })
+}
+
+/// As `docs/openapi.json` and `ricochet openapi` write it.
+pub fn openapi_text() -> String {
+    format!("{:#}\n", openapi())
+}
+
+fn tag(group: Group) -> &'static str {
+    match group {
+        Group::Conversions => "conversions",
+        Group::Browser => "browser",
+        Group::Clicks => "clicks",
+        Group::Graphql => "graphql",
+        Group::Operations => "operations",
+    }
+}
+
+fn path_item(door: &Door) -> Value {
+    let mut item = Map::new();
+    let in_path: Vec<Value> = door
+        .path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| parameter(name, "path", about_path_parameter(name), json!({ "type": "string" })))
+        .collect();
+    if !in_path.is_empty() {
+        item.insert("parameters".into(), in_path.into());
+    }
+    for way in door.ways {
+        item.insert(way.method.to_lowercase(), operation(way));
+    }
+    item.into()
+}
+
+fn about_path_parameter(name: &str) -> &'static str {
+    match name {
+        "api_key" => "API key of the advertiser; it never reaches a log",
+        "integration_id" => "Id of the integration; whoever knows it can report, so keep it secret",
+        "offer" => "Offer id",
+        "link" => "Link id: one partner's way to one offer",
+        "hash" => "Hash of the script, as in its ETag",
+        _ => "",
+    }
+}
+
+fn operation(way: &Way) -> Value {
+    let mut operation = json!({
+        "operationId": way.operation, "tags": [tag(way.group)], "summary": way.summary,
+    });
+    if !way.description.is_empty() {
+        operation["description"] = way.description.into();
+    }
+    let parameters: Vec<Value> = way.takes.iter().flat_map(|takes| parameters_of(*takes)).collect();
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    for takes in way.takes {
+        if let Some(body) = body_of(*takes) {
+            operation["requestBody"] = body;
+        }
+        match takes {
+            Takes::ApiKey => operation["security"] = json!([{ "apiKey": [] }]),
+            Takes::Token => operation["security"] = json!([{ "token": [] }]),
+            _ => {}
+        }
+    }
+    let answers: Map<String, Value> =
+        way.answers.iter().map(|answer| (answer.status.to_owned(), response(answer))).collect();
+    operation["responses"] = answers.into();
+    operation
+}
+
+fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value {
+    let mut parameter = json!({ "name": name, "in": place, "required": place == "path", "schema": schema });
+    if !description.is_empty() {
+        parameter["description"] = description.into();
+    }
+    parameter
+}
+
+fn parameters_of(takes: Takes) -> Vec<Value> {
+    let query =
+        |name: &str, description: &str| parameter(name, "query", description, json!({ "type": "string" }));
+    match takes {
+        Takes::ConversionQuery | Takes::BrowserQuery => NAMES
+            .iter()
+            .map(|(name, aliases)| {
+                let mut one = parameter(name, "query", &about_field(name, aliases), field_schema(name));
+                one["required"] = (takes == Takes::BrowserQuery && matches!(*name, "action" | "request_id")
+                    || takes == Takes::ConversionQuery && matches!(*name, "click_id" | "status"))
+                .into();
+                one
+            })
+            .collect(),
+        Takes::Strict => vec![
+            parameter("strict", "query", "1: a conflict is answered with 409", json!({ "enum": ["0", "1"] })),
+            parameter(
+                "Prefer",
+                "header",
+                "handling=strict does the same (RFC 7240)",
+                json!({ "type": "string", "examples": ["handling=strict"] }),
+            ),
+        ],
+        Takes::Link => {
+            let mut link = query("link", "Link id");
+            link["required"] = true.into();
+            vec![link]
+        }
+        Takes::Click => vec![
+            query("clickid", "The partner's own click id; ours stands in where it is missing"),
+            query("sub1", ""),
+            query("sub2", ""),
+            query("sub3", ""),
+            query("sub4", ""),
+            query("sub5", ""),
+            parameter("format", "query", "json: answer instead of redirecting", json!({ "enum": ["json"] })),
+        ],
+        Takes::IfNoneMatch => {
+            vec![parameter("If-None-Match", "header", "The ETag one has", json!({ "type": "string" }))]
+        }
+        Takes::ApiKey
+        | Takes::Token
+        | Takes::ConversionBody
+        | Takes::ConversionItems
+        | Takes::GraphqlBody => Vec::new(),
+    }
+}
+
+fn body_of(takes: Takes) -> Option<Value> {
+    let conversion = json!({ "schema": { "$ref": "#/components/schemas/Conversion" } });
+    let content = match takes {
+        Takes::ConversionBody => json!({
+            "application/json": conversion, "application/x-www-form-urlencoded": conversion,
+        }),
+        Takes::ConversionItems => json!({
+            "application/json": {
+                "schema": { "oneOf": [
+                    { "$ref": "#/components/schemas/Conversion" },
+                    { "type": "array", "maxItems": super::conversions::ARRAY_ITEMS,
+                      "items": { "$ref": "#/components/schemas/Conversion" } },
+                ] },
+                "examples": { "one": { "value": example() }, "many": { "value": [example()] } },
+            },
+            "application/x-ndjson": {
+                "schema": { "type": "string", "description": "One conversion a line, any number of lines" },
+            },
+        }),
+        Takes::GraphqlBody => json!({ "application/json": { "schema": {
+            "type": "object", "required": ["query"],
+            "properties": {
+                "query": { "type": "string" }, "operationName": { "type": ["string", "null"] },
+                "variables": { "type": ["object", "null"] },
+            },
+        } } }),
+        _ => return None,
+    };
+    Some(json!({ "required": true, "content": content }))
+}
+
+/// The body of the first user, to the letter.
+fn example() -> Value {
+    json!({
+        "clickid": "abc123", "status": "approved", "amount": "25.00", "currency": "USD", "sub1": "tiktok",
+        "datetime": "2025-08-04T12:00:00Z",
+    })
+}
+
+fn response(answer: &Answer) -> Value {
+    let mut response = json!({ "description": answer.description });
+    let text = |media_type: &str| json!({ media_type: { "schema": { "type": "string" } } });
+    let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let content = match answer.content {
+        Content::None | Content::Redirect => None,
+        Content::Json(name) => Some(json!({ "application/json": { "schema": schema(name) } })),
+        Content::Click => Some(json!({ "application/json": { "schema": schema("Click") } })),
+        Content::Results => Some(json!({
+            "application/json": { "schema": { "oneOf": [
+                schema("Success"), schema("Error"), { "type": "array", "items": schema("ItemResult") },
+            ] } },
+            "application/x-ndjson": {
+                "schema": { "type": "string", "description": "One ItemResult a line, in the order of the items" },
+            },
+        })),
+        Content::Gif => Some(text("image/gif")),
+        Content::Html => Some(text("text/html")),
+        Content::Script => Some(text("text/javascript")),
+        Content::Text => Some(text("text/plain")),
+    };
+    if let Some(content) = content {
+        response["content"] = content;
+    }
+    let header = |name: &str| json!({ name: { "schema": { "type": "string" } } });
+    match answer.content {
+        Content::Redirect => response["headers"] = header("Location"),
+        Content::Gif => response["headers"] = header("x-ricochet-verdict"),
+        _ if answer.status == "503" && answer.content != Content::Json("Health") => {
+            response["headers"] = header("Retry-After");
+        }
+        _ => {}
+    }
+    response
+}
+
+fn about_field(name: &str, aliases: &[&str]) -> String {
+    let about = match name {
+        "click_id" => "Our click id or the partner's own",
+        "request_id" => "Your id of the conversion; the same id is the same conversion",
+        "action" => "Name of the offer's action",
+        "status" => "hold, approved, rejected or another known word; activate and deactivate for customers",
+        "price" => "Full sum before commission, such as 25.00",
+        "currency" => "ISO 4217",
+        "customer_id" => "Your id of a recurring payer",
+        "comment" => "Free text",
+        "datetime" => "When it happened: RFC 3339 or Unix seconds",
+        "test" => "1 makes a test conversion",
+        _ => "Free text, where the click has none of its own",
+    };
+    match aliases {
+        [] => about.to_owned(),
+        aliases => format!("{about}. Also: {}", aliases.join(", ")),
+    }
+}
+
+fn field_schema(name: &str) -> Value {
+    match name {
+        "price" => json!({ "type": ["string", "number"], "examples": ["25.00"] }),
+        "test" => json!({ "enum": ["0", "1", "false", "true", 0, 1, true, false] }),
+        "datetime" => json!({ "type": ["string", "integer"], "examples": ["2025-08-04T12:00:00Z"] }),
+        "currency" => json!({ "type": "string", "examples": ["USD"] }),
+        _ => json!({ "type": ["string", "number"] }),
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "apiKey": { "type": "http", "scheme": "bearer", "description": "API key of an advertiser" },
+        "token": { "type": "http", "scheme": "bearer", "description": "Token of the GraphQL API" },
+    })
+}
+
+fn schemas() -> Value {
+    let text = json!({ "type": "string" });
+    let mut fields = Map::new();
+    for (name, aliases) in NAMES {
+        let mut schema = field_schema(name);
+        schema["description"] = about_field(name, aliases).into();
+        fields.insert((*name).to_owned(), schema);
+        for alias in *aliases {
+            fields.insert((*alias).to_owned(), field_schema(name));
+        }
+    }
+    fields.insert(
+        "fields".into(),
+        json!({ "type": "object", "description": "Custom fields, usable as {fields.NAME} in postbacks" }),
+    );
+    let statuses: Vec<&str> = Status::ALL.into_iter().map(Status::code).collect();
+    let success = json!({
+        "type": "object",
+        "required": ["status", "lead_id", "rejected_by_conflict", "duplicate"],
+        "properties": {
+            "status": { "const": "success" },
+            "lead_id": { "type": ["string", "null"], "format": "uuid" },
+            "rejected_by_conflict": { "type": "boolean", "description": "The request changed nothing" },
+            "duplicate": { "type": "boolean", "description": "The same request came before" },
+            "conflict": { "type": "object", "properties": { "code": text, "message": text } },
+            "customer_id": text,
+            "active": { "type": "boolean" },
+        },
+    });
+    let quarantined = json!({
+        "type": "object",
+        "required": ["status", "word", "message"],
+        "properties": { "status": { "const": "quarantined" }, "word": text, "message": text },
+    });
+    let error = json!({
+        "type": "object",
+        "required": ["status", "errors"],
+        "properties": {
+            "status": { "const": "error" },
+            "errors": { "type": "array", "items": {
+                "type": "object", "required": ["field", "code", "message"],
+                "properties": { "field": text, "code": text, "message": text },
+            } },
+        },
+    });
+    let of = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    json!({
+        "Conversion": {
+            "type": "object",
+            "description": format!(
+                "Names are read in any case; what has another name is a custom field. Statuses: {}.",
+                statuses.join(", ")
+            ),
+            "properties": fields,
+            "additionalProperties": true,
+        },
+        "Success": success,
+        "Quarantined": quarantined,
+        "Error": error,
+        "ItemResult": {
+            "description": "The answer the item would have got by itself, with its status",
+            "type": "object",
+            "required": ["http_status", "status"],
+            "properties": { "http_status": { "type": "integer" } },
+            "anyOf": [of("Success"), of("Quarantined"), of("Error")],
+        },
+        "Click": {
+            "type": "object",
+            "required": ["click_id", "url"],
+            "properties": { "click_id": { "type": "string", "format": "uuid" }, "url": text },
+        },
+        "Health": { "type": "object", "required": ["status"], "properties": { "status": text } },
+        "GraphqlResult": { "type": ["object", "array"] },
+        "OpenApi": { "type": "object" },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_in_the_repository_is_the_real_one() {
+        let written = include_str!("../../docs/openapi.json");
+        assert!(written == openapi_text(), "it has changed; run `cargo run -- openapi > docs/openapi.json`");
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_names_are_unique() {
+        let document = openapi();
+        let text = document.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+        }
+        let mut names: Vec<_> = DOORS.iter().flat_map(|door| door.ways).map(|way| way.operation).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,53 @@
+//! Who wants to hear of a click: the `click` event, recorded with the click itself.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::domain::catalogue::Catalogue;
+use crate::domain::click::Click;
+use crate::domain::event::{Cause, Event};
+use crate::domain::facts::EventFacts;
+use crate::domain::ids::{ChangeId, DeliveryId, PostbackId};
+use crate::domain::postback::subscribers;
+use crate::store::clicks::ClickNews;
+use crate::store::conversions::ChangeRow;
+use crate::store::deliveries::{Claimed, NewDelivery};
+
+/// What to write, and the postbacks it is for. A click nobody subscribed to leaves nothing
+/// here, so clicks stay cheap.
+pub fn of_clicks(clicks: &[Click], catalogue: &Catalogue) -> (ClickNews, BTreeSet<PostbackId>) {
+    let mut news = ClickNews::default();
+    let mut postbacks = BTreeSet::new();
+    for click in clicks {
+        let change_id = ChangeId(Uuid::now_v7());
+        let facts = EventFacts::of_visit(click, change_id);
+        let before = news.deliveries.len();
+        for (postback, event) in subscribers(catalogue, &facts, &[Event::Click]) {
+            postbacks.insert(postback.postback_id);
+            news.deliveries.push(NewDelivery {
+                delivery_id: DeliveryId::of(change_id, postback.postback_id, event.code()),
+                postback_id: postback.postback_id,
+                change_id,
+                event,
+                lead_id: None,
+                is_claimed: Claimed::Waiting,
+            });
+        }
+        if news.deliveries.len() > before {
+            news.changes.push(ChangeRow {
+                change_id,
+                lead_id: None,
+                customer_id: None,
+                status_from: None,
+                status_to: None,
+                events: vec![Event::Click.code()],
+                facts: serde_json::to_string(&facts).expect("facts are JSON"),
+                cause: Cause::Request,
+                actor: String::new(),
+                note: String::new(),
+            });
+        }
+    }
+    (news, postbacks)
+}
