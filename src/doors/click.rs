@@ -72,6 +72,7 @@ pub async fn by_query(request: HttpRequest, doors: Data<Doors>) -> HttpResponse 
 
 async fn follow(request: &HttpRequest, link: &str, query: Query, doors: &Doors) -> HttpResponse {
     if let Err(verdict) = access::let_through(doors, request) {
+        metrics::counter!("ricochet_refused_clicks_total", "reason" => verdict.reason_code()).increment(1);
         return answer::of_result(Manner::Usual, Ok(verdict));
     }
     let catalogue = doors.services.catalogue();
