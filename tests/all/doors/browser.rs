@@ -56,7 +56,7 @@ async fn a_browser_makes_a_hold_and_changes_nothing() {
     // Refusals, each with its picture.
     let other = world.percent.0;
     for (path, verdict) in [
-        (path(other, &whole), "rejected; reason=other_offer; fields=click_id,action"),
+        (path(other, &whole), "rejected; reason=other_offer; fields=click_id"),
         (path(offer, "request_id=1&action=sale"), "rejected; reason=missing; fields=click_id"),
         (
             path(offer, &format!("click_id={click}&action=lead")),
