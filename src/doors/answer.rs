@@ -104,6 +104,7 @@ pub fn in_our_words(refusal: ServiceResponse<BoxBody>) -> actix_web::Result<Erro
     let status = refusal.status();
     let (code, message) = match status {
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "send less at once"),
+        StatusCode::NOT_FOUND => ("not_found", "there is nothing here; check the address"),
         status if status.is_server_error() => ("internal", "this is our fault; send the same request again"),
         _ => ("malformed", "this request cannot be read; check its path, headers and body"),
     };

@@ -148,7 +148,8 @@ async fn array(conveyor: Conveyor, items: Vec<Bytes>) -> HttpResponse {
 /// recorded, nothing can, and the status says so.
 async fn stream_of_lines(conveyor: Conveyor, payload: Chunks) -> HttpResponse {
     let items = lines::lines(payload, BODY_BYTES).map(|line| line.and_then(|line| item_of(&line)));
-    let mut results = Box::pin(conveyor.convey(items));
+    // Fused: where there is no first, it is asked once more.
+    let mut results = Box::pin(conveyor.convey(items).fuse());
     let first = results.next().await;
     let status = match &first {
         Some(result) if result.status == 503 => StatusCode::SERVICE_UNAVAILABLE,

@@ -172,6 +172,16 @@ pub const S2S: Door = Door {
     ],
 };
 
+const MAPPED_ANSWERS: &[Answer] = &[
+    answer("200", "Recorded, a repeat, or a conflict that the body tells of.", Content::Json("Success")),
+    answer("202", "The status word is unknown; the conversion is kept.", Content::Json("Quarantined")),
+    answer("400", "The query or body cannot be read.", REFUSED),
+    answer("404", "The integration does not exist.", REFUSED),
+    TOO_LARGE,
+    answer("422", "Fields are missing or wrong; every fault is named.", REFUSED),
+    NOT_RECORDED,
+];
+
 pub const INTEGRATION: Door = Door {
     path: "/in/{integration_id}",
     ways: &[
@@ -180,18 +190,20 @@ pub const INTEGRATION: Door = Door {
             operation: "reportMappedByQuery",
             group: Group::Conversions,
             summary: "Report one conversion in a foreign system's own names in the query string",
-            description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
+            description: "Names, words and the answer are the integration's own; what stands here is answered \
+                          where it sets none. docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
         Way {
             method: "POST",
             operation: "reportMappedByBody",
             group: Group::Conversions,
             summary: "Report one conversion in a foreign system's own names as form or JSON",
-            description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
+            description: "Names, words and the answer are the integration's own; what stands here is answered \
+                          where it sets none. docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
     ],
 };
@@ -204,18 +216,20 @@ pub const CHATTERFY: Door = Door {
             operation: "reportChatterfyByQuery",
             group: Group::Conversions,
             summary: "Report one conversion as Chatterfy does in the query string",
-            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
+            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. \
+                          docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
         Way {
             method: "POST",
             operation: "reportChatterfyByBody",
             group: Group::Conversions,
             summary: "Report one conversion as Chatterfy does as form or JSON",
-            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
+            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. \
+                          docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
     ],
 };
