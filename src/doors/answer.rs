@@ -96,8 +96,8 @@ pub fn resource_of(path: &str, allowed: String) -> actix_web::Resource {
 /// is too long, a path that is no text) is told in ours.
 pub fn in_our_words(refusal: ServiceResponse<BoxBody>) -> actix_web::Result<ErrorHandlerResponse<BoxBody>> {
     let headers = refusal.headers();
-    let content_type =
-        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("text/plain");
+    // Without a type there is no body: that is how our own doors answer without words.
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.starts_with("text/plain") {
         return Ok(ErrorHandlerResponse::Response(refusal.map_into_left_body()));
     }

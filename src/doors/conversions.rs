@@ -148,7 +148,7 @@ async fn array(conveyor: Conveyor, items: Vec<Bytes>) -> HttpResponse {
 /// recorded, nothing can, and the status says so.
 async fn stream_of_lines(conveyor: Conveyor, payload: Chunks) -> HttpResponse {
     let items = lines::lines(payload, BODY_BYTES).map(|line| line.and_then(|line| item_of(&line)));
-    // Fused: where there is no first, it is asked once more.
+    // Fused: looked at for its first result, it may have ended before the rest is asked for.
     let mut results = Box::pin(conveyor.convey(items).fuse());
     let first = results.next().await;
     let status = match &first {

@@ -63,7 +63,7 @@ async fn gather(mut payload: Payload, most_bytes: usize) -> Result<Bytes, Verdic
     }
     if length > most_bytes {
         let message = format!("the body has at most {most_bytes} bytes; send less at once");
-        return Err(Verdict::TooLarge(FieldError::new("body", "body_too_large", message)));
+        return Err(Verdict::TooLarge(FieldError::new("body", "too_large", message)));
     }
     Ok(body.freeze())
 }

@@ -104,7 +104,7 @@ async fn what_is_too_large_is_told_in_our_words() {
     };
     for bytes in [64 * 1024 + 1, 900 * 1024] {
         let body = format!("comment={}", "x".repeat(bytes));
-        assert_eq!(refused(client.post(&url).body(body)).await, (413, "body_too_large".into()));
+        assert_eq!(refused(client.post(&url).body(body)).await, (413, "too_large".into()));
     }
     let long = format!("{url}?comment={}", "x".repeat(17 * 1024));
     assert_eq!(refused(client.get(long)).await, (414, "query_too_long".into()));
@@ -118,7 +118,7 @@ async fn what_is_too_large_is_told_in_our_words() {
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
     let json = client.post(&url).header("content-type", "application/json").body(deep);
     assert_eq!(refused(json).await, (400, "nested_value".into()));
-    assert_eq!(logged(&stage, "body_too_large").await, 2);
+    assert_eq!(logged(&stage, "too_large").await, 2);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn click_at(world: &World, at: DateTime<Utc>) -> Click {
         tracker: String::new(),
         clicked_at: at,
     };
-    let node = ricochet::domain::ids::NodeId(uuid::Uuid::now_v7());
+    let node = ricochet::domain::ids::NodeId(Uuid::now_v7());
     let clicks = std::slice::from_ref(&click);
     clicks::insert(&world.databases.pool, node, clicks, &Default::default()).await.unwrap();
     click
