@@ -113,19 +113,16 @@ fn operation(way: &Way) -> Value {
 
 /// What [`super::access`] and [`super::limits`] may answer before the door is asked.
 fn at_the_gate(way: &Way) -> Vec<(&'static str, &'static str)> {
-    if !matches!(way.group, Group::Conversions | Group::Clicks) {
-        return Vec::new();
-    }
-    let mut answers = vec![
+    let bounds = [
+        ("408", "The body did not come in time."),
         ("414", "The query string is too long."),
-        ("429", "Too many requests; come again after Retry-After seconds."),
         ("431", "The headers are too many or too long."),
     ];
-    if way.group == Group::Conversions {
-        answers.push(("403", "The advertiser's allowlist does not have this address."));
-        answers.push(("408", "The body did not come in time."));
+    match way.group {
+        Group::Conversions => bounds.to_vec(),
+        Group::Clicks => vec![bounds[1], bounds[2], ("429", "Too many requests of this address.")],
+        Group::Browser | Group::Graphql | Group::Operations => Vec::new(),
     }
-    answers
 }
 
 fn refusal(description: &str) -> Value {

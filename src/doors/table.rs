@@ -190,16 +190,6 @@ pub const S2S: Door = Door {
     ],
 };
 
-const MAPPED_ANSWERS: &[Answer] = &[
-    answer("200", "Recorded, a repeat, or a conflict that the body tells of.", Content::Json("Success")),
-    answer("202", "The status word is unknown; the conversion is kept.", Content::Json("Quarantined")),
-    answer("400", "The query or body cannot be read.", REFUSED),
-    answer("404", "The integration does not exist.", REFUSED),
-    TOO_LARGE,
-    answer("422", "Fields are missing or wrong; every fault is named.", REFUSED),
-    NOT_RECORDED,
-];
-
 pub const INTEGRATION: Door = Door {
     path: "/in/{integration_id}",
     ways: &[
