@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261120000001_network"),
     postgres!("20261120000002_pipeline"),
     clickhouse!("20261120000003_logs"),
+    postgres!("20261121000002_doors"),
     postgres!("20261121000003_rules"),
     clickhouse!("20261121000013_inbound_origin"),
 ];
