@@ -88,7 +88,8 @@ impl App {
             queue_requests: settings.queue_requests,
             batch_requests: settings.batch_requests,
         };
-        let lanes = Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, lane_arbiter.handle()));
+        let lanes =
+            Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, lane_arbiter.handle()));
         let clicks = ClickRecorder::start_in_arbiter(&lane_arbiter.handle(), {
             let services = services.clone();
             let (bound, largest) = (settings.queue_requests, settings.batch_requests);

@@ -60,7 +60,10 @@ pub const CHATTERFY_DOOR: &str = "chatterfy";
 static CHATTERFY: LazyLock<FieldMap> = LazyLock::new(|| {
     let entries = [
         ("click_id", vec!["{clickid}"]),
-        ("action", vec!["{tracker.event|map:registration=kind:registration,sale=kind:deposit,resale=kind:deposit}"]),
+        (
+            "action",
+            vec!["{tracker.event|map:registration=kind:registration,sale=kind:deposit,resale=kind:deposit}"],
+        ),
         ("status", vec!["approved"]),
         ("price", vec!["{tracker.cost}"]),
         ("currency", vec!["{tracker.currency}"]),
@@ -134,7 +137,9 @@ impl Answers {
 /// Why a field map cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MapError {
-    #[error("field_map.{0}: there is no such field; map to one of ours (click_id, status, …) or to fields.NAME")]
+    #[error(
+        "field_map.{0}: there is no such field; map to one of ours (click_id, status, …) or to fields.NAME"
+    )]
     UnknownField(String),
     #[error("field_map.{0}: the field is mapped twice")]
     Repeated(String),
@@ -187,13 +192,16 @@ impl FieldMap {
         let mut parameters = Vec::new();
         for (field, templates) in &self.0 {
             for name in templates.iter().flat_map(FieldTemplate::names) {
-                if is_contradictory(sent, name) && !errors.iter().any(|error: &FieldError| error.field == name) {
+                if is_contradictory(sent, name)
+                    && !errors.iter().any(|error: &FieldError| error.field == name)
+                {
                     errors.push(FieldError::new(name, "repeated", "send this parameter once"));
                 }
             }
             let value = templates.iter().find_map(|template| template.render(|name| find(sent, name)));
             if field == "click_id" && value.as_deref().is_some_and(is_bare_macro) {
-                let message = "the sender did not fill in its own macro; check its spelling and brackets there";
+                let message =
+                    "the sender did not fill in its own macro; check its spelling and brackets there";
                 errors.push(FieldError::new("click_id", "unreplaced_macro", message));
             }
             parameters.extend(value.map(|value| (field.clone(), value)));
@@ -229,7 +237,8 @@ pub struct Translated {
 fn find<'a>(sent: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let full = |(_, value): &&(String, String)| !value.trim().is_empty();
     let exact = sent.iter().filter(|(known, _)| known == name).find(full);
-    let found = exact.or_else(|| sent.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).find(full));
+    let found =
+        exact.or_else(|| sent.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).find(full));
     found.map(|(_, value)| value.as_str())
 }
 

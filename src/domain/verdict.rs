@@ -152,9 +152,11 @@ impl Verdict {
             }
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
-            Self::Invalid(_) | Self::Malformed(_) | Self::TooLarge(_) | Self::UnknownKey | Self::NotAdmitted { .. } => {
-                VerdictKind::Rejected
-            }
+            Self::Invalid(_)
+            | Self::Malformed(_)
+            | Self::TooLarge(_)
+            | Self::UnknownKey
+            | Self::NotAdmitted { .. } => VerdictKind::Rejected,
         }
     }
 
@@ -248,7 +250,9 @@ impl Verdict {
                             processed as of its own time once it is",
             }),
             Self::Invalid(errors) => error_body(errors),
-            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => error_body(std::slice::from_ref(error)),
+            Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => {
+                error_body(std::slice::from_ref(error))
+            }
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
         }
     }

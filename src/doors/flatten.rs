@@ -84,8 +84,10 @@ mod tests {
 
     #[test]
     fn nested_values_get_dotted_names_and_keep_their_digits() {
-        let read = flattened(br#"{"data":{"amount":25.00,"ids":[{"id":"a"},7]},"x":null,"ok":true}"#).unwrap();
-        let expected = [("data.amount", "25.00"), ("data.ids.0.id", "a"), ("data.ids.1", "7"), ("ok", "true")];
+        let read =
+            flattened(br#"{"data":{"amount":25.00,"ids":[{"id":"a"},7]},"x":null,"ok":true}"#).unwrap();
+        let expected =
+            [("data.amount", "25.00"), ("data.ids.0.id", "a"), ("data.ids.1", "7"), ("ok", "true")];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 

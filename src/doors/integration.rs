@@ -50,8 +50,8 @@ async fn receive(
     let catalogue = doors.services.catalogue();
     let integration =
         id.parse::<IntegrationId>().ok().and_then(|id| catalogue.integrations.get(&id)).cloned();
-    let read = whole_body(body)
-        .and_then(|body| flatten::parameters(request, &body).map_err(Verdict::Malformed));
+    let read =
+        whole_body(body).and_then(|body| flatten::parameters(request, &body).map_err(Verdict::Malformed));
     let source_ip = source_ip(request);
     let shown = read.as_ref().map(|read| redact_parameters(read)).unwrap_or_default();
     let inbound = InboundRecord {
@@ -111,7 +111,12 @@ fn admit(
     if sent.is_some_and(|(_, secret)| hash_key(secret) == expected) {
         return Ok(());
     }
-    Err(denied(401, SECRET_PARAMETER, "wrong_secret", "send the integration's secret as the parameter secret"))
+    Err(denied(
+        401,
+        SECRET_PARAMETER,
+        "wrong_secret",
+        "send the integration's secret as the parameter secret",
+    ))
 }
 
 fn denied(http_status: u16, field: &str, code: &'static str, message: &str) -> Verdict {

@@ -232,7 +232,12 @@ impl Planner<'_> {
                 let known = KnownCustomer { click_id: claim.click.click_id, active: claim.active };
                 self.customers.insert(claim.key(), known);
                 let facts = EventFacts::of_customer(claim, ChangeId(Uuid::now_v7()), self.circumstances.now);
-                self.announce(Change { facts: Arc::new(facts), status_from: None, events: vec![event], cause });
+                self.announce(Change {
+                    facts: Arc::new(facts),
+                    status_from: None,
+                    events: vec![event],
+                    cause,
+                });
                 false
             }
         };

@@ -213,11 +213,7 @@ fn of_log(request: WaitingRequest, catalogue: &Catalogue, services: &Services) -
         manner: Manner::Usual,
     };
     let (click_ref, customer_id) = (read.request.click_ref.clone(), read.request.customer_id.clone());
-    let origin = Origin {
-        cause: Cause::Reprocess,
-        integration,
-        meaning: None,
-        waiting: Some(request.inbound_id),
-    };
+    let origin =
+        Origin { cause: Cause::Reprocess, integration, meaning: None, waiting: Some(request.inbound_id) };
     Ready { inbound, asked: Asked::Conversion(Box::new(read)), origin, click_ref, customer_id }
 }

@@ -31,7 +31,9 @@ pub struct ByHand<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forced {
-    Changed { from: Status },
+    Changed {
+        from: Status,
+    },
     /// It has this status already; nothing was done.
     Unchanged,
 }
@@ -65,11 +67,8 @@ pub async fn force_status(
         if from == status {
             return Ok(Forced::Unchanged);
         }
-        let keys = LedgerKeys {
-            leads: vec![lead_id],
-            clicks: vec![lead.facts.click_id],
-            ..LedgerKeys::default()
-        };
+        let keys =
+            LedgerKeys { leads: vec![lead_id], clicks: vec![lead.facts.click_id], ..LedgerKeys::default() };
         let result = conversions::record(pool, NodeId(Uuid::nil()), now, &keys, |ledger| {
             let mut recording = Recording::default();
             let is_as_read = ledger.leads.get(&lead_id).is_some_and(|known| lead.is_still(known));
@@ -195,9 +194,7 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
         partner_id: PartnerId(row.get("partner_id")),
         link_id: LinkId(row.get("link_id")),
         click_id,
-        clickid: row
-            .get::<_, Option<String>>("partner_clickid")
-            .unwrap_or_else(|| click_id.to_string()),
+        clickid: row.get::<_, Option<String>>("partner_clickid").unwrap_or_else(|| click_id.to_string()),
         lead_id: Some(lead_id),
         action: row.get("action"),
         status: Some(status),

@@ -7,9 +7,9 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::error::StoreError;
 use super::conversions::{self, ChangeRow};
 use super::deliveries::{self, NewDelivery};
+use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
 use crate::domain::click::Click;
@@ -24,12 +24,7 @@ pub struct ClickNews {
 }
 
 /// Writes clicks, their log rows and what is to be told of them in one transaction.
-pub async fn insert(
-    pool: &Pool,
-    node: NodeId,
-    clicks: &[Click],
-    news: &ClickNews,
-) -> Result<(), StoreError> {
+pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNews) -> Result<(), StoreError> {
     macro_rules! column {
         ($($field:tt)+) => { clicks.iter().map(|click| click.$($field)+).collect::<Vec<_>>() };
     }

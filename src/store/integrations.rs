@@ -130,12 +130,14 @@ pub async fn create_from_preset(
     let id = create(transaction, scope, advertiser, &preset.settings(&preset.system, offer_id)).await?;
     for (word, meaning) in &preset.words {
         let place = Place::Integration(id);
-        super::status_words::set(transaction, scope, place, word, *meaning).await.map_err(|error| match error {
-            SetWordError::Store(error) => SaveError::Store(error),
-            SetWordError::Word | SetWordError::UnknownPlace => {
-                StoreError::Refused(format!("the preset's word {word:?}: {error}")).into()
-            }
-        })?;
+        super::status_words::set(transaction, scope, place, word, *meaning).await.map_err(
+            |error| match error {
+                SetWordError::Store(error) => SaveError::Store(error),
+                SetWordError::Word | SetWordError::UnknownPlace => {
+                    StoreError::Refused(format!("the preset's word {word:?}: {error}")).into()
+                }
+            },
+        )?;
     }
     Ok(id)
 }
@@ -255,7 +257,10 @@ async fn check(
     }
     if let Some(offer) = settings.offer_id {
         let row = client
-            .query_opt("SELECT 1 FROM offers WHERE offer_id = $1 AND advertiser_id = $2", &[&offer.0, &advertiser.0])
+            .query_opt(
+                "SELECT 1 FROM offers WHERE offer_id = $1 AND advertiser_id = $2",
+                &[&offer.0, &advertiser.0],
+            )
             .await?;
         row.ok_or(SaveError::UnknownOffer)?;
     }
@@ -311,8 +316,10 @@ fn read(row: &Row) -> Result<IntegrationRecord, StoreError> {
 /// An integration as the pipeline needs it.
 pub(super) fn read_for_catalogue(row: &Row) -> Result<Integration, StoreError> {
     let IntegrationRecord { integration_id, advertiser_id, settings, .. } = read(row)?;
-    let unreadable = |column: &str, why: String| StoreError::Unreadable(format!("integrations.{column}: {why}"));
-    let map = FieldMap::parse(&settings.field_map).map_err(|error| unreadable("field_map", error.to_string()))?;
+    let unreadable =
+        |column: &str, why: String| StoreError::Unreadable(format!("integrations.{column}: {why}"));
+    let map =
+        FieldMap::parse(&settings.field_map).map_err(|error| unreadable("field_map", error.to_string()))?;
     let allowed_networks = settings
         .allowed_networks
         .iter()

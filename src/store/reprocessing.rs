@@ -55,7 +55,8 @@ pub async fn ask(
     inbound_id: InboundId,
 ) -> Result<(), ReprocessError> {
     let request = reader::stored_request(log, scope, inbound_id.0).await?.ok_or(ReprocessError::NotFound)?;
-    if let (true, Some(origin)) = (matches!(request.door.as_str(), "quarantine" | "reprocess"), request.origin_id)
+    if let (true, Some(origin)) =
+        (matches!(request.door.as_str(), "quarantine" | "reprocess"), request.origin_id)
     {
         return Err(ReprocessError::AlreadyARepeat(origin));
     }
@@ -92,9 +93,8 @@ async fn insert(pool: &Pool, advertiser_id: Uuid, request: &StoredRequest) -> Re
 /// Up to `limit` requests, in the order in which they came the first time.
 pub async fn waiting(pool: &Pool, limit: i64) -> Result<Vec<WaitingRequest>, StoreError> {
     let client = pool.get().await?;
-    let statement = client
-        .prepare_cached("SELECT * FROM reprocessing ORDER BY received_at, inbound_id LIMIT $1")
-        .await?;
+    let statement =
+        client.prepare_cached("SELECT * FROM reprocessing ORDER BY received_at, inbound_id LIMIT $1").await?;
     client.query(&statement, &[&limit]).await?.iter().map(read).collect()
 }
 

@@ -152,8 +152,7 @@ fn columns(place: Place) -> (Option<Uuid>, Option<Uuid>, Option<Uuid>) {
 
 /// Reads `integration_id`, `offer_id`, `advertiser_id` and `meaning` of a row.
 pub(super) fn place_and_meaning(row: &Row) -> Result<(Place, Meaning), StoreError> {
-    let ids: [Option<Uuid>; 3] =
-        [row.get("integration_id"), row.get("offer_id"), row.get("advertiser_id")];
+    let ids: [Option<Uuid>; 3] = [row.get("integration_id"), row.get("offer_id"), row.get("advertiser_id")];
     let place = match ids {
         [Some(id), ..] => Place::Integration(IntegrationId(id)),
         [None, Some(id), _] => Place::Offer(OfferId(id)),

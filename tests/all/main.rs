@@ -8,4 +8,5 @@ mod faults;
 mod graphql;
 mod operations;
 mod readme;
+mod rules;
 mod support;
