@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use ricochet::domain::event::ActionKind;
 use ricochet::domain::ids::{IntegrationId, LinkId};
@@ -117,9 +118,9 @@ async fn every_preset_understands_what_its_system_sends() {
         let is_shop = shops.contains(&sample.system);
         // A shop's conversion is once per click; a player's events follow each other on one.
         let key = if is_shop { (sample.system, sample.request_id) } else { (sample.system, "") };
-        if !clicks.contains_key(&key) {
+        if let Entry::Vacant(place) = clicks.entry(key) {
             let link = if is_shop { shop } else { casino };
-            clicks.insert(key, world.click(&server, link).await);
+            place.insert(world.click(&server, link).await);
         }
         let click = &clicks[&key];
         let preset = presets::inbound_of(sample.system).unwrap();
