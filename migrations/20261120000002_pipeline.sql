@@ -151,7 +151,9 @@ CREATE TABLE log_shipments (
     shipment_id uuid PRIMARY KEY,
     log         text NOT NULL,
     shipped_by  uuid NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    -- Set where ClickHouse refused it: until then, others go past it.
+    refused_until timestamptz
 );
 
 -- Server processes. One that has not renewed its lease is taken for dead; its row goes once what

@@ -19,6 +19,10 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
 use crate::doors;
+use crate::doors::access::Gate;
+use crate::doors::click::ClickDoor;
+use crate::doors::country::{self, Countries};
+use crate::doors::limiter::Limiter;
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
@@ -32,14 +36,19 @@ use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
-use crate::store::{StoreError, migrations, nodes, pool};
+use crate::store::{StoreError, access_reader, migrations, nodes, pool};
+
+/// How often sources whose rates have recovered are forgotten.
+const FORGET_SOURCES: Duration = Duration::from_secs(5);
 
 /// What every door needs.
 pub struct Doors {
     pub services: Arc<Services>,
     pub lanes: Arc<Lanes>,
     pub clicks: Addr<ClickRecorder>,
+    pub click: ClickDoor,
     pub metrics: PrometheusHandle,
+    pub gate: Gate,
     /// Places in the lanes for items of batches, over all requests.
     pub batch_permits: Arc<Semaphore>,
 }
@@ -60,6 +69,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
+        let countries = open_countries(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
         for migration in applied {
@@ -69,8 +79,9 @@ impl App {
         let reader_connections = settings.database_connections / 4;
         let readers = pool::build(&settings.database_url, reader_connections)?;
         let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
+        access_reader::check_master_keys(&pool, &settings.keyring).await?;
         let node = NodeId(Uuid::now_v7());
-        let services = Arc::new(Services::new(node, pool, log).await?);
+        let services = Arc::new(Services::new(node, pool, log, settings.keyring.clone()).await?);
         let retention = Retention {
             clicks_days: settings.click_retention_days,
             history_days: settings.history_retention_days,
@@ -107,13 +118,26 @@ impl App {
         });
         vital.push(Vital::new("quarantine releaser", &releaser));
         periodic::start(&services, &lanes, retention, vital);
+        country::watch(countries.clone());
+        let click = ClickDoor::new(countries, settings.network_id.clone());
 
+        let gate =
+            Gate { limiter: Limiter::new(settings.rates), trusted_proxies: settings.trusted_proxies.clone() };
         let doors = Data::new(Doors {
             services: services.clone(),
             lanes,
             clicks,
+            click,
             metrics,
+            gate,
             batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
+        });
+        periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
+            let doors = doors.clone();
+            move || {
+                doors.gate.limiter.sweep();
+                std::future::ready(Ok(()))
+            }
         });
         let graphql = Data::new(GraphqlDoor {
             schema: graphql::schema(readers.clone(), services.log.clone()),
@@ -184,6 +208,15 @@ impl App {
         self.services.pool.close();
         tracing::info!("stopped");
     }
+}
+
+fn open_countries(settings: &Settings) -> anyhow::Result<Arc<Countries>> {
+    let header = settings.country_header.clone();
+    if header.is_some() && settings.trusted_proxies.networks().is_empty() {
+        tracing::warn!("RICOCHET_COUNTRY_HEADER is not believed from anybody: set RICOCHET_TRUSTED_PROXIES");
+    }
+    let database = settings.geo_database.as_ref().map(PathBuf::from);
+    Ok(Arc::new(Countries::open(header, database).context("RICOCHET_GEO_DATABASE")?))
 }
 
 /// Items of batches that may be in the lanes at once: enough to fill a batch of every lane, and

@@ -49,7 +49,7 @@ pub fn run(args: &DevArgs) -> anyhow::Result<()> {
     let database_url = database_url.context("PostgreSQL has no address")?;
     let clickhouse_url = outside_clickhouse.or_else(|| engines.as_ref()?.clickhouse_url());
     let clickhouse_url = clickhouse_url.context("ClickHouse has no address")?;
-    let settings = settings(args, database_url, clickhouse_url)?;
+    let settings = settings(args, &data_dir, database_url, clickhouse_url)?;
 
     let ran = run_server(args, &data_dir, &settings);
     let stopped = engines.map_or(Ok(()), Engines::stop);
@@ -77,11 +77,19 @@ fn run_server(args: &DevArgs, data_dir: &Path, settings: &Settings) -> anyhow::R
     })
 }
 
-fn settings(args: &DevArgs, database_url: String, clickhouse_url: String) -> anyhow::Result<Settings> {
+fn settings(
+    args: &DevArgs,
+    data_dir: &Path,
+    database_url: String,
+    clickhouse_url: String,
+) -> anyhow::Result<Settings> {
     let mut values = crate::config::environment();
     values.insert("DATABASE_URL".into(), database_url);
     values.insert("CLICKHOUSE_URL".into(), clickhouse_url);
     values.insert("RICOCHET_LISTEN".into(), args.listen.to_string());
+    if values.get("RICOCHET_MASTER_KEY").is_none_or(|keys| keys.trim().is_empty()) {
+        values.insert("RICOCHET_MASTER_KEY".into(), embedded::master_key(data_dir)?);
+    }
     if !values.contains_key("RICOCHET_GRAPHIQL_DIR") {
         // The page is a convenience; without it the API answers all the same.
         match embedded::graphiql_dir() {

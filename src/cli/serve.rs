@@ -36,7 +36,9 @@ pub fn init_logging(default_filter: &str) -> anyhow::Result<()> {
     let invalid =
         |variable, value: &str, expected| ConfigError::Invalid { variable, value: value.into(), expected };
     let filter = std::env::var("RICOCHET_LOG").unwrap_or_else(|_| default_filter.to_owned());
-    let filter = EnvFilter::try_new(&filter)
+    // At `debug` tokio_postgres writes out the values of every statement, and so whatever a sender
+    // put into its fields. Who wants that names it: tokio_postgres=debug comes later and wins.
+    let filter = EnvFilter::try_new(format!("tokio_postgres=warn,{filter}"))
         .map_err(|_| invalid("RICOCHET_LOG", &filter, "a filter such as info or ricochet=debug"))?;
     let format = std::env::var("RICOCHET_LOG_FORMAT").unwrap_or_else(|_| "text".into());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -7,9 +7,16 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+
+use actix_web::http::header::HeaderName;
+
+use crate::domain::access::allowlist::{Allowlist, parse_networks};
+use crate::domain::access::rates::Rates;
+use crate::store::secrets::{Keyring, NotAKeyring};
 
 pub use table::{SETTINGS, Setting, markdown_table};
 
@@ -25,9 +32,16 @@ pub struct Settings {
     pub batch_requests: usize,
     pub queue_requests: usize,
     pub grace_period: Duration,
+    /// Without any, no secrets can be kept.
+    pub keyring: Keyring,
+    pub trusted_proxies: Allowlist,
+    pub rates: Rates,
     pub click_retention_days: u32,
     pub history_retention_days: u32,
     pub graphiql_dir: Option<String>,
+    pub network_id: String,
+    pub geo_database: Option<String>,
+    pub country_header: Option<HeaderName>,
 }
 
 /// A setting that cannot be used; the server does not start.
@@ -80,9 +94,20 @@ impl Settings {
             batch_requests: reader.in_range("RICOCHET_BATCH_REQUESTS", 1, 2_000)?,
             queue_requests: reader.in_range("RICOCHET_QUEUE_REQUESTS", 1, 1_000_000)?,
             grace_period: Duration::from_secs(reader.in_range("RICOCHET_GRACE_PERIOD_S", 0, 600)?),
+            keyring: reader.keyring("RICOCHET_MASTER_KEY")?,
+            trusted_proxies: reader.networks("RICOCHET_TRUSTED_PROXIES")?,
+            rates: Rates {
+                node: reader.rate("RICOCHET_REQUESTS_PER_SECOND")?,
+                source: reader.rate("RICOCHET_SOURCE_REQUESTS_PER_SECOND")?,
+                advertiser: reader.rate("RICOCHET_KEY_REQUESTS_PER_SECOND")?,
+                refusals: reader.rate("RICOCHET_REFUSALS_PER_SECOND")?,
+            },
             click_retention_days: reader.in_range("RICOCHET_CLICK_RETENTION_DAYS", 31, 36_500)?,
             history_retention_days: reader.in_range("RICOCHET_HISTORY_RETENTION_DAYS", 31, 36_500)?,
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
+            network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
+            geo_database: reader.optional("RICOCHET_GEO_DATABASE"),
+            country_header: reader.parse_optional("RICOCHET_COUNTRY_HEADER", "the name of a header")?,
         })
     }
 }
@@ -118,6 +143,14 @@ impl Reader {
         value.parse().map_err(|_| ConfigError::Invalid { variable, value, expected })
     }
 
+    fn parse_optional<T: FromStr>(
+        &self,
+        variable: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, ConfigError> {
+        self.optional(variable).map(|_| self.parse(variable, expected)).transpose()
+    }
+
     fn in_range<T: FromStr + PartialOrd>(
         &self,
         variable: &'static str,
@@ -130,6 +163,31 @@ impl Reader {
             return Err(ConfigError::Invalid { variable, value: self.text(variable)?, expected });
         }
         Ok(number)
+    }
+
+    /// Requests a second; 0 sets no limit.
+    fn rate(&self, variable: &'static str) -> Result<Option<NonZeroU32>, ConfigError> {
+        // One nanosecond a request is as fine as a token bucket counts.
+        self.in_range(variable, 0, 4_000_000_000).map(NonZeroU32::new)
+    }
+
+    fn networks(&self, variable: &'static str) -> Result<Allowlist, ConfigError> {
+        let value = self.optional(variable).unwrap_or_default();
+        let expected = "a list of networks such as 10.0.0.0/8,2001:db8::/32";
+        let networks =
+            parse_networks(&value).map_err(|_| ConfigError::Invalid { variable, value, expected })?;
+        Ok(Allowlist::new(networks))
+    }
+
+    fn keyring(&self, variable: &'static str) -> Result<Keyring, ConfigError> {
+        let text = self.optional(variable).unwrap_or_default();
+        // The value is a secret, so it is not repeated.
+        let expected = "32 bytes in hexadecimal or base64, or several such keys separated by commas";
+        Keyring::parse(&text).map_err(|NotAKeyring| ConfigError::Invalid {
+            variable,
+            value: "…".into(),
+            expected,
+        })
     }
 
     fn clickhouse_url(&self, variable: &'static str) -> Result<String, ConfigError> {

@@ -78,6 +78,43 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number from 0 to 600",
         "Seconds that requests and postbacks under way get after SIGTERM.",
     ),
+    optional(
+        "RICOCHET_MASTER_KEY",
+        "32 bytes in hexadecimal or base64, or several such keys separated by commas",
+        "Encrypts the secrets that must be readable again, such as those of signatures; the first key encrypts, \
+         all decrypt, so a new one goes to the front. Make one with `openssl rand -hex 32` and keep it: without it \
+         the secrets are lost. `ricochet dev` makes its own.",
+    ),
+    optional(
+        "RICOCHET_TRUSTED_PROXIES",
+        "networks in CIDR notation separated by commas",
+        "Your own proxies and load balancers; only their X-Forwarded-For and country header are believed.",
+    ),
+    defaulted(
+        "RICOCHET_REQUESTS_PER_SECOND",
+        "0",
+        "a whole number from 0 to 4000000000",
+        "Most requests a second of this node at the doors; past it callers get 429 with Retry-After. 0 sets no limit.",
+    ),
+    defaulted(
+        "RICOCHET_SOURCE_REQUESTS_PER_SECOND",
+        "0",
+        "a whole number from 0 to 4000000000",
+        "The same for each IP address (each /64 network of IPv6).",
+    ),
+    defaulted(
+        "RICOCHET_KEY_REQUESTS_PER_SECOND",
+        "0",
+        "a whole number from 0 to 4000000000",
+        "The same for the API keys of each advertiser that has no rate of its own.",
+    ),
+    defaulted(
+        "RICOCHET_REFUSALS_PER_SECOND",
+        "20",
+        "a whole number from 0 to 4000000000",
+        "Requests refused for their key, address or signature that one IP address is told of and that are logged; \
+         past it it gets 429, and the log one row a second. 0 sets no limit.",
+    ),
     defaulted(
         "RICOCHET_CLICK_RETENTION_DAYS",
         "400",
@@ -95,6 +132,23 @@ pub const SETTINGS: &[Setting] = &[
         "a folder",
         "The node_modules folder that holds graphiql, react and react-dom, for the page at GET /graphql. \
          `ricochet dev` sets it.",
+    ),
+    optional(
+        "RICOCHET_NETWORK_ID",
+        "any text",
+        "What {network_id} stands for in landing URLs; empty where not set.",
+    ),
+    optional(
+        "RICOCHET_GEO_DATABASE",
+        "a .mmdb file",
+        "MaxMind-format database that tells a visitor's country, such as GeoLite2-Country.mmdb; read again \
+         within 5 seconds of its file changing.",
+    ),
+    optional(
+        "RICOCHET_COUNTRY_HEADER",
+        "the name of a header",
+        "Header in which a trusted proxy tells the visitor's country, such as CF-IPCountry; it comes before \
+         the database.",
     ),
     optional(
         "RICOCHET_LOG",

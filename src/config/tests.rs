@@ -28,6 +28,16 @@ fn a_wrong_value_is_refused_with_its_variable() {
         refused("RICOCHET_LISTENN", "x"),
         "RICOCHET_LISTENN is no setting; docs/configuration.md lists them all; did you mean RICOCHET_LISTEN?"
     );
+    assert_eq!(
+        refused("RICOCHET_COUNTRY_HEADER", "CF IPCountry"),
+        "RICOCHET_COUNTRY_HEADER is \"CF IPCountry\", which is not the name of a header"
+    );
+    assert_eq!(
+        refused("RICOCHET_TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
+        "RICOCHET_TRUSTED_PROXIES is \"10.0.0.0/8,proxy\", which is not a list of networks such as \
+         10.0.0.0/8,2001:db8::/32"
+    );
+    assert!(!refused("RICOCHET_MASTER_KEY", "c2VjcmV0").contains("c2V"));
     assert!(!refused("CLICKHOUSE_URL", "tcp://user:secret@host").contains("secret"));
 }
 

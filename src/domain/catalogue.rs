@@ -11,6 +11,8 @@ use chrono::TimeDelta;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
+use super::access::AdvertiserAccess;
+use super::composite::Composite;
 use super::event::ActionKind;
 use super::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, PartnerId, PostbackId};
 use super::integration::Integration;
@@ -87,6 +89,8 @@ pub struct Link {
     pub link_id: LinkId,
     pub offer_id: OfferId,
     pub partner_id: PartnerId,
+    /// How this partner packs several values into one parameter, if so.
+    pub composite: Option<Arc<Composite>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -94,6 +98,8 @@ pub struct Catalogue {
     /// Grows with every change of a reference table.
     pub version: i64,
     pub keys: HashMap<KeyHash, AdvertiserId>,
+    /// What the requests of each advertiser must fulfil.
+    pub access: HashMap<AdvertiserId, Arc<AdvertiserAccess>>,
     pub offers: HashMap<OfferId, Arc<Offer>>,
     pub links: HashMap<LinkId, Link>,
     pub postbacks: HashMap<PostbackId, Arc<Postback>>,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use super::access::replay::SignatureLedger;
 use super::catalogue::{Action, Offer};
 use super::click::Click;
 use super::event::{ActionKind, Event, Occurrence, kind_event, status_event};
@@ -130,6 +131,8 @@ pub struct Ledger {
     pub customers_with_deposit: HashSet<CustomerKey>,
     pub customers_with_lead: HashSet<CustomerKey>,
     pub customers: HashMap<CustomerKey, KnownCustomer>,
+    /// The signatures that the batch came with.
+    pub signatures: SignatureLedger,
     pub settled: HashSet<LeadId>,
     /// Requests in quarantine or waiting to be processed again that nobody has taken yet.
     pub waiting: HashSet<InboundId>,

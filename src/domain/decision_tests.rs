@@ -66,6 +66,7 @@ fn claim(action: &Arc<Action>, click: u128, request_id: &str, status: Status, pr
         country: String::new(),
         device: String::new(),
         parameters: BTreeMap::new(),
+        tracker: String::new(),
         clicked_at: DateTime::UNIX_EPOCH,
     };
     let request = ConversionRequest {

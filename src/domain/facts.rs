@@ -47,6 +47,7 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "timestamp",
     "datetime",
     "comment",
+    "tracker",
 ];
 
 /// What is known of a change at the moment it happened: what postbacks are filled with, now and
@@ -78,6 +79,10 @@ pub struct EventFacts {
     pub device: String,
     pub ip: String,
     pub user_agent: String,
+    /// The click's composite parameter.
+    #[serde(default)]
+    pub tracker: String,
+    /// Custom fields of the conversion, and parameters of the click where it has none by that name.
     pub fields: BTreeMap<String, String>,
     pub is_test: bool,
 }
@@ -146,7 +151,13 @@ impl EventFacts {
             device: click.device.clone(),
             ip: click.ip.clone(),
             user_agent: click.user_agent.clone(),
-            fields: request.fields.clone(),
+            tracker: click.value("tracker").into_owned(),
+            fields: click
+                .parameters
+                .iter()
+                .chain(&request.fields)
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             is_test: request.is_test,
         }
     }
@@ -201,6 +212,7 @@ impl MacroValues for EventMacros<'_> {
             "timestamp" => facts.occurred_at.timestamp().to_string().into(),
             "datetime" => facts.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true).into(),
             "comment" => Cow::Borrowed(&facts.comment),
+            "tracker" => Cow::Borrowed(&facts.tracker),
             other => {
                 let field = other.strip_prefix("fields.").and_then(|name| facts.fields.get(name));
                 field.map(|value| Cow::Borrowed(value.as_str())).unwrap_or_default()

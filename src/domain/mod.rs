@@ -1,15 +1,18 @@
 //! The decisions, and nothing else: no clock, no SQL, no actors, no network.
 //!
+//! A visitor meets [`visit`], [`composite`], [`device`] and [`click`].
 //! A conversion meets these files in this order: [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
 
+pub mod access;
 pub mod catalogue;
 pub mod click;
 mod coded;
 pub mod completion;
+pub mod composite;
 pub mod decision;
 pub mod device;
 pub mod event;
@@ -26,3 +29,4 @@ pub mod status;
 pub mod status_words;
 pub mod template;
 pub mod verdict;
+pub mod visit;

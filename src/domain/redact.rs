@@ -33,6 +33,11 @@ pub fn is_secret(name: &str) -> bool {
     SECRET_NAMES.contains(&name.to_lowercase().as_str())
 }
 
+/// Whether a text begins as our API keys and tokens do.
+pub fn looks_like_a_key(text: &str) -> bool {
+    ["rk_", "rt_"].iter().any(|prefix| text.trim_start().starts_with(prefix))
+}
+
 /// Parameters with the values of secret ones replaced.
 pub fn redact_parameters(parameters: &[(String, String)]) -> Vec<(String, String)> {
     let shown =

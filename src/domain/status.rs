@@ -54,6 +54,12 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.code() == code)
     }
 
+    /// The words of the default table that mean this status, itself first. The table in
+    /// `docs/conversions.md` is tested against it.
+    pub fn words(self) -> &'static [&'static str] {
+        WORDS.iter().find(|(status, _)| *status == self).map_or(&[], |(_, words)| words)
+    }
+
     /// Reads a status word of the default table; case and surrounding blanks do not count.
     pub fn from_word(word: &str) -> Option<Self> {
         let word = word.trim().to_lowercase();

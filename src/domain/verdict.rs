@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::access::denial::{Denial, LogChoice};
 use super::coded::coded_enum;
 use super::ids::LeadId;
 
@@ -137,8 +138,12 @@ pub enum Verdict {
     Malformed(FieldError),
     /// More was sent than is taken at once: 413.
     TooLarge(FieldError),
+    /// The request was not let in: by its signature, its address or its rate.
+    Denied(Denial),
     /// The key in the path is nobody's: 401.
     UnknownKey,
+    /// A click through a link that is nobody's: 404.
+    UnknownLink,
 }
 
 impl Verdict {
@@ -155,8 +160,10 @@ impl Verdict {
             Self::Invalid(_)
             | Self::Malformed(_)
             | Self::TooLarge(_)
+            | Self::Denied(_)
+            | Self::NotAdmitted { .. }
             | Self::UnknownKey
-            | Self::NotAdmitted { .. } => VerdictKind::Rejected,
+            | Self::UnknownLink => VerdictKind::Rejected,
         }
     }
 
@@ -177,8 +184,23 @@ impl Verdict {
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
+            Self::UnknownLink => 404,
             Self::TooLarge(_) => 413,
+            Self::Denied(denial) => denial.http_status(),
             Self::Invalid(_) => 422,
+        }
+    }
+
+    /// Whether the inbound log gets a row. Only floods are counted instead.
+    pub fn is_logged(&self) -> bool {
+        !matches!(self, Self::Denied(Denial::TooManyRequests { log: LogChoice::CountOnly, .. }))
+    }
+
+    /// Seconds after which a caller may come again, where that helps.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Denied(denial) => denial.retry_after_s(),
+            _ => None,
         }
     }
 
@@ -207,7 +229,9 @@ impl Verdict {
             Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => {
                 format!("{}: {}", error.field, error.message)
             }
+            Self::Denied(denial) => denial.error().message,
             Self::UnknownKey => UNKNOWN_KEY.into(),
+            Self::UnknownLink => UNKNOWN_LINK.into(),
         }
     }
 
@@ -221,7 +245,9 @@ impl Verdict {
             Self::Quarantined { .. } => "unknown_status",
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
             Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => error.code,
+            Self::Denied(denial) => denial.code(),
             Self::UnknownKey => "unknown_key",
+            Self::UnknownLink => "unknown_link",
         }
     }
 
@@ -253,12 +279,16 @@ impl Verdict {
             Self::Malformed(error) | Self::TooLarge(error) | Self::NotAdmitted { error, .. } => {
                 error_body(std::slice::from_ref(error))
             }
+            Self::Denied(denial) => error_body(&[denial.error()]),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
+            Self::UnknownLink => error_body(&[FieldError::new("link", "unknown_link", UNKNOWN_LINK)]),
         }
     }
 }
 
 const UNKNOWN_KEY: &str = "this API key is not known or was revoked; use a key of the advertiser";
+
+const UNKNOWN_LINK: &str = "this link does not exist; check the address your network gave you";
 
 /// The body of every refusal: `{"status":"error","errors":[{"field","code","message"}]}`.
 pub fn error_body(errors: &[FieldError]) -> Value {

@@ -21,6 +21,9 @@ pub fn of_result(manner: Manner, result: Result<Verdict, NotDurable>) -> HttpRes
     if status == 503 {
         answer.insert_header((RETRY_AFTER, RETRY_AFTER_S));
     }
+    if let Some(seconds) = result.as_ref().ok().and_then(Verdict::retry_after_s) {
+        answer.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
     if manner == Manner::Strict {
         answer.insert_header(("preference-applied", "handling=strict"));
     }
@@ -93,8 +96,8 @@ pub fn resource_of(path: &str, allowed: String) -> actix_web::Resource {
 /// is too long, a path that is no text) is told in ours.
 pub fn in_our_words(refusal: ServiceResponse<BoxBody>) -> actix_web::Result<ErrorHandlerResponse<BoxBody>> {
     let headers = refusal.headers();
-    let content_type =
-        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("text/plain");
+    // Without a type there is no body: that is how our own doors answer without words.
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.starts_with("text/plain") {
         return Ok(ErrorHandlerResponse::Response(refusal.map_into_left_body()));
     }

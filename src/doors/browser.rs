@@ -12,10 +12,12 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
+use super::access;
 use super::answer::{self, RETRY_AFTER_S};
 use super::click_script::COOKIE;
 use super::request::{Parameters, of_query, source_ip};
 use crate::app::Doors;
+use crate::domain::access::replay::Proof;
 use crate::domain::completion::Completion;
 use crate::domain::fields;
 use crate::domain::ids::{InboundId, OfferId};
@@ -62,14 +64,17 @@ async fn receive(
         advertiser_id: offer.map(|offer| offer.advertiser_id),
         parameters: read.as_ref().map(|read| redact_parameters(read)).unwrap_or_default(),
         manner: Manner::Picture,
+        proof: Proof::default(),
     };
-    let asked = match (offer, read) {
-        (None, _) => {
+    let let_in = access::let_through(doors, request);
+    let asked = match (let_in.map(|()| offer), read) {
+        (Err(refused), _) => Asked::Refused(refused),
+        (Ok(None), _) => {
             let message = "this offer does not exist; copy the address from the offer's page";
             Asked::Refused(Verdict::Invalid(vec![FieldError::new("offer", "unknown_offer", message)]))
         }
-        (Some(_), Err(error)) => Asked::Refused(Verdict::Malformed(error)),
-        (Some(offer), Ok(parameters)) => {
+        (Ok(Some(_)), Err(error)) => Asked::Refused(Verdict::Malformed(error)),
+        (Ok(Some(offer)), Ok(parameters)) => {
             Asked::Conversion(Box::new(fields::read(&parameters, Completion::HoldOf(offer.offer_id))))
         }
     };

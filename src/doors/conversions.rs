@@ -11,22 +11,27 @@ mod array;
 mod conveyor;
 mod lines;
 
+use std::pin::Pin;
 use std::time::Instant;
 
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 
 use self::conveyor::{Conveyor, ItemResult};
+use super::access::{self, Admitted, Body, Credential};
 use super::answer;
+use super::limits::BODY_BYTES;
 use super::request::{
-    BODY_BYTES, Parameters, bearer_key, content_type, flat_object, of_query, source_ip, take_strict,
-    too_large, unsupported, wanted_manner,
+    Parameters, bearer_key, content_type, flat_object, of_query, take_strict, too_large, unsupported,
+    wanted_manner,
 };
 use crate::app::Doors;
+use crate::domain::access::replay::Proof;
 use crate::domain::completion::Completion;
 use crate::domain::fields;
 use crate::domain::verdict::{FieldError, Manner, Verdict};
@@ -40,63 +45,71 @@ pub const ARRAY_BYTES: usize = 16 * 1024 * 1024;
 
 pub async fn receive(request: HttpRequest, payload: Payload, doors: Data<Doors>) -> HttpResponse {
     let started = Instant::now();
-    let catalogue = doors.services.catalogue();
-    let advertiser_id = bearer_key(request.headers()).and_then(|key| catalogue.advertiser_by_key(key));
+    let credential = bearer_key(request.headers()).map_or(Credential::None, Credential::ApiKey);
+    let is_streamed = has_lines(&request) && !access::verifies_bodies(&doors, credential);
+    // A body that has to be verified is held whole; lines that have not are read as they come.
+    let (body, lines) = match is_streamed {
+        true => (Body::Unread, Some(payload)),
+        false => (Body::Whole { payload, most_bytes: ARRAY_BYTES }, None),
+    };
+    let entry = access::admit(&doors, &request, body, credential).await;
     let mut common = of_query(&request).unwrap_or_default();
     // A fault in it is told when the request is read.
     let manner = take_strict(&mut common).ok().flatten().unwrap_or(wanted_manner(request.headers()));
-    let conveyor = Conveyor {
+    let mut conveyor = Conveyor {
         doors: doors.clone(),
         method: request.method().to_string(),
-        source_ip: source_ip(&request),
-        advertiser_id,
+        source_ip: entry.source_ip,
+        advertiser_id: entry.advertiser_id,
         manner,
         common,
+        proof: Proof::default(),
     };
-    let answer = match read(&request, payload, advertiser_id.is_some()).await {
+    let content = entry.result.and_then(|admitted: Admitted| {
+        conveyor.common = admitted.without_signature(std::mem::take(&mut conveyor.common));
+        conveyor.proof = admitted.proof;
+        read(&request, entry.body, lines)
+    });
+    let answer = match content {
         Err(refused) => conveyor.refuse(refused).await,
         Ok(Content::One(parameters)) => one(&conveyor, parameters).await,
         Ok(Content::Array(items)) => array(conveyor, items).await,
-        Ok(Content::Lines(payload)) => stream_of_lines(conveyor, payload).await,
+        Ok(Content::Lines(lines)) => stream_of_lines(conveyor, lines).await,
     };
     metrics::histogram!("ricochet_accept_seconds").record(started.elapsed());
     answer
 }
 
+fn has_lines(request: &HttpRequest) -> bool {
+    let types = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
+    types.contains(&content_type(request.headers()).as_str())
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+
 enum Content {
     One(Parameters),
     /// Each item's bytes.
     Array(Vec<Bytes>),
-    Lines(Payload),
+    Lines(Chunks),
 }
 
-/// Reads the body as far as it is read at once.
-async fn read(request: &HttpRequest, payload: Payload, knows_key: bool) -> Result<Content, Verdict> {
-    if !knows_key {
-        return Err(Verdict::UnknownKey);
-    }
+/// Reads the body as far as it is read at once; `unread` is a stream that was let in unread.
+fn read(request: &HttpRequest, body: Bytes, unread: Option<Payload>) -> Result<Content, Verdict> {
     let mut query = of_query(request).map_err(Verdict::Malformed)?;
     take_strict(&mut query).map_err(|error| Verdict::Invalid(vec![error]))?;
+    if let Some(payload) = unread {
+        return Ok(Content::Lines(Box::pin(payload)));
+    }
+    if has_lines(request) {
+        return Ok(Content::Lines(Box::pin(stream::iter([Ok(body)]))));
+    }
     match content_type(request.headers()).as_str() {
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-            return Ok(Content::Lines(payload));
-        }
         "application/json" | "" => {}
         other => {
             return Err(Verdict::Malformed(unsupported(other, "application/json or application/x-ndjson")));
         }
     }
-    let body = match payload.to_bytes_limited(ARRAY_BYTES).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let message = "the body broke off; send the whole of it again";
-            return Err(Verdict::Malformed(FieldError::new("body", "unreadable", message)));
-        }
-        Err(_) => {
-            let message = "send at most 16 MiB at once, or any amount as application/x-ndjson";
-            return Err(Verdict::TooLarge(FieldError::new("body", "too_large", message)));
-        }
-    };
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let items = array::items(&body).map_err(Verdict::Malformed)?;
         if items.len() > ARRAY_ITEMS {
@@ -132,9 +145,10 @@ async fn array(conveyor: Conveyor, items: Vec<Bytes>) -> HttpResponse {
 
 /// Answers while it reads. The head waits for the first result: where that one could not be
 /// recorded, nothing can, and the status says so.
-async fn stream_of_lines(conveyor: Conveyor, payload: Payload) -> HttpResponse {
+async fn stream_of_lines(conveyor: Conveyor, payload: Chunks) -> HttpResponse {
     let items = lines::lines(payload, BODY_BYTES).map(|line| line.and_then(|line| item_of(&line)));
-    let mut results = Box::pin(conveyor.convey(items));
+    // Fused: looked at for its first result, it may have ended before the rest is asked for.
+    let mut results = Box::pin(conveyor.convey(items).fuse());
     let first = results.next().await;
     let status = match &first {
         Some(result) if result.status == 503 => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,7 +4,8 @@
 use actix_web::HttpRequest;
 use serde_json::value::RawValue;
 
-use super::request::{PARAMETERS, Parameters, content_type, form, invalid_json, members};
+use super::limits::PARAMETERS;
+use super::request::{Parameters, content_type, form, invalid_json, members};
 use crate::domain::verdict::FieldError;
 
 /// Deepest nesting that is read.

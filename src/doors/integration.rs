@@ -1,19 +1,21 @@
 //! `GET|POST /in/{integration_id}` and `/api/postbacks/{integration_id}/tracker-postback`:
 //! conversions as foreign systems report them, in their names and words, answered as they like.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
+use super::access::{self, Body, Credential};
 use super::answer;
 use super::flatten;
-use super::request::{source_ip, whole_body};
+use super::limits::BODY_BYTES;
 use crate::app::Doors;
+use crate::domain::access::replay::Proof;
 use crate::domain::catalogue::hash_key;
 use crate::domain::ids::{InboundId, IntegrationId};
 use crate::domain::integration::{CHATTERFY_DOOR, Integration, SECRET_PARAMETER};
@@ -24,25 +26,25 @@ use crate::pipeline::inbound::{Asked, InboundRecord, NotDurable, Origin};
 pub async fn receive_mapped(
     request: HttpRequest,
     id: Path<String>,
-    body: Result<Bytes, actix_web::Error>,
+    payload: Payload,
     doors: Data<Doors>,
 ) -> HttpResponse {
-    receive(&request, &id, body, &doors, "integration").await
+    receive(&request, &id, payload, &doors, "integration").await
 }
 
 pub async fn receive_chatterfy(
     request: HttpRequest,
     id: Path<String>,
-    body: Result<Bytes, actix_web::Error>,
+    payload: Payload,
     doors: Data<Doors>,
 ) -> HttpResponse {
-    receive(&request, &id, body, &doors, CHATTERFY_DOOR).await
+    receive(&request, &id, payload, &doors, CHATTERFY_DOOR).await
 }
 
 async fn receive(
     request: &HttpRequest,
     id: &str,
-    body: Result<Bytes, actix_web::Error>,
+    payload: Payload,
     doors: &Doors,
     door: &'static str,
 ) -> HttpResponse {
@@ -50,26 +52,40 @@ async fn receive(
     let catalogue = doors.services.catalogue();
     let integration =
         id.parse::<IntegrationId>().ok().and_then(|id| catalogue.integrations.get(&id)).cloned();
-    let read =
-        whole_body(body).and_then(|body| flatten::parameters(request, &body).map_err(Verdict::Malformed));
-    let source_ip = source_ip(request);
+    let credential = match &integration {
+        Some(integration) => Credential::Integration {
+            advertiser_id: integration.advertiser_id,
+            networks: &integration.allowed_networks,
+        },
+        None => Credential::None,
+    };
+    let body = Body::Whole { payload, most_bytes: BODY_BYTES };
+    let entry = access::admit(doors, request, body, credential).await;
+    let read = flatten::parameters(request, &entry.body).map_err(Verdict::Malformed);
     let shown = read.as_ref().map(|read| redact_parameters(read)).unwrap_or_default();
-    let inbound = InboundRecord {
+    let mut inbound = InboundRecord {
         inbound_id: InboundId(Uuid::now_v7()),
         received_at: doors.services.now(),
         door,
         method: request.method().to_string(),
-        source_ip,
+        source_ip: entry.source_ip,
         advertiser_id: integration.as_ref().map(|integration| integration.advertiser_id),
         parameters: shown,
         manner: Manner::Usual,
+        proof: Proof::default(),
     };
-    let asked = match (&integration, read) {
-        (None, _) => Asked::Refused(denied(404, "integration_id", "unknown_integration", UNKNOWN)),
-        (Some(_), Err(refused)) => Asked::Refused(refused),
-        (Some(integration), Ok(parameters)) => match admit(integration, source_ip, &parameters) {
+    let asked = match (&integration, entry.result, read) {
+        (None, Err(Verdict::UnknownKey) | Ok(_), _) => {
+            Asked::Refused(denied(404, "integration_id", "unknown_integration", UNKNOWN))
+        }
+        (_, Err(refused), _) | (Some(_), Ok(_), Err(refused)) => Asked::Refused(refused),
+        (Some(integration), Ok(admitted), Ok(parameters)) => match check(integration, &parameters) {
             Err(verdict) => Asked::Refused(verdict),
-            Ok(()) => Asked::Conversion(Box::new(integration.read(door, &parameters))),
+            Ok(()) => {
+                let parameters = admitted.without_signature(parameters);
+                inbound.proof = admitted.proof;
+                Asked::Conversion(Box::new(integration.read(door, &parameters)))
+            }
         },
     };
     let origin = Origin { integration: integration.clone(), ..Origin::default() };
@@ -87,21 +103,11 @@ async fn receive(
 
 const UNKNOWN: &str = "there is no integration at this address; copy it again from the network";
 
-fn admit(
-    integration: &Integration,
-    source_ip: Option<IpAddr>,
-    parameters: &[(String, String)],
-) -> Result<(), Verdict> {
+/// What an integration asks of its senders beside the gate.
+fn check(integration: &Integration, parameters: &[(String, String)]) -> Result<(), Verdict> {
     if !integration.is_active {
         let message = "this integration is switched off; ask the network to switch it on";
         return Err(denied(403, "integration_id", "integration_off", message));
-    }
-    let networks = &integration.allowed_networks;
-    let is_allowed = |ip: IpAddr| networks.iter().any(|network| network.contains(&ip));
-    if !networks.is_empty() && !source_ip.is_some_and(is_allowed) {
-        let shown = source_ip.map(|ip| ip.to_string()).unwrap_or_default();
-        let message = format!("{shown} may not report here; have the network allow your address");
-        return Err(denied(403, "source_ip", "ip_not_allowed", &message));
     }
     let Some(expected) = integration.secret_hash else {
         return Ok(());
@@ -129,5 +135,9 @@ fn told(integration: Option<&Arc<Integration>>, verdict: &Verdict) -> HttpRespon
     };
     let told = integration.answers.of(verdict);
     let code = StatusCode::from_u16(told.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    HttpResponse::build(code).content_type(told.content_type.as_ref()).body(told.body)
+    let mut answer = HttpResponse::build(code);
+    if let Some(seconds) = verdict.retry_after_s() {
+        answer.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
+    answer.content_type(told.content_type.as_ref()).body(told.body)
 }

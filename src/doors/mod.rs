@@ -1,6 +1,8 @@
 //! HTTP in. A door reads the request, hands it to the pipeline and translates the verdict;
 //! nothing is decided here.
 
+pub mod access;
+
 use actix_web::web::{self, ServiceConfig};
 
 pub mod answer;
@@ -8,26 +10,37 @@ pub mod browser;
 pub mod click;
 pub mod click_script;
 pub mod conversions;
+pub mod country;
 mod flatten;
 pub mod integration;
+pub mod limiter;
+pub mod limits;
 pub mod openapi;
 pub mod operations;
 pub mod request;
 pub mod s2s;
 pub mod table;
+mod trickle;
 
 use answer::resource;
 
 /// Registers every door but GraphQL's, which has its own.
 pub fn routes(config: &mut ServiceConfig) {
     config
-        .app_data(web::PayloadConfig::new(request::BODY_BYTES))
         .service(resource(&table::HEALTHZ).route(web::get().to(operations::healthz)))
         .service(resource(&table::READYZ).route(web::get().to(operations::readyz)))
         .service(resource(&table::METRICS).route(web::get().to(operations::metrics)))
         .service(resource(&table::OPENAPI).route(web::get().to(openapi::document)))
-        .service(resource(&table::CLICK_BY_QUERY).route(web::get().to(click::by_query)))
-        .service(resource(&table::CLICK_BY_PATH).route(web::get().to(click::by_path)))
+        .service(
+            resource(&table::CLICK_BY_QUERY)
+                .route(web::get().to(click::by_query))
+                .route(web::head().to(click::by_query)),
+        )
+        .service(
+            resource(&table::CLICK_BY_PATH)
+                .route(web::get().to(click::by_path))
+                .route(web::head().to(click::by_path)),
+        )
         .service(resource(&table::CONVERSIONS).route(web::post().to(conversions::receive)))
         .service(resource(&table::S2S).route(web::get().to(s2s::receive)).route(web::post().to(s2s::receive)))
         .service(

@@ -3,19 +3,17 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
-use actix_web::web::Bytes;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, X_FORWARDED_FOR};
+use actix_web::web::Data;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::verdict::{FieldError, Manner, Verdict};
-
-/// Longest body of a single conversion, in bytes.
-pub const BODY_BYTES: usize = 64 * 1024;
-/// Most parameters of one request.
-pub(super) const PARAMETERS: usize = 200;
+use super::limits::PARAMETERS;
+use crate::app::Doors;
+use crate::domain::access::allowlist::Allowlist;
+use crate::domain::access::forwarded;
+use crate::domain::verdict::{FieldError, Manner};
 
 pub type Parameters = Vec<(String, String)>;
 
@@ -39,7 +37,8 @@ pub fn of_query(request: &HttpRequest) -> Result<Parameters, FieldError> {
 
 fn few(parameters: Parameters) -> Result<Parameters, FieldError> {
     if parameters.len() > PARAMETERS {
-        return Err(FieldError::new("query", "too_many_parameters", "send at most 200 parameters"));
+        let message = format!("send at most {PARAMETERS} parameters");
+        return Err(FieldError::new("query", "too_many_parameters", message));
     }
     Ok(parameters)
 }
@@ -57,18 +56,6 @@ pub fn unsupported(content_type: &str, supported: &str) -> FieldError {
 
 pub fn too_large(field: &str) -> FieldError {
     FieldError::new(field, "too_large", "one conversion has at most 64 KiB")
-}
-
-/// The body of a single conversion, or why there is none. Longer ones were cut off by the
-/// [`BODY_BYTES`] of the route.
-pub fn whole_body(body: Result<Bytes, actix_web::Error>) -> Result<Bytes, Verdict> {
-    body.map_err(|error| match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge(too_large("body")),
-        _ => {
-            let message = "the body broke off; send the whole of it again";
-            Verdict::Malformed(FieldError::new("body", "unreadable", message))
-        }
-    })
 }
 
 /// The key in `Authorization: Bearer {key}`.
@@ -195,9 +182,23 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The peer's address, with IPv4 written as such.
+/// Where a request came from, past our own proxies, with IPv4 written as such. Every use of a
+/// source's address, from allowlists to clicks, is of this one.
 pub fn source_ip(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip().to_canonical())
+    let peer = request.peer_addr()?.ip();
+    let lines = request.headers().get_all(X_FORWARDED_FOR).map(|line| line.to_str().unwrap_or_default());
+    let lines: Vec<&str> = lines.collect();
+    Some(forwarded::source(peer, lines.into_iter(), trusted_proxies(request)))
+}
+
+/// Whether the peer is one of our own proxies, whose headers about the visitor are believed.
+pub fn is_from_trusted_proxy(request: &HttpRequest) -> bool {
+    request.peer_addr().is_some_and(|peer| forwarded::is_trusted(peer.ip(), trusted_proxies(request)))
+}
+
+fn trusted_proxies(request: &HttpRequest) -> &Allowlist {
+    static NOBODY: Allowlist = Allowlist::nowhere();
+    request.app_data::<Data<Doors>>().map_or(&NOBODY, |doors| &doors.gate.trusted_proxies)
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
+use super::access::{self, Body, Credential};
 use super::answer;
-use super::request::{parameters, source_ip, take_strict, wanted_manner, whole_body};
+use super::limits::BODY_BYTES;
+use super::request::{parameters, take_strict, wanted_manner};
 use crate::app::Doors;
+use crate::domain::access::replay::Proof;
 use crate::domain::completion::Completion;
 use crate::domain::fields;
 use crate::domain::ids::InboundId;
@@ -16,36 +19,34 @@ use crate::domain::redact::redact_parameters;
 use crate::domain::verdict::Verdict;
 use crate::pipeline::inbound::{Asked, InboundRecord};
 
-pub async fn receive(
-    request: HttpRequest,
-    api_key: Path<String>,
-    body: Result<Bytes, actix_web::Error>,
-    doors: Data<Doors>,
-) -> HttpResponse {
+pub async fn receive(request: HttpRequest, payload: Payload, doors: Data<Doors>) -> HttpResponse {
     let started = Instant::now();
-    let advertiser_id = doors.services.catalogue().advertiser_by_key(&api_key);
+    let api_key = request.match_info().get("api_key").unwrap_or_default();
+    let body = Body::Whole { payload, most_bytes: BODY_BYTES };
+    let entry = access::admit(&doors, &request, body, Credential::ApiKey(api_key)).await;
     let mut manner = wanted_manner(request.headers());
-    let read = whole_body(body).and_then(|body| {
-        let mut parameters = parameters(&request, &body).map_err(Verdict::Malformed)?;
+    let read = parameters(&request, &entry.body).map_err(Verdict::Malformed).and_then(|mut parameters| {
         let strict = take_strict(&mut parameters).map_err(|error| Verdict::Invalid(vec![error]))?;
         manner = strict.unwrap_or(manner);
         Ok(parameters)
     });
     let shown = read.as_ref().map(|read| redact_parameters(read)).unwrap_or_default();
-    let inbound = InboundRecord {
+    let mut inbound = InboundRecord {
         inbound_id: InboundId(Uuid::now_v7()),
         received_at: doors.services.now(),
         door: "s2s",
         method: request.method().to_string(),
-        source_ip: source_ip(&request),
-        advertiser_id,
+        source_ip: entry.source_ip,
+        advertiser_id: entry.advertiser_id,
         parameters: shown,
         manner,
+        proof: Proof::default(),
     };
-    let asked = match (advertiser_id, read) {
-        (None, _) => Asked::Refused(Verdict::UnknownKey),
-        (Some(_), Err(refused)) => Asked::Refused(refused),
-        (Some(_), Ok(parameters)) => {
+    let asked = match (entry.result, read) {
+        (Err(refused), _) | (Ok(_), Err(refused)) => Asked::Refused(refused),
+        (Ok(admitted), Ok(parameters)) => {
+            let parameters = admitted.without_signature(parameters);
+            inbound.proof = admitted.proof;
             Asked::Conversion(Box::new(fields::read(&parameters, Completion::AsSent)))
         }
     };

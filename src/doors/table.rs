@@ -95,16 +95,34 @@ const REFUSED: Content = Content::Json("Error");
 const NOT_RECORDED: Answer =
     answer("503", "Nothing was recorded: PostgreSQL is away or the queue is full. Send it again.", REFUSED);
 const TOO_LARGE: Answer = answer("413", "More was sent than is taken at once.", REFUSED);
-const UNKNOWN_KEY: Answer = answer("401", "The API key is not known.", REFUSED);
+const UNKNOWN_KEY: Answer =
+    answer("401", "The API key is not known, or the signature is missing or wrong.", REFUSED);
+const NOT_ALLOWED: Answer = answer("403", "The source address is not on the allowlist.", REFUSED);
+const TOO_MANY: Answer = answer("429", "Too many requests; `Retry-After` says when to come again.", REFUSED);
+
+const MAPPED_ANSWERS: &[Answer] = &[
+    answer("200", "Recorded, a repeat, or a conflict that the body tells of.", Content::Json("Success")),
+    answer("202", "The status word is unknown; the conversion is kept.", Content::Json("Quarantined")),
+    answer("400", "The query or body cannot be read.", REFUSED),
+    answer("401", "The integration's secret or the signature is missing or wrong.", REFUSED),
+    NOT_ALLOWED,
+    answer("404", "There is no integration at this address.", REFUSED),
+    TOO_LARGE,
+    answer("422", "Fields are missing or wrong; every fault is named.", REFUSED),
+    TOO_MANY,
+    NOT_RECORDED,
+];
 
 const CONVERSION_ANSWERS: &[Answer] = &[
     answer("200", "Recorded, a repeat, or a conflict that the body tells of.", Content::Json("Success")),
     answer("202", "The status word is unknown; the conversion is kept.", Content::Json("Quarantined")),
     answer("400", "The query or body cannot be read.", REFUSED),
     UNKNOWN_KEY,
+    NOT_ALLOWED,
     answer("409", "A conflict, where strict handling was asked for.", Content::Json("Success")),
     TOO_LARGE,
     answer("422", "Fields are missing or wrong; every fault is named.", REFUSED),
+    TOO_MANY,
     NOT_RECORDED,
 ];
 
@@ -182,7 +200,7 @@ pub const INTEGRATION: Door = Door {
             summary: "Report one conversion in a foreign system's own names in the query string",
             description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
         Way {
             method: "POST",
@@ -191,7 +209,7 @@ pub const INTEGRATION: Door = Door {
             summary: "Report one conversion in a foreign system's own names as form or JSON",
             description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
     ],
 };
@@ -206,7 +224,7 @@ pub const CHATTERFY: Door = Door {
             summary: "Report one conversion as Chatterfy does in the query string",
             description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
         Way {
             method: "POST",
@@ -215,7 +233,7 @@ pub const CHATTERFY: Door = Door {
             summary: "Report one conversion as Chatterfy does as form or JSON",
             description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
             takes: &[],
-            answers: CONVERSION_ANSWERS,
+            answers: MAPPED_ANSWERS,
         },
     ],
 };

@@ -72,16 +72,21 @@ impl DataDir {
 
 /// The password in this file, made at random the first time.
 pub(super) fn password_in(path: &Path) -> Result<String> {
+    secret_in(path, || format!("{:032x}", rand::random::<u128>()))
+}
+
+/// The secret in this file, made the first time.
+pub(super) fn secret_in(path: &Path, make: impl FnOnce() -> String) -> Result<String> {
     match fs::read_to_string(path) {
-        Ok(password) if !password.trim().is_empty() => return Ok(password.trim().to_owned()),
+        Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().to_owned()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).doing(|| format!("read {}", path.display()));
         }
         _ => {}
     }
-    let password = format!("{:032x}", rand::random::<u128>());
-    write_secret(path, &password)?;
-    Ok(password)
+    let secret = make();
+    write_secret(path, &secret)?;
+    Ok(secret)
 }
 
 /// Writes a file that only its owner can read.

@@ -28,7 +28,7 @@ mod loopback_http;
 mod postgres;
 mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -39,6 +39,8 @@ use clickhouse::ClickHouse;
 use data_dir::DataDir;
 use postgres::Postgres;
 use process::Spawner;
+
+use crate::store::network::random_secret;
 
 pub struct EngineOptions {
     /// Made if missing. As root its parents must let the user `nobody` pass.
@@ -183,6 +185,12 @@ impl Drop for Engines {
 /// Works on every platform, and without the engines.
 pub fn graphiql_dir() -> Result<PathBuf> {
     install::GRAPHIQL.node_modules()
+}
+
+/// The master key of this data directory, for `RICOCHET_MASTER_KEY`: made once, readable by its
+/// owner only.
+pub fn master_key(data_dir: &Path) -> Result<String> {
+    data_dir::secret_in(&data_dir.join("master_key"), || random_secret(""))
 }
 
 fn check_platform() -> Result<()> {

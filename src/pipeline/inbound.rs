@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::domain::access::replay::Proof;
 use crate::domain::event::Cause;
 use crate::domain::fields::ReadFields;
 use crate::domain::ids::{AdvertiserId, InboundId, IntegrationId, NodeId, OfferId};
@@ -27,6 +28,7 @@ pub struct InboundRecord {
     pub advertiser_id: Option<AdvertiserId>,
     /// As they came, secrets redacted.
     pub parameters: Vec<(String, String)>,
+    pub proof: Proof,
     pub manner: Manner,
 }
 

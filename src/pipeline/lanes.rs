@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::dispatcher_supervisor::DispatcherSupervisor;
 use super::inbound::{Asked, InboundRecord, NotDurable, Origin, Submission};
 use super::intake::{Intake, Submit};
-use super::recorder::Recorder;
+use super::recorder::{self, Recorder};
 use super::services::Services;
 use super::status_mapper::StatusMapper;
 use super::validator::Validator;
@@ -66,6 +66,12 @@ impl Lanes {
 
     /// Has a request judged and recorded. The answer comes after the commit.
     pub async fn submit(&self, inbound: InboundRecord, asked: Asked) -> Result<Verdict, NotDurable> {
+        if let Asked::Refused(verdict) = &asked
+            && !verdict.is_logged()
+        {
+            recorder::count(verdict);
+            return Ok(verdict.clone());
+        }
         self.enqueue(inbound, asked).await
     }
 

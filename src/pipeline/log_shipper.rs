@@ -22,6 +22,9 @@ const AWAY_ROUND: Duration = Duration::from_secs(1);
 /// After this, another node takes a shipment over.
 const SHIPMENT_LEASE: Duration = Duration::from_secs(60);
 
+/// How long a shipment that ClickHouse refuses is put aside.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
 /// Bound: one shipment at a time; what waits is in PostgreSQL.
 pub struct LogShipper {
     services: Arc<Services>,
@@ -112,7 +115,8 @@ async fn ship(services: &Services, shipment: Shipment) -> bool {
         match decode(payload) {
             Ok(batch) => lines.extend_from_slice(&batch),
             Err(error) => {
-                // Left in PostgreSQL under its lease, where somebody can look at it.
+                // Left in PostgreSQL, where somebody can look at it.
+                let _ = log_batches::put_aside(&services.pool, shipment.shipment_id, REFUSED_PAUSE).await;
                 tracing::error!(%error, shipment = %shipment.shipment_id, "a log batch cannot be read");
                 return false;
             }
@@ -120,9 +124,8 @@ async fn ship(services: &Services, shipment: Shipment) -> bool {
     }
     if let Err(error) = services.log.insert(shipment.log, shipment.shipment_id, lines).await {
         note_reachability(services, &error.to_string(), false);
-        // A refusal keeps its lease, so that later shipments go past it; an outage does not.
-        if matches!(error, clickhouse::error::Error::Network(_)) {
-            let _ = log_batches::release_shipment(&services.pool, shipment.shipment_id).await;
+        if !matches!(error, clickhouse::error::Error::Network(_)) {
+            let _ = log_batches::put_aside(&services.pool, shipment.shipment_id, REFUSED_PAUSE).await;
         }
         return false;
     }

@@ -10,10 +10,11 @@ use super::lanes::Lanes;
 use super::services::Services;
 use crate::metrics::resident_memory_bytes;
 use crate::store::partitions::{self, Retention};
-use crate::store::{StoreError, deliveries, log_batches};
+use crate::store::{StoreError, deliveries, log_batches, used_signatures};
 
 const CATALOGUE: Duration = Duration::from_secs(1);
 const GAUGES: Duration = Duration::from_secs(5);
+const SIGNATURES: Duration = Duration::from_secs(60);
 const PARTITIONS: Duration = Duration::from_secs(3_600);
 
 /// An actor the node is nothing without. A panic ends its actor for good, and this kind cannot
@@ -62,6 +63,13 @@ pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention,
             async move { measure(&services).await }
         }
     });
+    repeat(SIGNATURES, "stale signatures are not forgotten", {
+        let services = services.clone();
+        move || {
+            let services = services.clone();
+            async move { used_signatures::forget_stale(&services.pool).await }
+        }
+    });
     repeat(PARTITIONS, "partitions are not kept", {
         let services = services.clone();
         move || {
@@ -94,7 +102,8 @@ async fn measure(services: &Services) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
+/// Does a chore again and again on this thread, and complains once when it begins to fail.
+pub fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
 where
     F: Fn() -> Fut + 'static,
     Fut: Future<Output = Result<(), StoreError>>,

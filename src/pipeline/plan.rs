@@ -10,6 +10,8 @@ use super::inbound::InboundDetails;
 use super::slots::{Slot, Slots};
 use super::status_mapper::{Mapped, Work};
 use super::validator::Matched;
+use crate::domain::access::denial::Denial;
+use crate::domain::access::signature::SignatureFault;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::decision::{
     Claim, CustomerClaim, CustomerDecision, CustomerKey, Decision, KnownCustomer, Ledger, customer_key,
@@ -21,7 +23,7 @@ use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
 use crate::domain::postback::subscribers;
 use crate::domain::status::Status;
 use crate::domain::status_words::normalized;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Verdict, VerdictKind};
 use crate::event_log::rows::{ConversionEventRow, InboundRow, encode};
 use crate::store::conversions::{ChangeRow, LeadRow, LedgerKeys, QuarantineRow, Recording};
 use crate::store::deliveries::{Claimed, ClaimedDelivery, FIRST_FENCE, NewDelivery};
@@ -48,6 +50,9 @@ pub struct Outcome {
 pub fn keys(items: &[Mapped]) -> LedgerKeys {
     let mut keys = LedgerKeys::default();
     for item in items {
+        if !matches!(item.work, Work::Log(_)) {
+            keys.signatures.extend(item.inbound.proof.signatures.iter().map(|signature| signature.digest));
+        }
         match &item.work {
             Work::Lead(claim) => {
                 keys.leads.push(claim.lead_id);
@@ -99,6 +104,10 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         }
         let cause = item.origin.cause;
         let verdict = match &item.work {
+            Work::Log(verdict) => verdict.clone(),
+            _ if ledger.signatures.is_replay(&item.inbound.proof) => {
+                Verdict::Denied(Denial::Signature(SignatureFault::Replayed))
+            }
             Work::Lead(claim) => planner.lead(&mut ledger, claim, cause),
             Work::Customer(claim) => planner.customer(&mut ledger, claim, cause),
             Work::Quarantine(matched) => {
@@ -109,8 +118,11 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
                 Verdict::Quarantined { word: matched.request.status_word.clone() }
             }
             Work::Ignore(matched) => Verdict::Ignored { word: matched.request.status_word.clone() },
-            Work::Log(verdict) => verdict.clone(),
         };
+        // What was refused changed nothing, and may be sent again as it is.
+        if verdict.kind() != VerdictKind::Rejected {
+            ledger.signatures.use_up(&item.inbound.proof);
+        }
         let stays = cause == Cause::Quarantine && matches!(verdict, Verdict::Quarantined { .. });
         if !stays {
             no_longer_waiting.extend(item.origin.waiting);
@@ -136,6 +148,7 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         changes: planner.changes.into_iter().map(Change::into_row).collect(),
         deliveries: planner.deliveries,
         quarantined,
+        used_signatures: ledger.signatures.into_newly_used(),
         no_longer_waiting,
         settled: Vec::new(),
     };

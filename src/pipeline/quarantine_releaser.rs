@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::inbound::{Asked, InboundRecord, Origin};
 use super::lanes::{Lanes, PendingVerdict};
 use super::services::Services;
+use crate::domain::access::replay::Proof;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::completion::Completion;
 use crate::domain::event::Cause;
@@ -175,6 +176,7 @@ fn of_quarantine(item: QuarantineItem, catalogue: &Catalogue, services: &Service
         advertiser_id: Some(item.advertiser_id),
         parameters: item.parameters,
         manner: Manner::Usual,
+        proof: Proof::default(),
     };
     let (click_ref, customer_id) = (request.click_ref.clone(), request.customer_id.clone());
     let read = ReadFields { request, completion: Completion::AsSent, errors };
@@ -211,6 +213,7 @@ fn of_log(request: WaitingRequest, catalogue: &Catalogue, services: &Services) -
         advertiser_id: Some(request.advertiser_id),
         parameters: request.parameters,
         manner: Manner::Usual,
+        proof: Proof::default(),
     };
     let (click_ref, customer_id) = (read.request.click_ref.clone(), read.request.customer_id.clone());
     let origin =

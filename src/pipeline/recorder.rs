@@ -124,7 +124,7 @@ fn answer_all(items: Vec<Mapped>, reason: NotDurable) {
     }
 }
 
-fn count(verdict: &Verdict) {
+pub(super) fn count(verdict: &Verdict) {
     metrics::counter!(
         "ricochet_inbound_requests_total", "verdict" => verdict.code(), "reason" => verdict.reason_code()
     )

@@ -10,12 +10,14 @@ use super::slots::Slots;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::NodeId;
 use crate::event_log::EventLog;
+use crate::store::secrets::Keyring;
 use crate::store::{Pool, StoreError, catalogue};
 
 pub struct Services {
     pub node: NodeId,
     pub pool: Pool,
     pub log: EventLog,
+    pub keyring: Keyring,
     pub slots: Slots,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
@@ -23,12 +25,13 @@ pub struct Services {
 
 impl Services {
     /// Loads the catalogue.
-    pub async fn new(node: NodeId, pool: Pool, log: EventLog) -> Result<Self, StoreError> {
-        let catalogue = ArcSwap::from_pointee(catalogue::load(&pool).await?);
+    pub async fn new(node: NodeId, pool: Pool, log: EventLog, keyring: Keyring) -> Result<Self, StoreError> {
+        let catalogue = ArcSwap::from_pointee(catalogue::load(&pool, &keyring).await?);
         Ok(Self {
             node,
             pool,
             log,
+            keyring,
             slots: Slots::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,
@@ -43,7 +46,7 @@ impl Services {
     /// just changed it.
     pub async fn refresh_catalogue(&self) -> Result<(), StoreError> {
         if catalogue::version(&self.pool).await? != self.catalogue().version {
-            self.catalogue.store(Arc::new(catalogue::load(&self.pool).await?));
+            self.catalogue.store(Arc::new(catalogue::load(&self.pool, &self.keyring).await?));
         }
         Ok(())
     }

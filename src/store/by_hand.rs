@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::conversions::{self, ChangeRow, LeadRow, LedgerKeys, Recording};
 use super::deliveries::{Claimed, NewDelivery};
 use super::error::StoreError;
+use super::secrets::Keyring;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::event::{Cause, Event, status_event};
 use crate::domain::facts::EventFacts;
@@ -58,7 +59,7 @@ pub async fn force_status(
     by: ByHand<'_>,
     now: DateTime<Utc>,
 ) -> Result<Forced, ForceError> {
-    let catalogue = super::catalogue::load(pool).await?;
+    let catalogue = super::catalogue::load(pool, &Keyring::default()).await?;
     let mut tries = 0;
     loop {
         tries += 1;
@@ -206,6 +207,7 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
         payout_currency: currency("payout_currency"),
         comment: row.get("comment"),
         subs: ["sub1", "sub2", "sub3", "sub4", "sub5"].map(text),
+        tracker: String::new(),
         country: text("country"),
         device: text("device"),
         ip: text("ip"),
@@ -215,8 +217,9 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
         is_test: row.get("is_test"),
     };
     let facts = match last {
-        // The advertiser's subs stand in for those a click lacks, and only the history has them.
-        Some(last) => EventFacts { clickid: last.clickid, subs: last.subs, ..facts },
+        // The advertiser's subs stand in for those a click lacks, and only the history has them; so
+        // it is with the composite, whose layout may have changed since.
+        Some(last) => EventFacts { clickid: last.clickid, subs: last.subs, tracker: last.tracker, ..facts },
         None => facts,
     };
     let kind: &str = row.get("action_kind");

@@ -10,10 +10,13 @@ use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::access_reader;
 use super::error::StoreError;
+use super::secrets::Keyring;
 use super::session::Session;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
+use crate::domain::composite::Composite;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
@@ -29,7 +32,7 @@ pub async fn version(pool: &Pool) -> Result<i64, StoreError> {
     Ok(row.get(0))
 }
 
-pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
+pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreError> {
     let session = Session::checkout(pool).await?;
     // One snapshot for all tables, so that no link is read without its offer.
     session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -38,8 +41,9 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
         session.query("SELECT key_hash, advertiser_id FROM api_keys WHERE revoked_at IS NULL", &[]).await?;
     let actions = session.query("SELECT * FROM actions ORDER BY offer_id, name", &[]).await?;
     let offers = session.query("SELECT * FROM offers", &[]).await?;
-    let links = session.query("SELECT link_id, offer_id, partner_id FROM links", &[]).await?;
+    let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
+    let access = access_reader::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
     let windows = session
@@ -74,15 +78,16 @@ pub async fn load(pool: &Pool) -> Result<Catalogue, StoreError> {
     let links = links
         .iter()
         .map(|row| {
-            let link_id = LinkId(row.get(0));
-            (link_id, Link { link_id, offer_id: OfferId(row.get(1)), partner_id: PartnerId(row.get(2)) })
+            let link = link(row)?;
+            Ok((link.link_id, link))
         })
-        .collect();
+        .collect::<Result<_, StoreError>>()?;
     let postbacks = postbacks
         .iter()
         .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
         .collect::<Result<_, StoreError>>()?;
     let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
+    catalogue.access = access;
     for row in &integrations {
         let integration = super::integrations::read_for_catalogue(row)?;
         catalogue.integrations.insert(integration.integration_id, Arc::new(integration));
@@ -109,6 +114,20 @@ fn offer(row: &Row, actions: Vec<Arc<Action>>) -> Result<Offer, StoreError> {
         click_id_parameter: row.get("click_id_parameter"),
         refunds: if row.get("allows_refunds") { Refunds::Allowed } else { Refunds::Refused },
         actions,
+    })
+}
+
+fn link(row: &Row) -> Result<Link, StoreError> {
+    let composite: Option<serde_json::Value> = row.get("composite");
+    let composite = composite
+        .map(serde_json::from_value::<Composite>)
+        .transpose()
+        .map_err(|error| unreadable("links.composite", error))?;
+    Ok(Link {
+        link_id: LinkId(row.get("link_id")),
+        offer_id: OfferId(row.get("offer_id")),
+        partner_id: PartnerId(row.get("partner_id")),
+        composite: composite.map(Arc::new),
     })
 }
 

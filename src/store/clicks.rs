@@ -69,6 +69,7 @@ pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNew
                         &text_column!(device),
                         &parameters,
                         &column!(clicked_at),
+                        &text_column!(tracker),
                     ],
                 )
                 .await?;
@@ -167,6 +168,7 @@ fn read(row: &Row) -> Result<Click, StoreError> {
         device: row.get("device"),
         parameters: serde_json::from_value(parameters)
             .map_err(|error| StoreError::Unreadable(format!("clicks.parameters: {error}")))?,
+        tracker: row.get("tracker"),
         clicked_at: row.get("clicked_at"),
     })
 }

@@ -12,6 +12,8 @@ use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
+use super::used_signatures;
+use crate::domain::access::replay::NewlyUsed;
 use crate::domain::decision::{CustomerKey, KnownCustomer, KnownLead, Ledger};
 use crate::domain::event::Cause;
 use crate::domain::facts::EventFacts;
@@ -30,6 +32,8 @@ pub struct LedgerKeys {
     pub actions_of_clicks: Vec<(ClickId, ActionId)>,
     pub clicks_with_deposits: Vec<ClickId>,
     pub customers: Vec<CustomerKey>,
+    /// Digests.
+    pub signatures: Vec<[u8; 32]>,
     /// Requests of `quarantine` or `reprocessing`, sorted.
     pub waiting: Vec<InboundId>,
 }
@@ -48,6 +52,7 @@ pub struct Recording {
     pub no_longer_waiting: Vec<InboundId>,
     pub settled: Vec<LeadId>,
     pub log_batches: Vec<EncodedBatch>,
+    pub used_signatures: Vec<NewlyUsed>,
 }
 
 #[derive(Debug, Clone)]
@@ -169,6 +174,7 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
              SELECT inbound_id FROM quarantined UNION SELECT inbound_id FROM again",
         )
         .await?;
+    let signatures = used_signatures::prepare_find(session).await?;
 
     let buckets = lock_buckets(keys);
     let lead_ids: Vec<Uuid> = keys.leads.iter().map(|id| id.0).collect();
@@ -179,10 +185,11 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
     let customer_ids: Vec<&str> = keys.customers.iter().map(|key| key.customer_id.as_str()).collect();
     let customer_tests: Vec<bool> = keys.customers.iter().map(|key| key.is_test).collect();
     let waiting_ids: Vec<Uuid> = keys.waiting.iter().map(|id| id.0).collect();
+    let digests: Vec<&[u8]> = keys.signatures.iter().map(<[u8; 32]>::as_slice).collect();
 
     // Each statement sees what was committed before it began, so what is read here is read
     // after the locks are held.
-    let (_, _, leads, once, deposits, customers, waiting) = tokio::try_join!(
+    let (_, _, leads, once, deposits, customers, waiting, signatures) = tokio::try_join!(
         biased;
         session.batch_execute("BEGIN"),
         async { session.execute(&lock, &[&LOCK_CLASS, &buckets]).await },
@@ -193,9 +200,10 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
             session.query(&customers, &[&advertisers, &customer_ids, &customer_tests]).await
         }),
         query_if(!waiting_ids.is_empty(), async { session.query(&waiting, &[&waiting_ids]).await }),
+        query_if(!digests.is_empty(), async { session.query(&signatures, &[&digests]).await }),
     )?;
 
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger { signatures: used_signatures::read(&signatures)?, ..Ledger::default() };
     for row in &leads {
         let lead_id = LeadId(row.get("lead_id"));
         ledger.leads.insert(lead_id, known_lead(row)?);
@@ -296,6 +304,7 @@ async fn write_and_commit(
                           parameters, source_ip, received_at, occurred_at)",
         )
         .await?;
+    let insert_signatures = used_signatures::prepare_insert(session).await?;
     let end_waiting = session
         .prepare_cached(
             "WITH released AS (DELETE FROM quarantine WHERE inbound_id = ANY($1))
@@ -380,6 +389,7 @@ async fn write_and_commit(
             }
             Ok(())
         },
+        used_signatures::insert(session, &insert_signatures, &recording.used_signatures),
         log_batches::insert(session, &insert_log, &recording.log_batches),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;

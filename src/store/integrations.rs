@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::network::random_secret;
 use super::status_words::SetWordError;
+use crate::domain::access::allowlist::Allowlist;
 use crate::domain::catalogue::hash_key;
 use crate::domain::ids::{AdvertiserId, IntegrationId, OfferId};
 use crate::domain::integration::{Answers, FieldMap, Integration, MapError};
@@ -324,7 +325,7 @@ pub(super) fn read_for_catalogue(row: &Row) -> Result<Integration, StoreError> {
         .allowed_networks
         .iter()
         .map(|text| read_network(text).ok_or_else(|| unreadable("allowed_networks", text.clone())))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let secret_hash = row
         .get::<_, Option<&[u8]>>("secret_hash")
         .map(|hash| hash.try_into().map_err(|_| unreadable("secret_hash", "length".into())))
@@ -337,7 +338,7 @@ pub(super) fn read_for_catalogue(row: &Row) -> Result<Integration, StoreError> {
         map,
         answers: settings.answers,
         secret_hash,
-        allowed_networks,
+        allowed_networks: Allowlist::new(allowed_networks),
         is_active: settings.is_active,
     })
 }

@@ -70,7 +70,10 @@ pub async fn claim_shipment(
              WHERE shipment_id = (
                  SELECT shipment_id FROM log_shipments
                  WHERE log = $1
+                   AND (refused_until IS NULL OR refused_until < now())
                    AND (lease_until < now()
+                        -- One shipper a node, one shipment at a time: this one was given up.
+                        OR shipped_by = $3
                         OR NOT EXISTS (SELECT 1 FROM nodes
                                        WHERE node_id = shipped_by AND nodes.lease_until >= now()))
                  ORDER BY shipment_id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -142,13 +145,13 @@ pub async fn finish_shipment(pool: &Pool, shipment_id: Uuid) -> Result<(), Store
     Ok(())
 }
 
-/// Lets another try begin at once instead of when the lease lapses.
-pub async fn release_shipment(pool: &Pool, shipment_id: Uuid) -> Result<(), StoreError> {
+/// Puts a shipment that ClickHouse refused aside for a while, so that later ones go past it.
+pub async fn put_aside(pool: &Pool, shipment_id: Uuid, pause: Duration) -> Result<(), StoreError> {
     let client = pool.get().await?;
     client
         .execute(
-            "UPDATE log_shipments SET lease_until = now() - interval '1 second' WHERE shipment_id = $1",
-            &[&shipment_id],
+            "UPDATE log_shipments SET refused_until = now() + make_interval(secs => $2) WHERE shipment_id = $1",
+            &[&shipment_id, &pause.as_secs_f64()],
         )
         .await?;
     Ok(())

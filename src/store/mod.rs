@@ -1,5 +1,7 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod access_reader;
+pub mod advertiser_access;
 pub mod by_hand;
 pub mod catalogue;
 pub mod clicks;
@@ -8,6 +10,7 @@ pub mod conversions;
 pub mod deliveries;
 pub mod error;
 pub mod integrations;
+pub mod links;
 pub mod log_batches;
 pub mod migrations;
 pub mod network;
@@ -17,10 +20,12 @@ pub mod partitions;
 pub mod pool;
 pub mod quarantine;
 pub mod reprocessing;
+pub mod secrets;
 pub mod session;
 pub mod settlement;
 pub mod status_words;
 pub mod tokens;
+pub mod used_signatures;
 
 pub use deadpool_postgres::Pool;
 pub use error::StoreError;

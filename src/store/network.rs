@@ -117,6 +117,25 @@ pub async fn add_offer(
     Ok(id)
 }
 
+/// Marks the action that a conversion is of when its sender names none.
+pub async fn set_default_action(
+    client: &impl GenericClient,
+    offer: OfferId,
+    action_name: &str,
+) -> Result<(), SaveError> {
+    // Two statements: the index allows one default at every moment.
+    client
+        .execute("UPDATE actions SET is_default = false WHERE offer_id = $1 AND is_default", &[&offer.0])
+        .await?;
+    client
+        .execute(
+            "UPDATE actions SET is_default = true WHERE offer_id = $1 AND lower(name) = lower($2)",
+            &[&offer.0, &action_name],
+        )
+        .await?;
+    Ok(())
+}
+
 pub async fn add_link(
     client: &impl GenericClient,
     offer: OfferId,

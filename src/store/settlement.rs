@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::by_hand::{ByHand, HandChange, StandingLead, read_leads};
 use super::conversions::{self, LedgerKeys, Recording};
 use super::error::StoreError;
+use super::secrets::Keyring;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::event::Event;
 use crate::domain::ids::{LeadId, NodeId};
@@ -94,7 +95,7 @@ pub async fn settle(
     by: ByHand<'_>,
     now: DateTime<Utc>,
 ) -> Result<Settlement, StoreError> {
-    let catalogue = super::catalogue::load(pool).await?;
+    let catalogue = super::catalogue::load(pool, &Keyring::default()).await?;
     let mut settlement = Settlement::default();
     let mut after = (DateTime::UNIX_EPOCH, Uuid::nil());
     let mut tries = 0;

@@ -1,8 +1,10 @@
 //! The integration tests: one binary, real engines, servers as processes of their own.
 
+mod access;
 mod clicks;
 mod conversions;
 mod delivery;
+mod doors;
 mod engines;
 mod faults;
 mod graphql;

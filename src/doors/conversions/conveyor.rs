@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::ARRAY_ITEMS;
 use crate::app::Doors;
+use crate::domain::access::replay::Proof;
 use crate::domain::ids::{AdvertiserId, InboundId};
 use crate::domain::redact::redact_parameters;
 use crate::domain::verdict::{FieldError, Manner};
@@ -27,6 +28,8 @@ pub struct Conveyor {
     pub manner: Manner,
     /// Parameters of the query string, which stand before those of every item.
     pub common: Parameters,
+    /// How the request proved itself, for all of them.
+    pub proof: Proof,
 }
 
 /// The result of one item: the body of an ordinary answer, with its status as `http_status`.
@@ -46,6 +49,7 @@ impl Conveyor {
             advertiser_id: self.advertiser_id,
             parameters: redact_parameters(parameters),
             manner,
+            proof: self.proof.clone(),
         }
     }
 

@@ -58,8 +58,9 @@ impl Cutter {
     }
 
     fn add(&mut self, piece: &[u8]) {
-        // The line feed and a carriage return before it are not of the line.
-        if self.line.len() + piece.trim_ascii_end().len() > self.longest_bytes {
+        // One more than a line may have: its carriage return, which is not of the line.
+        let length = self.line.len() + piece.strip_suffix(b"\n").unwrap_or(piece).len();
+        if length > self.longest_bytes + 1 {
             self.is_overlong = true;
             self.line.clear();
         }
@@ -70,7 +71,7 @@ impl Cutter {
 
     fn last_line(&mut self) -> Option<Result<Bytes, FieldError>> {
         let line = self.line.split().freeze();
-        if std::mem::take(&mut self.is_overlong) {
+        if std::mem::take(&mut self.is_overlong) || line.trim_ascii_end().len() > self.longest_bytes {
             let message = format!("a line has at most {} bytes", self.longest_bytes);
             return Some(Err(FieldError::new("line", "too_large", message)));
         }

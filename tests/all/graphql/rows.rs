@@ -121,9 +121,9 @@ pub async fn store(pool: &Pool, conversions: impl IntoIterator<Item = StoredConv
             .execute(
                 "INSERT INTO conversions (lead_id, advertiser_id, offer_id, partner_id, link_id, action_id, action,
                      action_kind, click_id, request_id, customer_id, status, amount, currency, payout,
-                     payout_currency, comment, fields, is_test, is_once_per_click, created_at, updated_at)
+                     payout_currency, comment, fields, is_test, is_once_per_click, created_at, updated_at, occurred_at)
                  VALUES ($1, $2, $3, $4, $4, $4, 'sale', 'sale', $5, $6, $7, $8, $9, 'USD', 12.5, 'USD', '', '{}',
-                     $10, true, $11, $11)",
+                     $10, true, $11, $11, $11)",
                 &[
                     &row.lead_id,
                     &row.advertiser_id,

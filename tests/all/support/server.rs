@@ -16,18 +16,25 @@ pub struct Server {
     pub address: SocketAddr,
     database_url: String,
     clickhouse_url: String,
+    settings: Vec<(String, String)>,
     log: TempDir,
 }
 
 impl Server {
     /// Starts a node on a port of its own and waits until it is ready.
     pub async fn start(databases: &Databases) -> Self {
+        Self::start_with(databases, &[]).await
+    }
+
+    /// The same with further settings.
+    pub async fn start_with(databases: &Databases, settings: &[(&str, &str)]) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Self {
             child: None,
             address,
             database_url: databases.database_url.clone(),
             clickhouse_url: databases.clickhouse_url.clone(),
+            settings: settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
             log: tempfile::tempdir().unwrap(),
         };
         server.restart().await;
@@ -49,6 +56,7 @@ impl Server {
             .env("DATABASE_URL", &self.database_url)
             .env("CLICKHOUSE_URL", &self.clickhouse_url)
             .env("RICOCHET_LISTEN", self.address.to_string())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stderr(log)
             .spawn()
             .unwrap();

@@ -1,0 +1,7 @@
+//! Who may come in: signatures, addresses, rates, sizes; and that keys stay out of the logs.
+
+mod addresses;
+mod bounds;
+mod setting_up;
+mod signatures;
+mod stage;
