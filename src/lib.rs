@@ -37,4 +37,5 @@ pub mod graphql;
 pub mod metrics;
 pub mod outbound;
 pub mod pipeline;
+pub mod presets;
 pub mod store;

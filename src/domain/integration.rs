@@ -121,10 +121,14 @@ impl Answers {
             }
             false => (Some(self.success_code), &self.success_body, &self.success_content_type),
         };
-        let code = code.unwrap_or_else(|| verdict.http_status());
+        // A sender that came too fast is to come again, so it has to hear 429.
+        let comes_again = verdict.retry_after_s().is_some();
+        let code = code.filter(|_| !comes_again).unwrap_or_else(|| verdict.http_status());
         match body {
-            Some(body) => FixedAnswer { code, content_type: content_type.into(), body: body.clone() },
-            None => FixedAnswer {
+            Some(body) if !comes_again => {
+                FixedAnswer { code, content_type: content_type.into(), body: body.clone() }
+            }
+            _ => FixedAnswer {
                 code,
                 content_type: "application/json".into(),
                 body: verdict.body().to_string(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
@@ -134,5 +135,9 @@ fn told(integration: Option<&Arc<Integration>>, verdict: &Verdict) -> HttpRespon
     };
     let told = integration.answers.of(verdict);
     let code = StatusCode::from_u16(told.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    HttpResponse::build(code).content_type(told.content_type.as_ref()).body(told.body)
+    let mut answer = HttpResponse::build(code);
+    if let Some(seconds) = verdict.retry_after_s() {
+        answer.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
+    answer.content_type(told.content_type.as_ref()).body(told.body)
 }

@@ -11,11 +11,14 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::network::random_secret;
+use super::status_words::SetWordError;
 use crate::domain::access::allowlist::Allowlist;
 use crate::domain::catalogue::hash_key;
 use crate::domain::ids::{AdvertiserId, IntegrationId, OfferId};
 use crate::domain::integration::{Answers, FieldMap, Integration, MapError};
+use crate::domain::status_words::Place;
 use crate::graphql::scope::Scope;
+use crate::presets::InboundPreset;
 
 /// Our field names, each with templates over foreign parameters; the first with a value counts.
 pub type RawFieldMap = BTreeMap<String, Vec<String>>;
@@ -114,6 +117,29 @@ pub async fn create(
             ],
         )
         .await?;
+    Ok(id)
+}
+
+/// Adds an integration made of a preset, with its words, in the caller's transaction.
+pub async fn create_from_preset(
+    transaction: &impl GenericClient,
+    scope: Scope,
+    advertiser: AdvertiserId,
+    preset: &InboundPreset,
+    offer_id: Option<OfferId>,
+) -> Result<IntegrationId, SaveError> {
+    let id = create(transaction, scope, advertiser, &preset.settings(&preset.system, offer_id)).await?;
+    for (word, meaning) in &preset.words {
+        let place = Place::Integration(id);
+        super::status_words::set(transaction, scope, place, word, *meaning).await.map_err(
+            |error| match error {
+                SetWordError::Store(error) => SaveError::Store(error),
+                SetWordError::Word | SetWordError::UnknownPlace => {
+                    StoreError::Refused(format!("the preset's word {word:?}: {error}")).into()
+                }
+            },
+        )?;
+    }
     Ok(id)
 }
 

@@ -10,4 +10,5 @@ mod faults;
 mod graphql;
 mod operations;
 mod readme;
+mod rules;
 mod support;
