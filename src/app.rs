@@ -94,7 +94,7 @@ impl App {
 
         let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema(services.pool.clone(), services.log.clone()),
+            schema: graphql::schema_of_node(services.clone()),
             pool: services.pool.clone(),
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
         });

@@ -8,7 +8,7 @@
 
 pub mod catalogue;
 pub mod click;
-mod coded;
+pub(crate) mod coded;
 pub mod decision;
 pub mod device;
 pub mod event;

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261120000001_network"),
     postgres!("20261120000002_pipeline"),
     clickhouse!("20261120000003_logs"),
+    postgres!("20261121000005_setup"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -1,5 +1,6 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod audit;
 pub mod catalogue;
 pub mod clicks;
 pub mod conversion_search;
@@ -13,7 +14,9 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod search;
 pub mod session;
+pub mod setup;
 pub mod tokens;
 
 pub use deadpool_postgres::Pool;
