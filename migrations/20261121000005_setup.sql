@@ -1,5 +1,5 @@
--- Setting the network up: who changed what, the offer's default action, notes on keys, and the
--- reconciliation of advertisers' files.
+-- Setting the network up: who changed what, notes on keys, and the reconciliation of advertisers'
+-- files.
 
 -- One row a change, written in the transaction of the change. Nobody edits the past.
 CREATE TABLE audit_log (
@@ -24,12 +24,6 @@ BEGIN
 END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-
--- What a conversion that names no action is for; it must be an action of the same offer.
-ALTER TABLE actions ADD CONSTRAINT action_of_its_offer UNIQUE (offer_id, action_id);
-ALTER TABLE offers ADD COLUMN default_action_id uuid;
-ALTER TABLE offers ADD CONSTRAINT default_action_of_the_offer
-    FOREIGN KEY (offer_id, default_action_id) REFERENCES actions (offer_id, action_id);
 
 ALTER TABLE api_keys ADD COLUMN label text NOT NULL DEFAULT '';
 

@@ -26,7 +26,7 @@ use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
-use crate::pipeline::periodic;
+use crate::pipeline::periodic::{self, Vital};
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
@@ -74,7 +74,8 @@ impl App {
 
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
-        let supervisor = start_dispatching(&services, &dispatch_arbiter.handle())?;
+        let mut vital = Vec::new();
+        let supervisor = start_dispatching(&services, &dispatch_arbiter.handle(), &mut vital)?;
         let sizes = LaneSizes {
             lanes: settings.lanes,
             queue_requests: settings.queue_requests,
@@ -86,11 +87,13 @@ impl App {
             let (bound, largest) = (settings.queue_requests, settings.batch_requests);
             move |_| ClickRecorder::new(services, bound, largest)
         });
-        LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
+        vital.push(Vital::new("click recorder", &clicks));
+        let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
             let (services, database_url) = (services.clone(), settings.database_url.clone());
             move |_| LogShipper::new(services, database_url)
         });
-        periodic::start(&services, &lanes, retention);
+        vital.push(Vital::new("log shipper", &shipper));
+        periodic::start(&services, &lanes, retention, vital);
 
         let doors = Data::new(Doors { services: services.clone(), lanes, clicks, metrics });
         let graphql = Data::new(GraphqlDoor {
@@ -165,20 +168,24 @@ impl App {
 fn start_dispatching(
     services: &Arc<Services>,
     arbiter: &ArbiterHandle,
+    vital: &mut Vec<Vital>,
 ) -> anyhow::Result<Addr<DispatcherSupervisor>> {
     let sender = HttpSender::new()?;
     let outcomes = OutcomeRecorder::start_in_arbiter(arbiter, {
         let services = services.clone();
         move |_| OutcomeRecorder::new(services)
     });
+    vital.push(Vital::new("outcome recorder", &outcomes));
     let supervisor = DispatcherSupervisor::start_in_arbiter(arbiter, {
         let services = services.clone();
         move |_| DispatcherSupervisor::new(services, sender, outcomes)
     });
-    Supervisor::start_in_arbiter(arbiter, {
+    vital.push(Vital::new("dispatcher supervisor", &supervisor));
+    let rescuer = Rescuer::start_in_arbiter(arbiter, {
         let (services, supervisor) = (services.clone(), supervisor.clone());
         move |_| Rescuer::new(services, supervisor)
     });
+    vital.push(Vital::new("rescuer", &rescuer));
     Ok(supervisor)
 }
 

@@ -39,7 +39,7 @@ impl Demo {
             Some(kept) => kept,
             None => network::create(&pool, &tracker_url).await?,
         };
-        file.move_to(&format!("http://{}", app.address));
+        file.move_to(&format!("http://{}", reachable(app.address)));
         file.database_url.clone_from(&settings.database_url);
         file.clickhouse_url.clone_from(&settings.clickhouse_url);
         file.write(&path)?;
@@ -53,6 +53,14 @@ impl Demo {
 
     pub async fn stop(self) {
         self.tracker.stop().await;
+    }
+}
+
+/// An address of this machine, where the server listens on all of them.
+fn reachable(listens_on: SocketAddr) -> SocketAddr {
+    match listens_on.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], listens_on.port())),
+        false => listens_on,
     }
 }
 

@@ -34,6 +34,17 @@ impl Offer {
         self.actions.iter().find(|action| action.name.eq_ignore_ascii_case(name.trim()))
     }
 
+    /// The action a conversion is of when its sender names none: the marked one, or the only one.
+    pub fn default_action(&self) -> Option<&Arc<Action>> {
+        let marked = self.actions.iter().find(|action| action.is_default);
+        marked.or_else(|| self.actions.first().filter(|_| self.actions.len() == 1))
+    }
+
+    /// The names of the actions, for messages.
+    pub fn action_names(&self) -> String {
+        self.actions.iter().map(|action| action.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     pub fn has_recurring_actions(&self) -> bool {
         self.actions.iter().any(|action| action.payout_model == PayoutModel::Recurring)
     }
@@ -54,6 +65,8 @@ pub struct Action {
     pub currency: Currency,
     /// Whether one click can have this action more than once.
     pub repeatable: bool,
+    /// Whether this is the offer's action where none is named; at most one of an offer is.
+    pub is_default: bool,
 }
 
 #[derive(Debug, Clone)]

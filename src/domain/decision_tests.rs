@@ -21,6 +21,7 @@ fn action(kind: ActionKind, payout_model: PayoutModel, repeatable: bool) -> Acti
         payout: PartnerPayout::Amount(Decimal::TEN),
         currency: Currency::parse("USD").unwrap(),
         repeatable,
+        is_default: false,
     }
 }
 

@@ -6,8 +6,9 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::completion::Completion;
 use super::money::{Currency, parse_amount};
-use super::status::StatusWord;
+use super::status::{Status, StatusWord};
 use super::verdict::FieldError;
 
 /// Every name we understand: ours first, then its aliases, most specific first. The table in
@@ -65,13 +66,18 @@ pub struct ConversionRequest {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadFields {
     pub request: ConversionRequest,
+    /// What may still be added once the click's offer is known.
+    pub completion: Completion,
     pub errors: Vec<FieldError>,
 }
 
 /// Reads the parameters of one conversion. All faults are reported at once.
-pub fn read(parameters: &[(String, String)]) -> ReadFields {
+pub fn read(parameters: &[(String, String)], completion: Completion) -> ReadFields {
     let mut errors = Vec::new();
-    let (known, fields) = sort_by_name(parameters, &mut errors);
+    let (mut known, fields) = sort_by_name(parameters, &mut errors);
+    if let Completion::HoldOf(_) = completion {
+        known.insert("status", Status::Hold.code().to_owned());
+    }
     let text = |name: &str| known.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
 
     let customer_id = Some(text("customer_id")).filter(|id| !id.is_empty());
@@ -85,7 +91,10 @@ pub fn read(parameters: &[(String, String)]) -> ReadFields {
         &["click_id", "request_id", "action", "status"]
     };
     for name in required {
-        if text(name).is_empty() && !errors.iter().any(|error| error.field == *name) {
+        if text(name).is_empty()
+            && !completion.can_do_without(name)
+            && !errors.iter().any(|error| error.field == *name)
+        {
             errors.push(FieldError::missing(name));
         }
     }
@@ -148,7 +157,7 @@ pub fn read(parameters: &[(String, String)]) -> ReadFields {
         is_test,
         fields,
     };
-    ReadFields { request, errors }
+    ReadFields { request, completion, errors }
 }
 
 fn optional<T>(value: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
@@ -242,6 +251,10 @@ mod tests {
 
     fn parameters(query: &str) -> Vec<(String, String)> {
         serde_urlencoded::from_str(query).unwrap()
+    }
+
+    fn read(parameters: &[(String, String)]) -> ReadFields {
+        super::read(parameters, Completion::AsSent)
     }
 
     fn codes(read: &ReadFields) -> Vec<(&str, &str)> {

@@ -1,7 +1,7 @@
 //! The decisions, and nothing else: no clock, no SQL, no actors, no network.
 //!
 //! A conversion meets these files in this order: [`fields`] reads what the caller sent,
-//! [`catalogue`] says what the network has agreed, [`status`] turns words into a status,
+//! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
@@ -9,6 +9,7 @@
 pub mod catalogue;
 pub mod click;
 pub(crate) mod coded;
+pub mod completion;
 pub mod decision;
 pub mod device;
 pub mod event;

@@ -74,6 +74,28 @@ coded_enum! {
     }
 }
 
+/// How a caller wants its verdict told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// A conflict is a 200 whose body says so.
+    #[default]
+    Usual,
+    /// The caller asked for strict handling: a conflict is a 409 with the same body.
+    Strict,
+    /// A browser that wants a picture: always 200.
+    Picture,
+}
+
+impl Manner {
+    pub fn http_status(self, verdict: &Verdict) -> u16 {
+        match (self, verdict) {
+            (Self::Picture, _) => 200,
+            (Self::Strict, Verdict::Conflict { .. }) => 409,
+            (Self::Usual | Self::Strict, verdict) => verdict.http_status(),
+        }
+    }
+}
+
 /// What became of one request at a conversion door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -101,6 +123,8 @@ pub enum Verdict {
     Invalid(Vec<FieldError>),
     /// The body or query could not be read at all: 400.
     Malformed(FieldError),
+    /// More was sent than is taken at once: 413.
+    TooLarge(FieldError),
     /// The key in the path is nobody's: 401.
     UnknownKey,
 }
@@ -112,7 +136,9 @@ impl Verdict {
             Self::Duplicate { .. } | Self::Customer { duplicate: true, .. } => VerdictKind::Duplicate,
             Self::Conflict { .. } => VerdictKind::Conflict,
             Self::Quarantined { .. } => VerdictKind::Quarantined,
-            Self::Invalid(_) | Self::Malformed(_) | Self::UnknownKey => VerdictKind::Rejected,
+            Self::Invalid(_) | Self::Malformed(_) | Self::TooLarge(_) | Self::UnknownKey => {
+                VerdictKind::Rejected
+            }
         }
     }
 
@@ -130,6 +156,7 @@ impl Verdict {
             Self::Quarantined { .. } => 202,
             Self::Malformed(_) => 400,
             Self::UnknownKey => 401,
+            Self::TooLarge(_) => 413,
             Self::Invalid(_) => 422,
         }
     }
@@ -154,7 +181,7 @@ impl Verdict {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::Malformed(error) => format!("{}: {}", error.field, error.message),
+            Self::Malformed(error) | Self::TooLarge(error) => format!("{}: {}", error.field, error.message),
             Self::UnknownKey => UNKNOWN_KEY.into(),
         }
     }
@@ -166,7 +193,7 @@ impl Verdict {
             Self::Conflict { reason, .. } => reason.code(),
             Self::Quarantined { .. } => "unknown_status",
             Self::Invalid(errors) => errors.first().map_or("invalid", |error| error.code),
-            Self::Malformed(error) => error.code,
+            Self::Malformed(error) | Self::TooLarge(error) => error.code,
             Self::UnknownKey => "unknown_key",
         }
     }
@@ -191,7 +218,7 @@ impl Verdict {
                             processed as of its own time once it is",
             }),
             Self::Invalid(errors) => error_body(errors),
-            Self::Malformed(error) => error_body(std::slice::from_ref(error)),
+            Self::Malformed(error) | Self::TooLarge(error) => error_body(std::slice::from_ref(error)),
             Self::UnknownKey => error_body(&[FieldError::new("api_key", "unknown_key", UNKNOWN_KEY)]),
         }
     }

@@ -5,15 +5,15 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use serde_json::Value;
 
-use crate::domain::verdict::{FieldError, Verdict, error_body};
+use crate::domain::verdict::{FieldError, Manner, Verdict, error_body};
 use crate::pipeline::inbound::NotDurable;
 
 /// Seconds after which a caller that got 503 should come again.
 const RETRY_AFTER_S: u32 = 1;
 
-pub fn of_result(result: Result<Verdict, NotDurable>) -> HttpResponse {
+pub fn of_result(manner: Manner, result: Result<Verdict, NotDurable>) -> HttpResponse {
     match result {
-        Ok(verdict) => json(verdict.http_status(), &verdict.body()),
+        Ok(verdict) => json(manner.http_status(&verdict), &verdict.body()),
         Err(reason) => not_durable(reason),
     }
 }

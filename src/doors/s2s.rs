@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::answer;
 use super::request::{parameters, source_ip};
 use crate::app::Doors;
+use crate::domain::completion::Completion;
 use crate::domain::fields;
 use crate::domain::ids::InboundId;
 use crate::domain::redact::redact_parameters;
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Manner, Verdict};
 use crate::pipeline::inbound::{Asked, InboundRecord};
 
 pub async fn receive(
@@ -33,13 +34,16 @@ pub async fn receive(
         source_ip: source_ip(&request),
         advertiser_id,
         parameters: shown,
+        manner: Manner::Usual,
     };
     let asked = match (advertiser_id, read) {
         (None, _) => Asked::Refused(Verdict::UnknownKey),
         (Some(_), Err(error)) => Asked::Refused(Verdict::Malformed(error)),
-        (Some(_), Ok(parameters)) => Asked::Conversion(Box::new(fields::read(&parameters))),
+        (Some(_), Ok(parameters)) => {
+            Asked::Conversion(Box::new(fields::read(&parameters, Completion::AsSent)))
+        }
     };
-    let answer = answer::of_result(doors.lanes.submit(inbound, asked).await);
+    let answer = answer::of_result(Manner::Usual, doors.lanes.submit(inbound, asked).await);
     metrics::histogram!("ricochet_accept_seconds").record(started.elapsed());
     answer
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::fields::ReadFields;
 use crate::domain::ids::{AdvertiserId, InboundId, NodeId};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{Manner, Verdict};
 use crate::event_log::rows::InboundRow;
 
 /// What the inbound log tells of a request, whatever becomes of it.
@@ -23,6 +23,7 @@ pub struct InboundRecord {
     pub advertiser_id: Option<AdvertiserId>,
     /// As they came, secrets redacted.
     pub parameters: Vec<(String, String)>,
+    pub manner: Manner,
 }
 
 /// What the door made of the request.
@@ -80,7 +81,7 @@ impl InboundRecord {
             lead_id: verdict.lead_id().map(|id| id.0),
             parameters: serde_json::to_string(&self.parameters).expect("pairs of texts are JSON"),
             verdict: verdict.code(),
-            http_status: verdict.http_status(),
+            http_status: self.manner.http_status(verdict),
             reason_code: verdict.reason_code(),
             reason: verdict.reason(),
             answer: verdict.body().to_string(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::{Actor, Addr, Context};
 use chrono::Utc;
 
 use super::lanes::Lanes;
@@ -15,11 +16,38 @@ const CATALOGUE: Duration = Duration::from_secs(1);
 const GAUGES: Duration = Duration::from_secs(5);
 const PARTITIONS: Duration = Duration::from_secs(3_600);
 
+/// An actor the node is nothing without. A panic ends its actor for good, and this kind cannot
+/// be replaced while others hold its address.
+pub struct Vital {
+    name: &'static str,
+    is_alive: Box<dyn Fn() -> bool>,
+}
+
+impl Vital {
+    pub fn new<A: Actor<Context = Context<A>>>(name: &'static str, address: &Addr<A>) -> Self {
+        let address = address.clone();
+        Self { name, is_alive: Box::new(move || address.connected()) }
+    }
+
+    /// Ends the process if the actor is gone. Nothing is lost by it, as by any other death, and
+    /// whoever runs the node starts it again; a node that goes on without would be worse.
+    fn check(&self) {
+        if !(self.is_alive)() {
+            tracing::error!(actor = self.name, "a vital actor is gone; this node ends");
+            std::process::exit(EXIT_SOFTWARE);
+        }
+    }
+}
+
+/// `EX_SOFTWARE` of sysexits.h: an internal error.
+const EXIT_SOFTWARE: i32 = 70;
+
 /// Starts all chores on this thread. They end with it.
-pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention) {
+pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention, vital: Vec<Vital>) {
     repeat(CATALOGUE, "the catalogue is not refreshed", {
         let (services, lanes) = (services.clone(), lanes.clone());
         move || {
+            vital.iter().for_each(Vital::check);
             let (services, lanes) = (services.clone(), lanes.clone());
             async move {
                 lanes.mend();

@@ -83,5 +83,3 @@ impl Actor for Rescuer {
         self.next_round(ctx);
     }
 }
-
-impl Supervised for Rescuer {}

@@ -11,6 +11,7 @@ use super::services::Services;
 use super::status_mapper::{MapBatch, StatusMapper};
 use crate::domain::catalogue::{Action as PaidAction, Catalogue, Offer};
 use crate::domain::click::Click;
+use crate::domain::completion::Completion;
 use crate::domain::fields::{ConversionRequest, ReadFields};
 use crate::domain::ids::AdvertiserId;
 use crate::domain::payout::PayoutModel;
@@ -123,7 +124,7 @@ fn find_parts(
     found: Option<&Found>,
     catalogue: &Catalogue,
 ) -> Result<Matched, Vec<FieldError>> {
-    let ReadFields { request, mut errors } = read;
+    let ReadFields { mut request, completion, mut errors } = read;
     let click_and_offer = match found {
         Some(Found::Click(click)) => catalogue.offers.get(&click.offer_id).map(|offer| (click, offer)),
         Some(Found::Ambiguous { candidates }) => {
@@ -142,16 +143,24 @@ fn find_parts(
         return Err(errors);
     };
 
+    if let Completion::HoldOf(offer_id) = completion
+        && offer_id != offer.offer_id
+    {
+        let message = "this click leads to another offer; use the pixel of the click's own offer";
+        errors.push(FieldError::new("click_id", "other_offer", message));
+    }
     let word = StatusWord::read(&request.status_word);
     let concerns_customer = matches!(word, StatusWord::CustomerActivate | StatusWord::CustomerDeactivate);
+    if !concerns_customer && let Err(error) = completion.complete(&mut request, click.click_id, offer) {
+        errors.push(error);
+    }
     let action = if concerns_customer { None } else { offer.action(&request.action).cloned() };
     if concerns_customer && !offer.has_recurring_actions() {
         let message = "customers are added and stopped only for offers with recurring actions";
         errors.push(FieldError::new("status", "not_recurring", message));
     }
     if !concerns_customer && action.is_none() && !request.action.is_empty() {
-        let names: Vec<&str> = offer.actions.iter().map(|action| action.name.as_str()).collect();
-        let message = format!("this offer has no such action; it has {}", names.join(", "));
+        let message = format!("this offer has no such action; it has {}", offer.action_names());
         errors.push(FieldError::new("action", "unknown_action", message));
     }
     if let Some(action) = &action {

@@ -111,6 +111,7 @@ fn action(row: &Row) -> Result<Action, StoreError> {
         currency: Currency::parse(&coded("currency"))
             .ok_or_else(|| unreadable("actions.currency", coded("currency")))?,
         repeatable: row.get("is_repeatable"),
+        is_default: row.get("is_default"),
     })
 }
 

@@ -7,4 +7,5 @@ mod engines;
 mod faults;
 mod graphql;
 mod operations;
+mod readme;
 mod support;

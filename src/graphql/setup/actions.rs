@@ -33,6 +33,8 @@ pub struct Action {
     currency: String,
     /// Whether one click can have it more than once.
     is_repeatable: bool,
+    /// Whether a conversion that names no action is of this one.
+    is_default: bool,
     /// Days until a conversion should be decided on.
     hold_days: i32,
 }
@@ -56,6 +58,7 @@ impl Action {
             payout_percent: record.payout_percent,
             currency: record.currency,
             is_repeatable: record.is_repeatable,
+            is_default: record.is_default,
             hold_days: record.hold_days,
         }
     }
@@ -80,6 +83,8 @@ struct CreateActionInput {
     currency: String,
     /// Whether one click can have it more than once; false where it is not given.
     is_repeatable: Option<bool>,
+    /// Whether a conversion that names no action is of this one; takes the mark from any other.
+    is_default: Option<bool>,
     /// 0 where it is not given.
     hold_days: Option<i32>,
 }
@@ -96,6 +101,8 @@ struct UpdateActionInput {
     payout_percent: Option<Amount>,
     currency: Option<String>,
     is_repeatable: Option<bool>,
+    /// Whether a conversion that names no action is of this one; true takes the mark from any other.
+    is_default: Option<bool>,
     hold_days: Option<i32>,
 }
 
@@ -123,6 +130,7 @@ impl ActionMutations {
             payout_percent: optional("input.payoutPercent", input.payout_percent.as_ref())?,
             currency: input.currency,
             is_repeatable: input.is_repeatable.unwrap_or(false),
+            is_default: input.is_default.unwrap_or(false),
             hold_days: input.hold_days.unwrap_or(0),
         };
         let record = change(ctx, actions::create(pool(ctx), actor, offer, &terms)).await?;
@@ -141,6 +149,7 @@ impl ActionMutations {
             payout_percent: optional("input.payoutPercent", input.payout_percent.as_ref())?,
             currency: input.currency,
             is_repeatable: input.is_repeatable,
+            is_default: input.is_default,
             hold_days: input.hold_days,
         };
         let record = change(ctx, actions::update(pool(ctx), actor, id, terms)).await?;

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::actions::Action;
 use super::caller::{caller, change, owner, pool};
-use crate::domain::ids::{ActionId, AdvertiserId, OfferId};
+use crate::domain::ids::{AdvertiserId, OfferId};
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::{self, uuid_at};
 use crate::graphql::paging::List;
@@ -12,7 +12,7 @@ use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
 use crate::graphql::scope::Scope;
 use crate::graphql::types::{LogConnection, connection_of};
-use crate::store::setup::offers::{self, DefaultAction, OfferChange, OfferRecord};
+use crate::store::setup::offers::{self, OfferChange, OfferRecord};
 
 #[derive(SimpleObject)]
 pub struct Offer {
@@ -25,8 +25,6 @@ pub struct Offer {
     click_id_parameter: String,
     /// Whether an approved conversion may still be rejected (refund, chargeback).
     allows_refunds: bool,
-    /// What a conversion that names no action is for; null: the only action, where there is one alone.
-    default_action_id: Option<ID>,
     actions: Vec<Action>,
     created_at: Time,
 }
@@ -41,7 +39,6 @@ impl Offer {
             landing_url: record.landing_url,
             click_id_parameter: record.click_id_parameter,
             allows_refunds: record.allows_refunds,
-            default_action_id: record.default_action_id.map(ID::from),
             actions: record.actions.into_iter().map(|action| Action::seen_by(scope, action)).collect(),
             created_at: record.created_at.into(),
         }
@@ -75,10 +72,6 @@ struct UpdateOfferInput {
     landing_url: Option<String>,
     click_id_parameter: Option<String>,
     allows_refunds: Option<bool>,
-    /// An action of this offer.
-    default_action_id: Option<ID>,
-    /// Takes the default action away.
-    no_default_action: Option<bool>,
 }
 
 #[derive(Default)]
@@ -120,7 +113,6 @@ impl OfferMutations {
             landing_url: Some(input.landing_url),
             click_id_parameter: input.click_id_parameter,
             allows_refunds: input.allows_refunds,
-            default_action: None,
         };
         let record = change(ctx, offers::create(pool(ctx), actor, advertiser, settings)).await?;
         Ok(Offer::seen_by(Scope::Everything, record))
@@ -130,21 +122,11 @@ impl OfferMutations {
     async fn update_offer(&self, ctx: &Context<'_>, input: UpdateOfferInput) -> Result<Offer, Failure> {
         let actor = owner(ctx)?.into();
         let id = OfferId(uuid_at("input.offerId", &input.offer_id)?);
-        let default_action = match (input.default_action_id, input.no_default_action.unwrap_or(false)) {
-            (None, false) => None,
-            (None, true) => Some(DefaultAction::None),
-            (Some(id), false) => Some(DefaultAction::Is(ActionId(uuid_at("input.defaultActionId", &id)?))),
-            (Some(_), true) => {
-                let message = "either name a default action or take it away; leave one of the two out";
-                return Err(Failure::bad_input("input.noDefaultAction", message));
-            }
-        };
         let settings = OfferChange {
             name: input.name,
             landing_url: input.landing_url,
             click_id_parameter: input.click_id_parameter,
             allows_refunds: input.allows_refunds,
-            default_action,
         };
         let record = change(ctx, offers::update(pool(ctx), actor, id, settings)).await?;
         Ok(Offer::seen_by(Scope::Everything, record))

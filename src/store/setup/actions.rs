@@ -27,6 +27,8 @@ pub struct ActionRecord {
     pub payout_percent: Option<Decimal>,
     pub currency: String,
     pub is_repeatable: bool,
+    /// A conversion that names no action is of this one; at most one action of an offer is.
+    pub is_default: bool,
     pub hold_days: i32,
 }
 
@@ -42,6 +44,8 @@ pub struct ActionTerms {
     pub payout_percent: Option<Decimal>,
     pub currency: String,
     pub is_repeatable: bool,
+    /// A conversion that names no action is of this one; at most one action of an offer is.
+    pub is_default: bool,
     pub hold_days: i32,
 }
 
@@ -56,6 +60,7 @@ pub struct ActionChange {
     pub payout_percent: Option<Decimal>,
     pub currency: Option<String>,
     pub is_repeatable: Option<bool>,
+    pub is_default: Option<bool>,
     pub hold_days: Option<i32>,
 }
 
@@ -157,8 +162,11 @@ pub async fn create(
     }
     refuse_taken_name(&transaction, offer.0, None, action.name).await?;
     let id = network::add_action(&transaction, offer, &action).await?;
-    let set_hold = "UPDATE actions SET hold_days = $2 WHERE action_id = $1";
-    transaction.execute(set_hold, &[&id.0, &terms.hold_days]).await?;
+    if terms.is_default {
+        unmark_default(&transaction, offer.0).await?;
+    }
+    let set = "UPDATE actions SET hold_days = $2, is_default = $3 WHERE action_id = $1";
+    transaction.execute(set, &[&id.0, &terms.hold_days, &terms.is_default]).await?;
     audit::record(&transaction, actor, Entity::Action, id.0, "create", None).await?;
     let row = transaction.query_one("SELECT * FROM actions WHERE action_id = $1", &[&id.0]).await?;
     transaction.commit().await?;
@@ -191,14 +199,19 @@ pub async fn update(
         payout_percent: change.payout_percent.or(old_percent),
         currency: change.currency.unwrap_or(known.currency),
         is_repeatable: change.is_repeatable.unwrap_or(known.is_repeatable),
+        is_default: change.is_default.unwrap_or(known.is_default),
         hold_days: change.hold_days.unwrap_or(known.hold_days),
     };
     let action = terms.check()?;
     refuse_taken_name(&transaction, known.offer_id, Some(id.0), action.name).await?;
+    if terms.is_default && !known.is_default {
+        unmark_default(&transaction, known.offer_id).await?;
+    }
     transaction
         .execute(
             "UPDATE actions SET name = $2, advertiser_rate = $3, commission_percent = $4, payout_amount = $5,
-                                payout_percent = $6, currency = $7, is_repeatable = $8, hold_days = $9
+                                payout_percent = $6, currency = $7, is_repeatable = $8, hold_days = $9,
+                                is_default = $10
              WHERE action_id = $1",
             &[
                 &id.0,
@@ -210,6 +223,7 @@ pub async fn update(
                 &action.currency.code(),
                 &terms.is_repeatable,
                 &terms.hold_days,
+                &terms.is_default,
             ],
         )
         .await?;
@@ -217,6 +231,15 @@ pub async fn update(
     let row = transaction.query_one("SELECT * FROM actions WHERE action_id = $1", &[&id.0]).await?;
     transaction.commit().await?;
     Ok(read(&row)?)
+}
+
+async fn unmark_default(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    offer: Uuid,
+) -> Result<(), ChangeError> {
+    let unmark = "UPDATE actions SET is_default = false WHERE offer_id = $1 AND is_default";
+    transaction.execute(unmark, &[&offer]).await?;
+    Ok(())
 }
 
 async fn refuse_taken_name(
@@ -251,6 +274,7 @@ pub(super) fn read(row: &Row) -> Result<ActionRecord, StoreError> {
         payout_percent: row.try_get("payout_percent")?,
         currency: row.try_get("currency")?,
         is_repeatable: row.try_get("is_repeatable")?,
+        is_default: row.try_get("is_default")?,
         hold_days: row.try_get("hold_days")?,
     })
 }
@@ -270,6 +294,7 @@ mod tests {
             payout_percent: percent.map(Decimal::from),
             currency: "USD".into(),
             is_repeatable: true,
+            is_default: false,
             hold_days: 0,
         }
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::actions::{self, ActionRecord};
 use super::{ChangeError, Position, Positioned, name, position, positioned_by, url_length};
 use crate::domain::click::LANDING_MACROS;
-use crate::domain::ids::{ActionId, AdvertiserId, OfferId};
+use crate::domain::ids::{AdvertiserId, OfferId};
 use crate::domain::template::UrlTemplate;
 use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
@@ -27,7 +27,6 @@ pub struct OfferRecord {
     pub landing_url: String,
     pub click_id_parameter: String,
     pub allows_refunds: bool,
-    pub default_action_id: Option<Uuid>,
     pub created_at: DateTime<Utc>,
     pub actions: Vec<ActionRecord>,
 }
@@ -40,15 +39,6 @@ pub struct OfferChange {
     pub landing_url: Option<String>,
     pub click_id_parameter: Option<String>,
     pub allows_refunds: Option<bool>,
-    pub default_action: Option<DefaultAction>,
-}
-
-/// What a conversion that names no action is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DefaultAction {
-    Is(ActionId),
-    /// The only action, where there is one alone.
-    None,
 }
 
 const COLUMNS: Columns = Columns { selected: "*", from: "offers", time: "created_at", id: "offer_id" };
@@ -132,20 +122,6 @@ async fn write(transaction: &Transaction<'_>, id: OfferId, change: &OfferChange)
             ],
         )
         .await?;
-    let action_id = match change.default_action {
-        None => return Ok(()),
-        Some(DefaultAction::None) => None,
-        Some(DefaultAction::Is(action_id)) => {
-            let own = "SELECT 1 FROM actions WHERE action_id = $1 AND offer_id = $2";
-            if transaction.query_opt(own, &[&action_id.0, &id.0]).await?.is_none() {
-                let what = "action of this offer";
-                return Err(ChangeError::NotFound { field: "default_action_id", what });
-            }
-            Some(action_id.0)
-        }
-    };
-    let set = "UPDATE offers SET default_action_id = $2 WHERE offer_id = $1";
-    transaction.execute(set, &[&id.0, &action_id]).await?;
     Ok(())
 }
 
@@ -199,7 +175,6 @@ fn read(row: &Row) -> Result<OfferRecord, StoreError> {
         landing_url: row.try_get("landing_url")?,
         click_id_parameter: row.try_get("click_id_parameter")?,
         allows_refunds: row.try_get("allows_refunds")?,
-        default_action_id: row.try_get("default_action_id")?,
         created_at: row.try_get("created_at")?,
         actions: Vec::new(),
     })
