@@ -6,6 +6,7 @@
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
 
+pub mod access;
 pub mod catalogue;
 pub mod click;
 pub(crate) mod coded;

@@ -119,6 +119,7 @@ pub enum PayoutModel {
 pub enum AuditEntity {
     Advertiser,
     ApiKey,
+    Secret,
     Partner,
     Offer,
     Action,

@@ -53,6 +53,7 @@ coded_enum! {
     Entity {
         Advertiser = "advertiser",
         ApiKey = "api_key",
+        Secret = "secret",
         Partner = "partner",
         Offer = "offer",
         Action = "action",
@@ -85,7 +86,8 @@ fn table(entity: Entity) -> Option<(&'static str, &'static str, &'static str)> {
         Entity::Link => ("links", "link_id", "'{}'"),
         Entity::Postback => ("postbacks", "postback_id", "'{}'"),
         Entity::Token => ("tokens", "token_id", "'{\"token_hash\": \"[redacted]\"}'"),
-        Entity::Conversion
+        Entity::Secret
+        | Entity::Conversion
         | Entity::Integration
         | Entity::StatusWord
         | Entity::Quarantine

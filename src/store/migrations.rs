@@ -43,6 +43,8 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261120000001_network"),
     postgres!("20261120000002_pipeline"),
     clickhouse!("20261120000003_logs"),
+    postgres!("20261121000001_access"),
+    postgres!("20261121000002_doors"),
     postgres!("20261121000005_setup"),
 ];
 

@@ -1,5 +1,6 @@
 //! PostgreSQL: the only truth. One file an entity; SQL stands here and nowhere else.
 
+pub mod advertiser_access;
 pub mod audit;
 pub mod catalogue;
 pub mod clicks;
@@ -15,6 +16,7 @@ pub mod outcomes;
 pub mod partitions;
 pub mod pool;
 pub mod search;
+pub mod secrets;
 pub mod session;
 pub mod setup;
 pub mod tokens;

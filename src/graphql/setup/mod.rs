@@ -8,6 +8,7 @@
 //! An id outside the caller's scope is `NOT_FOUND`, as one that nobody has would be; what a role
 //! cannot do to anything is `FORBIDDEN`.
 
+mod access;
 mod actions;
 mod advertisers;
 mod api_keys;
@@ -32,6 +33,7 @@ pub struct SetupQuery(
     postbacks::PostbackQueries,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
+    access::AccessQuery,
     audit::AuditQuery,
 );
 
@@ -45,4 +47,5 @@ pub struct SetupMutation(
     postbacks::PostbackMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
+    access::AccessMutations,
 );

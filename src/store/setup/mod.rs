@@ -6,6 +6,7 @@
 //!
 //! [`Scope`]: crate::graphql::scope::Scope
 
+pub mod access;
 pub mod actions;
 pub mod advertisers;
 pub mod api_keys;
