@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::domain::ids::NodeId;
 use crate::domain::verdict::{FieldError, error_body};
-use crate::doors::{answer, click, operations, request, s2s};
+use crate::doors::{answer, click, operations, reconciliations, request, s2s};
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
@@ -202,6 +202,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(s2s::receive))
                 .route(web::post().to(s2s::receive)),
         )
+        .configure(reconciliations::routes)
         .default_service(web::to(unknown_door));
 }
 

@@ -36,4 +36,5 @@ pub mod graphql;
 pub mod metrics;
 pub mod outbound;
 pub mod pipeline;
+pub mod reconcile;
 pub mod store;

@@ -20,6 +20,7 @@ pub mod ids;
 pub mod money;
 pub mod payout;
 pub mod postback;
+pub mod reconciliation;
 pub mod redact;
 pub mod retry;
 pub mod status;

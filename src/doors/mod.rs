@@ -4,5 +4,6 @@
 pub mod answer;
 pub mod click;
 pub mod operations;
+pub mod reconciliations;
 pub mod request;
 pub mod s2s;

@@ -26,6 +26,7 @@ pub mod log_shipper;
 pub mod outcome_recorder;
 pub mod periodic;
 pub mod plan;
+pub mod preview;
 pub mod recorder;
 pub mod rescuer;
 pub mod services;

@@ -15,6 +15,7 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod reconciliations;
 pub mod search;
 pub mod secrets;
 pub mod session;

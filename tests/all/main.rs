@@ -8,4 +8,5 @@ mod faults;
 mod graphql;
 mod operations;
 mod readme;
+mod setup;
 mod support;
