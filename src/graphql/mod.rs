@@ -33,7 +33,7 @@ use setup::{SetupMutation, SetupQuery};
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(query::Query, SetupQuery);
+pub struct Query(query::LogQueries, SetupQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]

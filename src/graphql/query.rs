@@ -20,10 +20,10 @@ pub(super) struct Databases {
 }
 
 #[derive(Default)]
-pub struct Query;
+pub struct LogQueries;
 
 #[Object]
-impl Query {
+impl LogQueries {
     /// Every attempt to deliver a postback, newest first. An advertiser or partner sees those of
     /// its own postbacks. `first` is 50 where it is not given, and 1000 at most.
     #[graphql(complexity = "page_cost(first, child_complexity)")]
