@@ -140,7 +140,7 @@ impl App {
             }
         });
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema(readers.clone(), services.log.clone()),
+            schema: graphql::schema_of_node(services.clone(), readers.clone()),
             pool: readers,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
         });

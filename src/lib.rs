@@ -38,4 +38,5 @@ pub mod metrics;
 pub mod outbound;
 pub mod pipeline;
 pub mod presets;
+pub mod reconcile;
 pub mod store;

@@ -11,7 +11,7 @@
 pub mod access;
 pub mod catalogue;
 pub mod click;
-mod coded;
+pub(crate) mod coded;
 pub mod completion;
 pub mod composite;
 pub mod decision;
@@ -24,6 +24,7 @@ pub mod integration;
 pub mod money;
 pub mod payout;
 pub mod postback;
+pub mod reconciliation;
 pub mod redact;
 pub mod retry;
 pub mod status;
