@@ -96,5 +96,5 @@ async fn an_unknown_method_or_path_is_refused_in_our_words() {
     let long = world.client.post(server.url(&format!("/{}/s2s", world.api_key))).body("x".repeat(100_000));
     let answer = long.send().await.unwrap();
     assert_eq!(answer.status(), 413);
-    assert_eq!(codes(&answer.json().await.unwrap()), [("body", "body_too_large")]);
+    assert_eq!(codes(&answer.json().await.unwrap()), [("body", "too_large")]);
 }
