@@ -16,7 +16,9 @@ fuzz_target!(|text: &str| {
     for completion in [Completion::AsSent, Completion::Defaults, hold] {
         let read = fields::read(&parameters, completion);
         let kept = read.request.fields.iter().flat_map(|(name, value)| [name, value]);
-        assert!(kept.chain([&read.request.click_ref, &read.request.comment]).all(|text| !text.contains('\0')));
+        assert!(
+            kept.chain([&read.request.click_ref, &read.request.comment]).all(|text| !text.contains('\0'))
+        );
         assert!(read.errors.iter().all(|error| !error.code.is_empty() && !error.message.is_empty()));
     }
 });

@@ -17,7 +17,7 @@ use crate::domain::redact::redact_parameters;
 use crate::domain::verdict::{FieldError, Manner};
 use crate::doors::answer;
 use crate::doors::request::Parameters;
-use crate::pipeline::inbound::InboundRecord;
+use crate::pipeline::inbound::{InboundRecord, NotDurable};
 
 /// What all items of one request have in common.
 pub struct Conveyor {
@@ -91,7 +91,7 @@ impl Conveyor {
 
 /// The task that waited for a verdict panicked.
 fn lost() -> ItemResult {
-    let (status, body) = answer::not_durable_parts(crate::pipeline::inbound::NotDurable::Refused);
+    let (status, body) = answer::not_durable_parts(NotDurable::Refused);
     ItemResult { status, body: with_status(status, body) }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{codes, post, post_json};
+use crate::support::databases::Databases;
 use crate::support::server::Server;
 use crate::support::world::World;
 
@@ -190,4 +191,39 @@ async fn a_reader_who_waits_holds_up_the_sender_and_nobody_else() {
         read_bytes += answer.chunk().await.unwrap().unwrap().len();
     }
     assert!(read_bytes > 0);
+}
+
+#[tokio::test]
+async fn what_is_not_durable_is_never_a_200() {
+    let world = World::on(Databases::own().await).await;
+    let server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    let items = json!([hold(&click, 0), hold(&click, 1)]);
+    let lines = format!("{}\n{}\n", hold(&click, 2), hold(&click, 3));
+    let pair = world.databases.pair.clone();
+    tokio::task::spawn_blocking(move || pair.engines.kill_postgres().unwrap()).await.unwrap();
+
+    let (status, results) = post_json(&world, &server, &items).await;
+    assert_eq!((status, results.as_array().unwrap().len()), (503, 2));
+    assert_eq!(codes(&results[1]), [("", "store_unavailable")]);
+    let (status, answer) = post(&world, &server, "application/x-ndjson", lines.clone()).await;
+    assert_eq!(status, 503);
+    assert!(read_lines(&answer).iter().all(|result| result["http_status"] == 503), "{answer}");
+    let pixel =
+        server.url(&format!("/pixel/{}.gif?click_id={click}&action=sale&request_id=9", world.fixed.0));
+    let answer = world.client.get(pixel).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (503, &"image/gif".parse().unwrap())
+    );
+
+    // Sent again when it is back, everything is taken.
+    let pair = world.databases.pair.clone();
+    tokio::task::spawn_blocking(move || pair.engines.start_postgres().unwrap()).await.unwrap();
+    crate::support::eventually("the array is taken", || async {
+        (post_json(&world, &server, &items).await.0 == 200).then_some(())
+    })
+    .await;
+    assert_eq!(post(&world, &server, "application/x-ndjson", lines).await.0, 200);
+    assert_eq!(world.count("SELECT count(*) FROM conversions").await, 4);
 }
