@@ -36,6 +36,7 @@ pub async fn create(pool: &Pool, actor: Actor, new_name: &str) -> Result<Adverti
     let id = network::add_advertiser(&transaction, new_name).await?;
     audit::record(&transaction, actor, Entity::Advertiser, id.0, "create", None).await?;
     transaction.commit().await?;
+    drop(client);
     one(pool, id).await
 }
 
@@ -57,6 +58,7 @@ pub async fn rename(
         .await?;
     audit::record(&transaction, actor, Entity::Advertiser, id.0, "update", before).await?;
     transaction.commit().await?;
+    drop(client);
     one(pool, id).await
 }
 

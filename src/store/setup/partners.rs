@@ -36,6 +36,7 @@ pub async fn create(pool: &Pool, actor: Actor, new_name: &str) -> Result<Partner
     let id = network::add_partner(&transaction, new_name).await?;
     audit::record(&transaction, actor, Entity::Partner, id.0, "create", None).await?;
     transaction.commit().await?;
+    drop(client);
     one(pool, id).await
 }
 
@@ -55,6 +56,7 @@ pub async fn rename(
     transaction.execute("UPDATE partners SET name = $2 WHERE partner_id = $1", &[&id.0, &new_name]).await?;
     audit::record(&transaction, actor, Entity::Partner, id.0, "update", before).await?;
     transaction.commit().await?;
+    drop(client);
     one(pool, id).await
 }
 
