@@ -79,7 +79,7 @@ impl App {
         let reader_connections = settings.database_connections / 4;
         let readers = pool::build(&settings.database_url, reader_connections)?;
         let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
-        access_reader::check_master_keys(&pool, &settings.keyring).await?;
+        access_reader::adopt_first_master_key(&pool, &settings.keyring).await?;
         let node = NodeId(Uuid::now_v7());
         let services = Arc::new(Services::new(node, pool, log, settings.keyring.clone()).await?);
         let retention = Retention {
@@ -140,7 +140,7 @@ impl App {
             }
         });
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema(readers.clone(), services.log.clone()),
+            schema: graphql::schema_of_node(services.clone(), readers.clone()),
             pool: readers,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
         });

@@ -8,6 +8,7 @@
 //! | what happens | where |
 //! |---|---|
 //! | the advertiser's request comes in | [`doors`] |
+//! | it proves where it is from, by key, address and signature | [`doors::access`], [`domain::access`] |
 //! | it waits for a batch, its click is found, its status word understood | [`pipeline`]: intake, validator, status mapper |
 //! | it is decided and written, in one transaction with everything that follows from it | [`pipeline::recorder`], [`domain::decision`], [`store::conversions`] |
 //! | it is sent, with retries | [`pipeline::dispatcher`], [`outbound`], [`domain::retry`] |
@@ -37,4 +38,5 @@ pub mod metrics;
 pub mod outbound;
 pub mod pipeline;
 pub mod presets;
+pub mod reconcile;
 pub mod store;

@@ -21,6 +21,10 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
 fn describe() {
     describe_counter!("ricochet_inbound_requests_total", "Conversion requests by verdict and reason");
     describe_counter!("ricochet_unanswered_requests_total", "Requests that got 503 or 500, by reason");
+    describe_counter!(
+        "ricochet_refused_clicks_total",
+        "Clicks past a rate or bound, by reason; they are not logged"
+    );
     describe_counter!("ricochet_clicks_total", "Clicks recorded");
     describe_counter!("ricochet_attempts_total", "Delivery attempts by outcome and kind of error");
     describe_counter!("ricochet_log_rows_shipped_total", "Rows that ClickHouse has confirmed, by log");

@@ -79,7 +79,7 @@ pub fn run(command: &TokenCommand) -> anyhow::Result<()> {
     })
 }
 
-fn connect(database: &Database) -> anyhow::Result<Pool> {
+pub(super) fn connect(database: &Database) -> anyhow::Result<Pool> {
     pool::build(&database.database_url, 1)
 }
 

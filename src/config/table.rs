@@ -81,9 +81,10 @@ pub const SETTINGS: &[Setting] = &[
     optional(
         "RICOCHET_MASTER_KEY",
         "32 bytes in hexadecimal or base64, or several such keys separated by commas",
-        "Encrypts the secrets that must be readable again, such as those of signatures; the first key encrypts, \
-         all decrypt, so a new one goes to the front. Make one with `openssl rand -hex 32` and keep it: without it \
-         the secrets are lost. `ricochet dev` makes its own.",
+        "Encrypts the secrets that must be readable again, such as those of signatures. Make one with \
+         `openssl rand -hex 32` and keep it: without it the secrets are lost. The first of several encrypts, all \
+         decrypt; to change it, add the new one at the end on every node, then move it to the front on every \
+         node, then drop the old one. `ricochet dev` makes its own.",
     ),
     optional(
         "RICOCHET_TRUSTED_PROXIES",

@@ -89,7 +89,8 @@ const TELEVISIONS: &[&str] = &[
 impl Device {
     /// A user agent says what it likes, so this is a help for statistics, not a defence.
     pub fn of_user_agent(user_agent: &str) -> Self {
-        let agent = user_agent.to_lowercase();
+        // Cubot makes telephones.
+        let agent = user_agent.to_lowercase().replace("cubot", "");
         let says = |words: &[&str]| words.iter().any(|word| agent.contains(word));
         let category = woothee::parser::Parser::new().parse(user_agent).map(|result| result.category);
         if category == Some("crawler") || says(BOTS) {

@@ -25,6 +25,12 @@ const MOBILE: &[&str] = &[
     "Opera/9.80 (Android; Opera Mini/36.2/191.249; U; en) Presto/2.12.423 Version/12.16 Mobile",
 ];
 
+const CUBOT: &[&str] = &[
+    "Mozilla/5.0 (Linux; Android 10; CUBOT KINGKONG 5) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 9; CUBOT_X19 Build/PPR1.180610.011; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/110.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 8.1.0; CUBOT) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/110.0.0.0 Mobile Safari/537.36",
+];
+
 const TABLET: &[&str] = &[
     "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (Linux; Android 14; SM-X900) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
@@ -79,6 +85,7 @@ fn agents_are_told_apart() {
     for (device, agents) in [
         (Device::Desktop, DESKTOP),
         (Device::Mobile, MOBILE),
+        (Device::Mobile, CUBOT),
         (Device::Tablet, TABLET),
         (Device::Bot, BOT),
         (Device::Other, OTHER),

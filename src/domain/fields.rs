@@ -226,7 +226,7 @@ fn read_custom(name: &str, value: &str, custom: &mut Custom, errors: &mut Vec<Fi
 }
 
 /// Reads RFC 3339, `2025-08-04 12:00:00` (taken as UTC), or Unix seconds or milliseconds.
-fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     /// Unix times from here on are milliseconds: as seconds this is the year 5138.
     const FIRST_MILLISECONDS: i64 = 100_000_000_000;
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {

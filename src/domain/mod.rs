@@ -1,7 +1,8 @@
 //! The decisions, and nothing else: no clock, no SQL, no actors, no network.
 //!
 //! A visitor meets [`visit`], [`composite`], [`device`] and [`click`].
-//! A conversion meets these files in this order: [`fields`] reads what the caller sent,
+//! A conversion meets these files in this order: [`access`] says whether it may come in,
+//! [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
@@ -10,7 +11,7 @@
 pub mod access;
 pub mod catalogue;
 pub mod click;
-mod coded;
+pub(crate) mod coded;
 pub mod completion;
 pub mod composite;
 pub mod decision;
@@ -23,6 +24,7 @@ pub mod integration;
 pub mod money;
 pub mod payout;
 pub mod postback;
+pub mod reconciliation;
 pub mod redact;
 pub mod retry;
 pub mod status;

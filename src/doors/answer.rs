@@ -104,10 +104,14 @@ pub fn in_our_words(refusal: ServiceResponse<BoxBody>) -> actix_web::Result<Erro
     let status = refusal.status();
     let (code, message) = match status {
         StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "send less at once"),
+        StatusCode::NOT_FOUND => ("not_found", "there is nothing here; check the address"),
         status if status.is_server_error() => ("internal", "this is our fault; send the same request again"),
         _ => ("malformed", "this request cannot be read; check its path, headers and body"),
     };
-    let answer = json(status.as_u16(), &error_body(&[FieldError::new("request", code, message)]));
+    let mut answer = json(status.as_u16(), &error_body(&[FieldError::new("request", code, message)]));
+    for (name, value) in headers.iter().filter(|(name, _)| !name.as_str().starts_with("content-")) {
+        answer.headers_mut().append(name.clone(), value.clone());
+    }
     let (request, _) = refusal.into_parts();
     Ok(ErrorHandlerResponse::Response(ServiceResponse::new(request, answer).map_into_right_body()))
 }

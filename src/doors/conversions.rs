@@ -22,6 +22,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 
+pub use self::array::items as array_items;
 use self::conveyor::{Conveyor, ItemResult};
 use super::access::{self, Admitted, Body, Credential};
 use super::answer;

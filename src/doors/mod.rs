@@ -17,6 +17,7 @@ pub mod limiter;
 pub mod limits;
 pub mod openapi;
 pub mod operations;
+pub mod reconciliations;
 pub mod request;
 pub mod s2s;
 pub mod table;
@@ -57,5 +58,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource(&table::IFRAME).route(web::get().to(browser::iframe)))
         .service(resource(&table::SCRIPT).route(web::get().to(click_script::latest)))
         .service(resource(&table::VERSIONED_SCRIPT).route(web::get().to(click_script::versioned)))
+        .configure(reconciliations::routes)
         .default_service(web::to(answer::unknown_door));
 }

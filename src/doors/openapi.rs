@@ -101,10 +101,35 @@ fn operation(way: &Way) -> Value {
             _ => {}
         }
     }
-    let answers: Map<String, Value> =
-        way.answers.iter().map(|answer| (answer.status.to_owned(), response(answer))).collect();
+    let mut answers: Map<String, Value> = at_the_gate(way)
+        .into_iter()
+        .map(|(status, description)| (status.to_owned(), refusal(description)))
+        .collect();
+    answers.extend(way.answers.iter().map(|answer| (answer.status.to_owned(), response(answer))));
+    answers.sort_keys();
     operation["responses"] = answers.into();
     operation
+}
+
+/// What [`super::access`] and [`super::limits`] may answer before the door is asked.
+fn at_the_gate(way: &Way) -> Vec<(&'static str, &'static str)> {
+    let bounds = [
+        ("408", "The body did not come in time."),
+        ("414", "The query string is too long."),
+        ("431", "The headers are too many or too long."),
+    ];
+    match way.group {
+        Group::Conversions => bounds.to_vec(),
+        Group::Clicks => vec![bounds[1], bounds[2], ("429", "Too many requests of this address.")],
+        Group::Browser | Group::Graphql | Group::Operations => Vec::new(),
+    }
+}
+
+fn refusal(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    })
 }
 
 fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value {

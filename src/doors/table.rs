@@ -198,7 +198,8 @@ pub const INTEGRATION: Door = Door {
             operation: "reportMappedByQuery",
             group: Group::Conversions,
             summary: "Report one conversion in a foreign system's own names in the query string",
-            description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
+            description: "Names, words and the answer are the integration's own; what stands here is answered \
+                          where it sets none. docs/integrations.md",
             takes: &[],
             answers: MAPPED_ANSWERS,
         },
@@ -207,7 +208,8 @@ pub const INTEGRATION: Door = Door {
             operation: "reportMappedByBody",
             group: Group::Conversions,
             summary: "Report one conversion in a foreign system's own names as form or JSON",
-            description: "Names, words and the answer are the integration's own; what stands here is answered where it sets none. docs/integrations.md",
+            description: "Names, words and the answer are the integration's own; what stands here is answered \
+                          where it sets none. docs/integrations.md",
             takes: &[],
             answers: MAPPED_ANSWERS,
         },
@@ -222,7 +224,8 @@ pub const CHATTERFY: Door = Door {
             operation: "reportChatterfyByQuery",
             group: Group::Conversions,
             summary: "Report one conversion as Chatterfy does in the query string",
-            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
+            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. \
+                          docs/integrations.md",
             takes: &[],
             answers: MAPPED_ANSWERS,
         },
@@ -231,7 +234,8 @@ pub const CHATTERFY: Door = Door {
             operation: "reportChatterfyByBody",
             group: Group::Conversions,
             summary: "Report one conversion as Chatterfy does as form or JSON",
-            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. docs/integrations.md",
+            description: "tracker.event, clickid, tracker.cost, tracker.currency, tracker.tid and fields.NAME. \
+                          docs/integrations.md",
             takes: &[],
             answers: MAPPED_ANSWERS,
         },
@@ -308,30 +312,58 @@ const CLICK_ANSWERS: &[Answer] = &[
     NOT_RECORDED,
 ];
 
+const LOOK_ANSWERS: &[Answer] = &[
+    answer("302", "The landing URL, with the macros of a visit empty.", Content::Redirect),
+    answer("400", "The query cannot be read.", Content::None),
+    answer("404", "The link does not exist.", Content::None),
+];
+
 pub const CLICK_BY_PATH: Door = Door {
     path: "/click/{link}",
-    ways: &[Way {
-        method: "GET",
-        operation: "click",
-        group: Group::Clicks,
-        summary: "The universal link: record a click and send the visitor on",
-        description: "Any further parameter is kept with the click.",
-        takes: &[Takes::Click],
-        answers: CLICK_ANSWERS,
-    }],
+    ways: &[
+        Way {
+            method: "GET",
+            operation: "click",
+            group: Group::Clicks,
+            summary: "The universal link: record a click and send the visitor on",
+            description: "Any further parameter is kept with the click.",
+            takes: &[Takes::Click],
+            answers: CLICK_ANSWERS,
+        },
+        Way {
+            method: "HEAD",
+            operation: "clickLook",
+            group: Group::Clicks,
+            summary: "Where the link leads; no click is recorded",
+            description: "",
+            takes: &[Takes::Click],
+            answers: LOOK_ANSWERS,
+        },
+    ],
 };
 
 pub const CLICK_BY_QUERY: Door = Door {
     path: "/click",
-    ways: &[Way {
-        method: "GET",
-        operation: "clickByQuery",
-        group: Group::Clicks,
-        summary: "The same, with the link as a parameter",
-        description: "Any further parameter is kept with the click.",
-        takes: &[Takes::Link, Takes::Click],
-        answers: CLICK_ANSWERS,
-    }],
+    ways: &[
+        Way {
+            method: "GET",
+            operation: "clickByQuery",
+            group: Group::Clicks,
+            summary: "The same, with the link as a parameter",
+            description: "Any further parameter is kept with the click.",
+            takes: &[Takes::Link, Takes::Click],
+            answers: CLICK_ANSWERS,
+        },
+        Way {
+            method: "HEAD",
+            operation: "clickByQueryLook",
+            group: Group::Clicks,
+            summary: "Where the link leads; no click is recorded",
+            description: "",
+            takes: &[Takes::Link, Takes::Click],
+            answers: LOOK_ANSWERS,
+        },
+    ],
 };
 
 pub const GRAPHQL: Door = Door {

@@ -2,7 +2,8 @@
 
 use async_graphql::Enum;
 
-use crate::domain::{event, retry, status, verdict};
+use crate::domain::{event, payout, retry, status, verdict};
+use crate::store::audit;
 
 /// What a conversion is worth now.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,51 @@ pub enum Event {
     CustomerDeactivate,
 }
 
+/// What an action is: the kind of its paid goal.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "event::ActionKind")]
+pub enum ActionKind {
+    Lead,
+    Registration,
+    Deposit,
+    Trial,
+    Sale,
+    Rebill,
+    Custom,
+}
+
+/// How a partner is paid for an action.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "payout::PayoutModel")]
+pub enum PayoutModel {
+    /// An amount for each conversion.
+    Fixed,
+    /// A share of the price.
+    Percent,
+    /// For every payment of a recurring customer, an amount or a share.
+    Recurring,
+}
+
+/// What can be changed, as the audit log names it.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "audit::Entity")]
+pub enum AuditEntity {
+    Advertiser,
+    ApiKey,
+    Secret,
+    Partner,
+    Offer,
+    Action,
+    Link,
+    Postback,
+    Token,
+    Conversion,
+    Integration,
+    StatusWord,
+    Quarantine,
+    Reconciliation,
+}
+
 #[cfg(test)]
 mod tests {
     use async_graphql::resolver_utils::EnumType;
@@ -107,6 +153,9 @@ mod tests {
         assert_eq!(names::<Outcome>(), capitals(retry::Outcome::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<ErrorKind>(), capitals(retry::ErrorKind::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<Verdict>(), capitals(verdict::VerdictKind::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<ActionKind>(), capitals(event::ActionKind::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<PayoutModel>(), capitals(payout::PayoutModel::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<AuditEntity>(), capitals(audit::Entity::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<Event>(), capitals(event::Event::ALL.iter().map(|item| item.code())));
     }
 }

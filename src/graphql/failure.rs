@@ -1,7 +1,8 @@
 //! Every way a GraphQL request can fail, and the one place that turns it into an answer.
 //!
 //! The answer has a sentence for people and `extensions.code` for programs: `BAD_INPUT` (with
-//! `extensions.field`), `UNAUTHENTICATED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
+//! `extensions.field`), `NOT_FOUND` (with `extensions.field`), `FORBIDDEN`, `CONFLICT`,
+//! `UNAUTHENTICATED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
 //! databases said is logged and not shown: it may quote other people's data.
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_graphql::ErrorExtensionValues;
 
 use crate::store::StoreError;
+use crate::store::setup::ChangeError;
 
 /// The longest a query may read. ClickHouse and PostgreSQL are told a little less, so that they
 /// stop working for an answer nobody waits for.
@@ -18,10 +20,30 @@ pub const READ_DEADLINE: Duration = Duration::from_secs(20);
 /// lose the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    BadInput { field: String, message: String },
+    BadInput {
+        field: String,
+        message: String,
+    },
+    /// There is no such thing, or none the caller may see.
+    NotFound {
+        field: String,
+        message: String,
+    },
+    /// The caller's role cannot do this to anything.
+    Forbidden {
+        message: String,
+    },
+    /// Somebody else changed the same thing at the same time.
+    Raced {
+        detail: String,
+    },
     Unauthenticated,
-    LogUnavailable { detail: String },
-    StoreUnavailable { detail: String },
+    LogUnavailable {
+        detail: String,
+    },
+    StoreUnavailable {
+        detail: String,
+    },
 }
 
 impl Failure {
@@ -32,6 +54,9 @@ impl Failure {
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadInput { .. } => "BAD_INPUT",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::Forbidden { .. } => "FORBIDDEN",
+            Self::Raced { .. } => "CONFLICT",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::LogUnavailable { .. } => "LOG_UNAVAILABLE",
             Self::StoreUnavailable { .. } => "STORE_UNAVAILABLE",
@@ -40,7 +65,13 @@ impl Failure {
 
     pub fn sentence(&self) -> String {
         match self {
-            Self::BadInput { field, message } => format!("{field}: {message}"),
+            Self::BadInput { field, message } | Self::NotFound { field, message } => {
+                format!("{field}: {message}")
+            }
+            Self::Forbidden { message } => message.clone(),
+            Self::Raced { .. } => {
+                "somebody else changed this at the same time; look at it again and repeat the request".into()
+            }
             Self::Unauthenticated => {
                 "send the header Authorization: Bearer {token} with a token that was not revoked; \
                  `ricochet token` makes one"
@@ -58,7 +89,7 @@ impl Failure {
     pub fn extensions(&self) -> ErrorExtensionValues {
         let mut values = ErrorExtensionValues::default();
         values.set("code", self.code());
-        if let Self::BadInput { field, .. } = self {
+        if let Self::BadInput { field, .. } | Self::NotFound { field, .. } = self {
             values.set("field", field.as_str());
         }
         values
@@ -69,7 +100,11 @@ impl Failure {
         match self {
             Self::LogUnavailable { detail } => tracing::error!(%detail, "ClickHouse could not be read"),
             Self::StoreUnavailable { detail } => tracing::error!(%detail, "PostgreSQL could not be read"),
-            Self::BadInput { .. } | Self::Unauthenticated => {}
+            Self::Raced { detail } => tracing::info!(%detail, "a change came second"),
+            Self::BadInput { .. }
+            | Self::NotFound { .. }
+            | Self::Forbidden { .. }
+            | Self::Unauthenticated => {}
         }
     }
 }
@@ -91,8 +126,39 @@ impl From<clickhouse::error::Error> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::StoreUnavailable { detail: error.to_string() }
+        match error {
+            StoreError::Raced(detail) => Self::Raced { detail },
+            error => Self::StoreUnavailable { detail: error.to_string() },
+        }
     }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::BadValue { field, message } => Self::BadInput { field: input_field(field), message },
+            ChangeError::NotFound { field, what } => Self::NotFound {
+                field: input_field(field),
+                message: format!("there is no such {what}; take the id of one there is"),
+            },
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A column as the field of a mutation's input.
+fn input_field(column: &str) -> String {
+    format!("input.{}", in_camel_case(column))
+}
+
+/// A column's name as the API writes it: `payout_amount` is `payoutAmount`.
+fn in_camel_case(column: &str) -> String {
+    let mut words = column.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        name + &initial.to_ascii_uppercase() + rest
+    })
 }
 
 /// Waits for a reading of the log, and not longer than is allowed.

@@ -11,9 +11,14 @@ use super::scalars::Time;
 pub type Bounds = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 pub fn uuid(field: &str, id: &ID) -> Result<Uuid, Failure> {
+    uuid_at(&format!("filter.{field}"), id)
+}
+
+/// An id in the field `path` of any argument.
+pub fn uuid_at(path: &str, id: &ID) -> Result<Uuid, Failure> {
     Uuid::try_parse(id.trim()).map_err(|_| {
         Failure::bad_input(
-            format!("filter.{field}"),
+            path,
             format!(
                 "{:?} is no id; write a UUID such as 0198d5f0-0000-7000-8000-000000000000",
                 shortened(id)

@@ -1,5 +1,5 @@
 //! The GraphQL API: who asks ([`scope`]), what can be asked ([`query`], [`types`]), how much at
-//! once ([`paging`], [`limits`]), what goes wrong ([`failure`]), and its door ([`http`]).
+//! once ([`paging`], [`limits`]), what can be changed ([`setup`]), what goes wrong ([`failure`]), and its door ([`http`]).
 //!
 //! ```text
 //! POST /graphql ─► token ─► Principal ─► limits ─► resolver ─┬─► event_log::reader ─► ClickHouse
@@ -18,30 +18,53 @@ pub mod paging;
 mod query;
 mod scalars;
 pub mod scope;
+pub mod setup;
 mod types;
 
-use async_graphql::{EmptyMutation, EmptySubscription, SDLExportOptions};
+use std::sync::Arc;
+
+use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBuilder};
 use deadpool_postgres::Pool;
 
 use crate::event_log::EventLog;
-use query::{Databases, Query};
+use crate::pipeline::services::Services;
+use query::Databases;
+use setup::{SetupMutation, SetupQuery};
 
-pub type Schema = async_graphql::Schema<Query, EmptyMutation, EmptySubscription>;
+/// Everything that can be asked.
+#[derive(MergedObject, Default)]
+pub struct Query(query::LogQueries, SetupQuery);
 
-/// The schema over both databases.
+/// Everything that can be changed.
+#[derive(MergedObject, Default)]
+pub struct Mutation(SetupMutation);
+
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// The schema over both databases, of no node: a change is seen by the nodes within a second.
 pub fn schema(pool: Pool, log: EventLog) -> Schema {
-    Schema::build(Query, EmptyMutation, EmptySubscription)
-        .data(Databases { pool, log })
+    builder().data(Databases { pool, log }).finish()
+}
+
+/// The schema of a node, which sees its own changes at once.
+///
+/// `readers` are connections of their own: however many dashboards ask, conversions are taken.
+pub fn schema_of_node(services: Arc<Services>, readers: Pool) -> Schema {
+    let databases = Databases { pool: readers, log: services.log.clone() };
+    builder().data(databases).data(services).finish()
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         .limit_complexity(limits::MAX_COMPLEXITY)
         .limit_directives(10)
         .extension(limits::Limits)
-        .finish()
 }
 
 /// The schema as text, as it stands in `graphql/schema.graphql`.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().include_specified_by();
-    let sdl = Schema::build(Query, EmptyMutation, EmptySubscription).finish().sdl_with_options(options);
+    let sdl = builder().finish().sdl_with_options(options);
     let lines: Vec<&str> = sdl.trim().lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
 }
@@ -66,10 +89,7 @@ mod tests {
     /// Without databases every query fails in its resolver, which is past the validation.
     #[tokio::test]
     async fn every_example_is_valid() {
-        let schema = Schema::build(Query, EmptyMutation, EmptySubscription)
-            .limit_complexity(limits::MAX_COMPLEXITY)
-            .extension(limits::Limits)
-            .finish();
+        let schema = builder().finish();
         let mut examples = 0;
         for entry in fs::read_dir(folder().join("examples")).unwrap() {
             let path = entry.unwrap().path();

@@ -63,6 +63,14 @@ pub enum List {
     PostbackLog,
     InboundLog,
     Conversions,
+    Advertisers,
+    Partners,
+    Offers,
+    Links,
+    Postbacks,
+    ApiKeys,
+    Tokens,
+    AuditLog,
 }
 
 impl List {
@@ -72,6 +80,14 @@ impl List {
             Self::PostbackLog => 0x11,
             Self::InboundLog => 0x12,
             Self::Conversions => 0x13,
+            Self::Advertisers => 0x21,
+            Self::Partners => 0x22,
+            Self::Offers => 0x23,
+            Self::Links => 0x24,
+            Self::Postbacks => 0x25,
+            Self::ApiKeys => 0x26,
+            Self::Tokens => 0x27,
+            Self::AuditLog => 0x28,
         }
     }
 

@@ -19,10 +19,11 @@ pub(super) struct Databases {
     pub log: EventLog,
 }
 
-pub struct Query;
+#[derive(Default)]
+pub struct LogQueries;
 
 #[Object]
-impl Query {
+impl LogQueries {
     /// Every attempt to deliver a postback, newest first. An advertiser or partner sees those of
     /// its own postbacks. `first` is 50 where it is not given, and 1000 at most.
     #[graphql(complexity = "page_cost(first, child_complexity)")]
@@ -80,12 +81,12 @@ impl Query {
 }
 
 /// A page costs its rows, whatever is selected of them: the databases read whole rows.
-fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
+pub(super) fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
     let rows = first.map_or(DEFAULT_PAGE_ROWS, |first| usize::try_from(first).unwrap_or(0));
     rows.min(MAX_PAGE_ROWS) + child_complexity
 }
 
-fn page_request(
+pub(super) fn page_request(
     ctx: &Context<'_>,
     list: List,
     first: Option<i32>,
@@ -94,11 +95,11 @@ fn page_request(
     list.page_request(first, after.as_deref(), ctx.look_ahead().field("totalCount").exists())
 }
 
-fn databases<'a>(ctx: &'a Context<'_>) -> &'a Databases {
+pub(super) fn databases<'a>(ctx: &'a Context<'_>) -> &'a Databases {
     ctx.data_unchecked()
 }
 
 /// What the caller may see; who is nobody sees nothing.
-fn scope(ctx: &Context<'_>) -> Result<Scope, Failure> {
+pub(super) fn scope(ctx: &Context<'_>) -> Result<Scope, Failure> {
     ctx.data_opt::<Principal>().map(Principal::scope).ok_or(Failure::Unauthenticated)
 }

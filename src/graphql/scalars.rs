@@ -2,9 +2,11 @@
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{DateTime, SecondsFormat, Utc};
+use rust_decimal::Decimal;
 
 use super::failure::Failure;
 use super::paging::within_databases;
+use crate::domain::money::parse_amount;
 
 /// An instant: RFC 3339, written in UTC with microseconds, such as `2025-08-04T12:00:00.000000Z`.
 ///
@@ -60,6 +62,33 @@ impl ScalarType for Time {
             Self::Known(time) => time.to_rfc3339_opts(SecondsFormat::Micros, true),
             Self::Unreadable(text) => text.clone(),
         })
+    }
+}
+
+/// An exact amount or percentage as it was written; whoever knows the name of its field reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amount(String);
+
+impl Amount {
+    pub fn read(&self, field: &str) -> Result<Decimal, Failure> {
+        parse_amount(&self.0).map_err(|error| Failure::bad_input(field, error.to_string()))
+    }
+}
+
+/// An exact decimal number of 0 or more, such as "25.00". Write it as a text: a JSON number may
+/// have lost digits before it gets here.
+#[Scalar]
+impl ScalarType for Amount {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(text) => Ok(Self(text)),
+            Value::Number(number) => Ok(Self(number.to_string())),
+            _ => Err(InputValueError::custom("write an amount as a text, such as \"25.00\"")),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
     }
 }
 

@@ -47,6 +47,16 @@ impl Grant {
         }
     }
 
+    /// Whether its bearer may make and revoke tokens of `other`: nobody grants more than they
+    /// have, and who only reads grants nothing.
+    pub fn may_grant(self, other: Self) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Advertiser(_) | Self::Partner(_) => other == self || other == Self::Bi(self.scope()),
+            Self::Bi(_) => false,
+        }
+    }
+
     /// Reads what the table `tokens` holds. `None` for what its constraint forbids: such a row
     /// grants nothing.
     pub fn from_columns(role: &str, advertiser_id: Option<Uuid>, partner_id: Option<Uuid>) -> Option<Self> {

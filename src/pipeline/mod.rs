@@ -27,6 +27,7 @@ pub mod log_shipper;
 pub mod outcome_recorder;
 pub mod periodic;
 pub mod plan;
+pub mod preview;
 pub mod quarantine_releaser;
 pub mod recorder;
 pub mod rescuer;

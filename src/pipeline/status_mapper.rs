@@ -58,15 +58,15 @@ impl Handler<MapBatch> for StatusMapper {
     type Result = ();
 
     fn handle(&mut self, MapBatch { items, ticket }: MapBatch, _: &mut Self::Context) {
-        let items = items
-            .into_iter()
-            .map(|Validated { inbound, reply, origin, request, result }| {
-                let work = result.map_or_else(Work::Log, work_for);
-                Mapped { inbound, reply, origin, request, work }
-            })
-            .collect();
+        let items = items.into_iter().map(map).collect();
         self.recorder.do_send(RecordBatch { items, ticket });
     }
+}
+
+pub(super) fn map(validated: Validated) -> Mapped {
+    let Validated { inbound, reply, origin, request, result } = validated;
+    let work = result.map_or_else(Work::Log, work_for);
+    Mapped { inbound, reply, origin, request, work }
 }
 
 fn work_for(matched: Matched) -> Work {

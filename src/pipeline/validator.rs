@@ -93,9 +93,9 @@ impl Handler<ValidateBatch> for Validator {
     }
 }
 
-type Clicks = HashMap<(AdvertiserId, String), Found>;
+pub(super) type Clicks = HashMap<(AdvertiserId, String), Found>;
 
-fn click_references(submissions: &[Submission]) -> Vec<(AdvertiserId, String)> {
+pub(super) fn click_references(submissions: &[Submission]) -> Vec<(AdvertiserId, String)> {
     let mut references: Vec<_> = submissions
         .iter()
         .filter_map(|submission| match (&submission.asked, submission.inbound.advertiser_id) {
@@ -111,7 +111,7 @@ fn click_references(submissions: &[Submission]) -> Vec<(AdvertiserId, String)> {
     references
 }
 
-fn validate(submission: Submission, clicks: &Clicks, catalogue: &Catalogue) -> Validated {
+pub(super) fn validate(submission: Submission, clicks: &Clicks, catalogue: &Catalogue) -> Validated {
     let Submission { inbound, asked, origin, reply } = submission;
     let (request, result) = match (asked, inbound.advertiser_id) {
         (Asked::Refused(verdict), _) => (None, Err(verdict)),

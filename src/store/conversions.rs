@@ -113,14 +113,27 @@ pub async fn record<T>(
     decide: impl FnOnce(Ledger) -> (Recording, T),
 ) -> Result<T, StoreError> {
     let session = Session::checkout(pool).await?;
-    let ledger = lock_and_read(&session, keys).await?;
+    let ledger = lock_and_read(&session, keys, lock_buckets(keys)).await?;
     let (recording, result) = decide(ledger);
     write_and_commit(&session, node, now, &recording).await?;
     session.give_back();
     Ok(result)
 }
 
-async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, StoreError> {
+/// Reads what is known of `keys` without holding anybody up, for whoever only looks.
+pub async fn read_ledger(pool: &Pool, keys: &LedgerKeys) -> Result<Ledger, StoreError> {
+    let session = Session::checkout(pool).await?;
+    let ledger = lock_and_read(&session, keys, Vec::new()).await?;
+    session.commit().await?;
+    session.give_back();
+    Ok(ledger)
+}
+
+async fn lock_and_read(
+    session: &Session,
+    keys: &LedgerKeys,
+    buckets: Vec<i32>,
+) -> Result<Ledger, StoreError> {
     let lock = session
         .prepare_cached("SELECT pg_advisory_xact_lock($1, bucket) FROM unnest($2::int[]) AS bucket")
         .await?;
@@ -176,7 +189,6 @@ async fn lock_and_read(session: &Session, keys: &LedgerKeys) -> Result<Ledger, S
         .await?;
     let signatures = used_signatures::prepare_find(session).await?;
 
-    let buckets = lock_buckets(keys);
     let lead_ids: Vec<Uuid> = keys.leads.iter().map(|id| id.0).collect();
     let (action_clicks, actions): (Vec<Uuid>, Vec<Uuid>) =
         keys.actions_of_clicks.iter().map(|(click, action)| (click.0, action.0)).unzip();

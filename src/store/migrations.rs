@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000002_doors"),
     postgres!("20261121000003_rules"),
     postgres!("20261121000004_clicks"),
+    postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
 ];
 

@@ -2,6 +2,7 @@
 
 pub mod access_reader;
 pub mod advertiser_access;
+pub mod audit;
 pub mod by_hand;
 pub mod catalogue;
 pub mod clicks;
@@ -19,10 +20,13 @@ pub mod outcomes;
 pub mod partitions;
 pub mod pool;
 pub mod quarantine;
+pub mod reconciliations;
 pub mod reprocessing;
+pub mod search;
 pub mod secrets;
 pub mod session;
 pub mod settlement;
+pub mod setup;
 pub mod status_words;
 pub mod tokens;
 pub mod used_signatures;

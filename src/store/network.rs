@@ -89,30 +89,7 @@ pub async fn add_offer(
         )
         .await?;
     for action in actions {
-        let (amount, percent) = match action.payout {
-            PartnerPayout::Amount(amount) => (Some(amount), None),
-            PartnerPayout::Percent(percent) => (None, Some(percent)),
-        };
-        client
-            .execute(
-                "INSERT INTO actions (action_id, offer_id, name, kind, payout_model, advertiser_rate,
-                                      commission_percent, payout_amount, payout_percent, currency, is_repeatable)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                &[
-                    &ActionId(Uuid::now_v7()).0,
-                    &id.0,
-                    &action.name,
-                    &action.kind.code(),
-                    &action.payout_model.code(),
-                    &action.advertiser_rate,
-                    &action.commission_percent,
-                    &amount,
-                    &percent,
-                    &action.currency.code(),
-                    &action.repeatable,
-                ],
-            )
-            .await?;
+        add_action(client, id, action).await?;
     }
     Ok(id)
 }
@@ -134,6 +111,39 @@ pub async fn set_default_action(
         )
         .await?;
     Ok(())
+}
+
+pub async fn add_action(
+    client: &impl GenericClient,
+    offer: OfferId,
+    action: &NewAction<'_>,
+) -> Result<ActionId, SaveError> {
+    let (amount, percent) = match action.payout {
+        PartnerPayout::Amount(amount) => (Some(amount), None),
+        PartnerPayout::Percent(percent) => (None, Some(percent)),
+    };
+    let id = ActionId(Uuid::now_v7());
+    client
+        .execute(
+            "INSERT INTO actions (action_id, offer_id, name, kind, payout_model, advertiser_rate,
+                                  commission_percent, payout_amount, payout_percent, currency, is_repeatable)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            &[
+                &id.0,
+                &offer.0,
+                &action.name,
+                &action.kind.code(),
+                &action.payout_model.code(),
+                &action.advertiser_rate,
+                &action.commission_percent,
+                &amount,
+                &percent,
+                &action.currency.code(),
+                &action.repeatable,
+            ],
+        )
+        .await?;
+    Ok(id)
 }
 
 pub async fn add_link(

@@ -82,12 +82,9 @@ impl Keyring {
         opened.map(|secret| secret.to_vec()).map_err(|_| SecretError::Broken)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn holds(&self, master_key_id: &str) -> bool {
-        self.ids().any(|id| id == master_key_id)
+    /// Whether this is the key that encrypts.
+    pub fn is_first(&self, master_key_id: &str) -> bool {
+        self.ids().next() == Some(master_key_id)
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {

@@ -6,9 +6,12 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::audit::{self, Actor, Entity};
 use super::error::StoreError;
 use super::network::random_secret;
+use super::search::{Columns, Search, page};
 use crate::domain::catalogue::hash_key;
+use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::{Grant, Principal, Scope};
 
 /// What a token begins with, so that people and secret scanners know one when they see it.
@@ -56,16 +59,23 @@ pub async fn find_live(pool: &Pool, bearer: &str) -> Result<Option<Principal>, S
     Ok(grant.map(|grant| Principal { token_id: row.get("token_id"), grant }))
 }
 
-/// Makes a token of 256 random bits.
+/// Makes a token of 256 random bits, for the command line and the demo.
 pub async fn create(pool: &Pool, grant: Grant, label: &str) -> Result<NewToken, CreateTokenError> {
+    create_as(pool, Actor::CommandLine, grant, label).await
+}
+
+/// Makes a token of 256 random bits. Whether `actor` may grant so much is the caller's concern.
+pub async fn create_as(
+    pool: &Pool,
+    actor: Actor,
+    grant: Grant,
+    label: &str,
+) -> Result<NewToken, CreateTokenError> {
     let secret = random_secret(TOKEN_PREFIX);
-    let (advertiser_id, partner_id) = match grant.scope() {
-        Scope::Everything => (None, None),
-        Scope::Advertiser(id) => (Some(id.0), None),
-        Scope::Partner(id) => (None, Some(id.0)),
-    };
-    let client = pool.get().await.map_err(StoreError::from)?;
-    let inserted = client
+    let (advertiser_id, partner_id) = narrowed(grant.scope());
+    let mut client = pool.get().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let inserted = transaction
         .query_one(
             "INSERT INTO tokens (token_id, token_hash, role, advertiser_id, partner_id, label) \
              VALUES ($1, $2, $3, $4, $5, $6) RETURNING token_id, created_at",
@@ -88,6 +98,8 @@ pub async fn create(pool: &Pool, grant: Grant, label: &str) -> Result<NewToken, 
                 created_at: row.get("created_at"),
                 revoked_at: None,
             };
+            audit::record(&transaction, actor, Entity::Token, token.token_id, "create", None).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
             Ok(NewToken { token, secret })
         }
         Err(error) if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => {
@@ -114,19 +126,63 @@ pub enum Revocation {
     NoSuchToken,
 }
 
+/// Revokes any token, for the command line.
 pub async fn revoke(pool: &Pool, token_id: Uuid) -> Result<Revocation, StoreError> {
-    let client = pool.get().await?;
-    let revoked = client
-        .execute(
-            "UPDATE tokens SET revoked_at = now() WHERE token_id = $1 AND revoked_at IS NULL",
-            &[&token_id],
-        )
-        .await?;
-    if revoked > 0 {
-        return Ok(Revocation::Revoked);
+    revoke_as(pool, Actor::CommandLine, Scope::Everything, token_id).await
+}
+
+/// Revokes a token of `scope`; another's does not exist.
+pub async fn revoke_as(
+    pool: &Pool,
+    actor: Actor,
+    scope: Scope,
+    token_id: Uuid,
+) -> Result<Revocation, StoreError> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let statement = "SELECT revoked_at FROM tokens WHERE token_id = $1 \
+                     AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3) \
+                     FOR UPDATE";
+    let (advertiser_id, partner_id) = narrowed(scope);
+    let Some(row) = transaction.query_opt(statement, &[&token_id, &advertiser_id, &partner_id]).await? else {
+        return Ok(Revocation::NoSuchToken);
+    };
+    if row.get::<_, Option<DateTime<Utc>>>(0).is_some() {
+        return Ok(Revocation::RevokedBefore);
     }
-    let known = client.query_opt("SELECT 1 FROM tokens WHERE token_id = $1", &[&token_id]).await?;
-    Ok(if known.is_some() { Revocation::RevokedBefore } else { Revocation::NoSuchToken })
+    let before = audit::snapshot(&transaction, Entity::Token, token_id).await?;
+    transaction.execute("UPDATE tokens SET revoked_at = now() WHERE token_id = $1", &[&token_id]).await?;
+    audit::record(&transaction, actor, Entity::Token, token_id, "revoke", before).await?;
+    transaction.commit().await?;
+    Ok(Revocation::Revoked)
+}
+
+fn narrowed(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
+    match scope {
+        Scope::Everything => (None, None),
+        Scope::Advertiser(id) => (Some(id.0), None),
+        Scope::Partner(id) => (None, Some(id.0)),
+    }
+}
+
+impl Positioned for Token {
+    fn position(&self) -> Position {
+        Position { time: self.created_at, id: self.token_id }
+    }
+}
+
+/// Tokens narrowed to `scope`, newest first; the owner's scope holds all.
+pub async fn list_in(pool: &Pool, scope: Scope, request: &PageRequest) -> Result<Page<Token>, StoreError> {
+    const LIST: Columns = Columns { selected: COLUMNS, from: "tokens", time: "created_at", id: "token_id" };
+    let mut search = Search::default();
+    let (advertiser_id, partner_id) = narrowed(scope);
+    search.compare("advertiser_id =", advertiser_id);
+    search.compare("partner_id =", partner_id);
+    page(pool, LIST, search, request, |row| {
+        token_of(row)?
+            .ok_or_else(|| StoreError::Unreadable("tokens: a role that does not fit its scope".into()))
+    })
+    .await
 }
 
 fn grant_of(row: &Row) -> Result<Option<Grant>, tokio_postgres::Error> {

@@ -6,4 +6,4 @@ mod filters;
 mod pages;
 mod rows;
 mod scopes;
-mod stage;
+pub mod stage;

@@ -11,4 +11,5 @@ mod graphql;
 mod operations;
 mod readme;
 mod rules;
+mod setup;
 mod support;

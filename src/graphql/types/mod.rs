@@ -26,13 +26,27 @@ where
     R: Positioned,
     N: From<R> + OutputType,
 {
+    connection_of(list, request, page, N::from)
+}
+
+/// A page as a Relay connection, of nodes that depend on more than their row.
+pub fn connection_of<R, N>(
+    list: List,
+    request: &PageRequest,
+    page: Page<R>,
+    node: impl Fn(R) -> N,
+) -> LogConnection<N>
+where
+    R: Positioned,
+    N: OutputType,
+{
     // Without a total nobody selected the field, so what stands in it is never read.
     let total = TotalCount { total_count: page.total.unwrap_or_default() };
     let mut connection =
         Connection::with_additional_fields(request.after.is_some(), page.has_next_page, total);
     connection
         .edges
-        .extend(page.rows.into_iter().map(|row| Edge::new(list.cursor(row.position()), row.into())));
+        .extend(page.rows.into_iter().map(|row| Edge::new(list.cursor(row.position()), node(row))));
     connection
 }
 

@@ -1,13 +1,17 @@
 use std::process::Command;
 
+use chrono::Utc;
 use ricochet::domain::access::allowlist::parse_networks;
 use ricochet::domain::access::signature_policy::SignaturePolicy;
 use ricochet::domain::ids::AdvertiserId;
 use ricochet::store::advertiser_access::{self as access, AccessError, SecretSource};
 use ricochet::store::secrets::{Keyring, SecretError};
+use ricochet::store::used_signatures;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::stage::{Stage, keyring};
+use super::stage::{MASTER_KEY, Stage, WITH_MASTER_KEY, keyring};
+use crate::support::server::Server;
 
 #[tokio::test]
 async fn two_secrets_and_two_keys_are_live_at_most() {
@@ -107,4 +111,52 @@ async fn a_node_without_the_master_key_does_not_start() {
     let output = tokio::task::spawn_blocking(move || serve.output().unwrap()).await.unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && complaint.contains("RICOCHET_MASTER_KEY"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_master_key_is_changed_one_node_after_another() {
+    let stage = Stage::new().await;
+    stage.add_secret().await;
+    let new = "a".repeat(64);
+    let keys = format!("{new},{MASTER_KEY}");
+    let old_first = format!("{MASTER_KEY},{new}");
+    let databases = &stage.world.databases;
+    let _behind = Server::start_with(databases, &[("RICOCHET_MASTER_KEY", &old_first)]).await;
+    let _ahead = Server::start_with(databases, &[("RICOCHET_MASTER_KEY", &keys)]).await;
+    // The old key is not needed any more.
+    let _done = Server::start_with(databases, &[("RICOCHET_MASTER_KEY", &new)]).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_our_fault() {
+    let stage = Stage::new().await;
+    stage.add_secret().await;
+    stage.set_policy(SignaturePolicy::Required).await;
+    let db = stage.world.databases.pool.get().await.unwrap();
+    db.execute("UPDATE advertiser_secrets SET ciphertext = ciphertext || '\\x00'::bytea", &[]).await.unwrap();
+    let server = Server::start_with(&stage.world.databases, WITH_MASTER_KEY).await;
+    let url =
+        server.url(&format!("{}?a=1&ts={}&sig={}", stage.door(), Utc::now().timestamp(), "0".repeat(64)));
+    let answer = stage.world.client.get(url).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "60"));
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["errors"][0]["code"], "signature_unverifiable");
+    assert!(server.log().contains("a secret cannot be read"));
+}
+
+#[tokio::test]
+async fn signatures_are_forgotten_once_they_are_stale() {
+    let stage = Stage::new().await;
+    let db = stage.world.databases.pool.get().await.unwrap();
+    db.execute(
+        "INSERT INTO used_signatures (digest, exchange_id, expires_at)
+         SELECT sha256(minutes::text::bytea), gen_random_uuid(), now() + make_interval(mins => minutes)
+         FROM unnest(ARRAY[-1, 1]) AS minutes",
+        &[],
+    )
+    .await
+    .unwrap();
+    used_signatures::forget_stale(&stage.world.databases.pool).await.unwrap();
+    let left = stage.world.count("SELECT count(*) FROM used_signatures WHERE expires_at > now()").await;
+    assert_eq!((left, stage.world.count("SELECT count(*) FROM used_signatures").await), (1, 1));
 }

@@ -113,7 +113,7 @@ async fn a_body_that_is_no_conversion_says_what_to_send() {
         ("application/json", "[1", (400, "body", "invalid_json")),
         ("text/csv", "a,b", (400, "content-type", "unsupported_content_type")),
         ("application/json", &long, (413, "body", "too_large")),
-        ("application/json", &huge, (413, "body", "too_large")),
+        ("application/json", &huge, (413, "body", "body_too_large")),
         ("application/json", &many, (413, "body", "too_many_items")),
     ] {
         let (status, answer) = post(&world, &server, content_type, body.to_owned()).await;

@@ -149,10 +149,10 @@ async fn a_reader_who_waits_holds_up_the_sender_and_nobody_else() {
     let world = World::new().await;
     let server = Server::start(&world.databases).await;
     let click = world.click(&server, world.fixed.1).await;
-    // Faulty lines are cheap: what is measured is the way there and back.
+    // Faulty lines are cheap, and their answers are long: the way back is full soon.
     let produced = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = produced.clone();
-    let chunk = "{\"comment\":1}\n".repeat(100);
+    let chunk = "{\"price\":\"x\",\"currency\":\"x\",\"datetime\":\"x\",\"test\":\"x\"}\n".repeat(100);
     let body = stream::iter(0..20_000).map(move |_| {
         counter.fetch_add(100, std::sync::atomic::Ordering::Relaxed);
         Ok::<_, std::io::Error>(chunk.clone())
@@ -170,7 +170,7 @@ async fn a_reader_who_waits_holds_up_the_sender_and_nobody_else() {
         let produced = produced.clone();
         async move {
             let before = produced.load(std::sync::atomic::Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
             let after = produced.load(std::sync::atomic::Ordering::Relaxed);
             (before == after).then_some(after)
         }

@@ -197,7 +197,7 @@ fn must_be_a_result(what: &str, status: u16, result: &Value) {
 #[tokio::test]
 async fn no_request_brings_a_door_down() {
     let world = World::new().await;
-    let server = Server::start(&world.databases).await;
+    let server = Server::start_with(&world.databases, &[("RICOCHET_REFUSALS_PER_SECOND", "0")]).await;
     let click = world.click(&server, world.fixed.1).await;
     let mut fuzz = Fuzz { random: StdRng::seed_from_u64(SEED), click };
     let content_types =

@@ -63,7 +63,7 @@ async fn an_unknown_method_or_path_is_refused_in_our_words() {
     let document: Value =
         world.client.get(server.url("/openapi.json")).send().await.unwrap().json().await.unwrap();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let known: Vec<String> = ["get", "post", "put", "delete"]
+        let known: Vec<String> = ["get", "head", "post", "put", "delete"]
             .iter()
             .filter(|method| item.get(**method).is_some())
             .map(|method| method.to_uppercase())
@@ -96,5 +96,5 @@ async fn an_unknown_method_or_path_is_refused_in_our_words() {
     let long = world.client.post(server.url(&format!("/{}/s2s", world.api_key))).body("x".repeat(100_000));
     let answer = long.send().await.unwrap();
     assert_eq!(answer.status(), 413);
-    assert_eq!(codes(&answer.json().await.unwrap()), [("body", "too_large")]);
+    assert_eq!(codes(&answer.json().await.unwrap()), [("body", "body_too_large")]);
 }

@@ -1,0 +1,368 @@
+//! `/api/v1/reconciliations`: an advertiser's file is taken in and judged, shown, and applied.
+
+use std::collections::BTreeMap;
+
+use actix_multipart::Multipart;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::web::{self, Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::answer;
+use super::request::source_ip;
+use crate::app::Doors;
+use crate::domain::fields::parse_time;
+use crate::domain::ids::AdvertiserId;
+use crate::domain::reconciliation::RowResult;
+use crate::domain::verdict::{FieldError, error_body};
+use crate::graphql::scope::Grant;
+use crate::pipeline::inbound::NotDurable;
+use crate::reconcile::apply::{self, ApplyError};
+use crate::reconcile::csv_file;
+use crate::reconcile::judge::Sender;
+use crate::reconcile::upload::{self, UploadError};
+use crate::store::audit::Actor;
+use crate::store::reconciliations::{self, Period, StoredRow, Summary};
+use crate::store::{StoreError, tokens};
+
+/// Rows that an upload shows in its answer, and at most in a page of them.
+const SHOWN_ROWS: i64 = 100;
+const PAGE_ROWS: i64 = 1_000;
+/// Rows that one call applies, so that it ends before anybody's patience does.
+const APPLIED_ROWS: i64 = 5_000;
+
+/// Where a request for a refused or unreadable thing ends.
+struct Refusal(u16, FieldError);
+
+impl Refusal {
+    fn new(status: u16, field: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self(status, FieldError::new(field, code, message))
+    }
+
+    fn answer(self) -> HttpResponse {
+        answer::json(self.0, &error_body(&[self.1]))
+    }
+}
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/api/v1/reconciliations", web::post().to(take_in))
+        .route("/api/v1/reconciliations/{id}", web::get().to(show))
+        .route("/api/v1/reconciliations/{id}/rows", web::get().to(show_rows))
+        .route("/api/v1/reconciliations/{id}/apply", web::post().to(apply_more));
+}
+
+#[derive(Deserialize)]
+struct UploadParameters {
+    mode: Option<String>,
+    encoding: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    advertiser_id: Option<String>,
+}
+
+async fn take_in(
+    request: HttpRequest,
+    parameters: Query<UploadParameters>,
+    body: web::Payload,
+    doors: Data<Doors>,
+) -> HttpResponse {
+    match try_take_in(&request, &parameters, body, &doors).await {
+        Ok(response) => response,
+        Err(refusal) => refusal,
+    }
+}
+
+async fn try_take_in(
+    request: &HttpRequest,
+    parameters: &UploadParameters,
+    body: web::Payload,
+    doors: &Doors,
+) -> Result<HttpResponse, HttpResponse> {
+    let (actor, advertiser) = authenticate(request, parameters.advertiser_id.as_deref(), doors).await?;
+    let applies = match parameters.mode.as_deref() {
+        None | Some("dry-run") => false,
+        Some("apply") => true,
+        Some(_) => {
+            let message = "write mode=dry-run to see the difference, or mode=apply to apply it at once";
+            return Err(Refusal::new(400, "mode", "unknown_mode", message).answer());
+        }
+    };
+    let encoding = csv_file::encoding(parameters.encoding.as_deref().unwrap_or("utf-8"))
+        .map_err(|error| Refusal(400, error).answer())?;
+    let period = period(parameters).map_err(Refusal::answer)?;
+    let sender = Sender { advertiser, source_ip: source_ip(request) };
+
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let taken = if content_type.starts_with("multipart/form-data") {
+        let mut parts = Multipart::new(request.headers(), body);
+        let part = loop {
+            match parts.next().await {
+                Some(Ok(part)) if part.name() == Some("file") => break part,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => {
+                    let message = "send the file as the part named file, or alone with content-type text/csv";
+                    return Err(Refusal::new(400, "file", "missing", message).answer());
+                }
+            }
+        };
+        upload::take_in(&doors.services, sender, encoding, period, part).await
+    } else {
+        upload::take_in(&doors.services, sender, encoding, period, body).await
+    };
+    let file = taken.map_err(|error| match error {
+        UploadError::File(error) => Refusal(422, error).answer(),
+        UploadError::TooLarge(error) => Refusal(413, error).answer(),
+        UploadError::Store(error) => store_failed(&error),
+    })?;
+    if applies {
+        run(doors, actor, sender, file, i64::MAX).await?;
+    }
+    answer_with_summary(doors, file, Showing::Differences).await
+}
+
+fn period(parameters: &UploadParameters) -> Result<Option<Period>, Refusal> {
+    let bound = |field: &'static str, text: Option<&str>| -> Result<Option<DateTime<Utc>>, Refusal> {
+        let Some(text) = text else { return Ok(None) };
+        let message = "write a time by RFC 3339 such as 2025-08-04T12:00:00Z";
+        parse_time(text).map(Some).ok_or_else(|| Refusal::new(400, field, "invalid_datetime", message))
+    };
+    match (bound("from", parameters.from.as_deref())?, bound("to", parameters.to.as_deref())?) {
+        (None, None) => Ok(None),
+        (Some(from), Some(to)) if from < to => Ok(Some(Period { from, to })),
+        (Some(_), Some(_)) => Err(Refusal::new(
+            400,
+            "to",
+            "invalid_period",
+            "the period ends before it begins; exchange the two",
+        )),
+        (None, Some(_)) => Err(Refusal::new(400, "from", "missing", "say when the period begins")),
+        (Some(_), None) => Err(Refusal::new(400, "to", "missing", "say when the period ends")),
+    }
+}
+
+#[derive(Deserialize)]
+struct OwnerParameters {
+    advertiser_id: Option<String>,
+}
+
+async fn show(
+    request: HttpRequest,
+    id: Path<String>,
+    parameters: Query<OwnerParameters>,
+    doors: Data<Doors>,
+) -> HttpResponse {
+    let shown = async {
+        let (file, ..) = find(&request, &id, parameters.advertiser_id.as_deref(), &doors).await?;
+        answer_with_summary(&doors, file, Showing::Differences).await
+    };
+    shown.await.unwrap_or_else(|refusal| refusal)
+}
+
+async fn apply_more(
+    request: HttpRequest,
+    id: Path<String>,
+    parameters: Query<OwnerParameters>,
+    doors: Data<Doors>,
+) -> HttpResponse {
+    let applied = async {
+        let (file, actor, sender) = find(&request, &id, parameters.advertiser_id.as_deref(), &doors).await?;
+        run(&doors, actor, sender, file, APPLIED_ROWS).await?;
+        answer_with_summary(&doors, file, Showing::Totals).await
+    };
+    applied.await.unwrap_or_else(|refusal| refusal)
+}
+
+#[derive(Deserialize)]
+struct RowParameters {
+    /// Results, separated by commas; none: all but unchanged.
+    results: Option<String>,
+    after: Option<i64>,
+    limit: Option<i64>,
+    advertiser_id: Option<String>,
+}
+
+async fn show_rows(
+    request: HttpRequest,
+    id: Path<String>,
+    parameters: Query<RowParameters>,
+    doors: Data<Doors>,
+) -> HttpResponse {
+    let shown = async {
+        let (file, ..) = find(&request, &id, parameters.advertiser_id.as_deref(), &doors).await?;
+        let results = results(parameters.results.as_deref()).map_err(Refusal::answer)?;
+        let limit = parameters.limit.unwrap_or(SHOWN_ROWS);
+        if !(1..=PAGE_ROWS).contains(&limit) {
+            let message = format!("write 1 to {PAGE_ROWS} rows");
+            return Err(Refusal::new(400, "limit", "out_of_range", message).answer());
+        }
+        let after = parameters.after.unwrap_or(0);
+        let rows = reconciliations::rows(&doors.services.pool, file, &results, after, limit).await;
+        let rows = rows.map_err(|error| store_failed(&error))?;
+        let next = (rows.len() as i64 == limit).then(|| rows.last().map(|row| row.position)).flatten();
+        let rows: Vec<Value> = rows.iter().map(row_body).collect();
+        Ok(answer::json(200, &json!({ "rows": rows, "next_after": next })))
+    };
+    shown.await.unwrap_or_else(|refusal| refusal)
+}
+
+fn results(text: Option<&str>) -> Result<Vec<&'static str>, Refusal> {
+    let Some(text) = text else { return Ok(differences()) };
+    text.split(',')
+        .map(|word| {
+            RowResult::from_code(word.trim()).map(RowResult::code).ok_or_else(|| {
+                let known: Vec<_> = RowResult::ALL.iter().map(|result| result.code()).collect();
+                let message = format!("{word:?} is no result; write some of {}", known.join(", "));
+                Refusal::new(400, "results", "unknown_result", message)
+            })
+        })
+        .collect()
+}
+
+fn differences() -> Vec<&'static str> {
+    RowResult::ALL
+        .iter()
+        .filter(|result| **result != RowResult::Unchanged)
+        .map(|result| result.code())
+        .collect()
+}
+
+/// The caller and whose file it is about: an API key's advertiser, an advertiser's token, or an
+/// owner's token that names the advertiser.
+async fn authenticate(
+    request: &HttpRequest,
+    advertiser_id: Option<&str>,
+    doors: &Doors,
+) -> Result<(Actor, AdvertiserId), HttpResponse> {
+    let nobody = || {
+        let message = "send Authorization: Bearer with an API key of the advertiser or a token of its own";
+        Refusal::new(401, "authorization", "unknown_key", message).answer()
+    };
+    let header =
+        request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (scheme, secret) = header.trim().split_once(' ').ok_or_else(nobody)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(nobody());
+    }
+    let secret = secret.trim();
+    if let Some(advertiser) = doors.services.catalogue().advertiser_by_key(secret) {
+        return Ok((Actor::ApiKey, advertiser));
+    }
+    let principal = tokens::find_live(&doors.services.pool, secret).await;
+    let principal = principal.map_err(|error| store_failed(&error))?.ok_or_else(nobody)?;
+    match principal.grant {
+        Grant::Advertiser(advertiser) => Ok((principal.into(), advertiser)),
+        Grant::Owner => {
+            let message = "an owner's token says whose file it is: add ?advertiser_id= and its id";
+            let named = advertiser_id.and_then(|id| id.parse().ok());
+            let advertiser =
+                named.ok_or_else(|| Refusal::new(400, "advertiser_id", "missing", message).answer())?;
+            Ok((principal.into(), advertiser))
+        }
+        Grant::Partner(_) | Grant::Bi(_) => {
+            let message = "reconciliation needs an advertiser's API key or an owner's token";
+            Err(Refusal::new(403, "authorization", "forbidden", message).answer())
+        }
+    }
+}
+
+/// A file of the caller's; another's does not exist.
+async fn find(
+    request: &HttpRequest,
+    id: &str,
+    advertiser_id: Option<&str>,
+    doors: &Doors,
+) -> Result<(Uuid, Actor, Sender), HttpResponse> {
+    let (actor, advertiser) = authenticate(request, advertiser_id, doors).await?;
+    let unknown = || {
+        let message =
+            "there is no such reconciliation, or it is more than 30 days old; upload the file again";
+        Refusal::new(404, "reconciliation_id", "unknown_reconciliation", message).answer()
+    };
+    let file: Uuid = id.parse().map_err(|_| unknown())?;
+    let summary = reconciliations::summary(&doors.services.pool, file).await;
+    match summary.map_err(|error| store_failed(&error))? {
+        Some(summary) if summary.advertiser_id == advertiser => {
+            Ok((file, actor, Sender { advertiser, source_ip: source_ip(request) }))
+        }
+        _ => Err(unknown()),
+    }
+}
+
+async fn run(
+    doors: &Doors,
+    actor: Actor,
+    sender: Sender,
+    file: Uuid,
+    most_rows: i64,
+) -> Result<(), HttpResponse> {
+    let begun = reconciliations::begin_applying(&doors.services.pool, actor, file).await;
+    begun.map_err(|error| store_failed(&error))?;
+    let applied = apply::apply(&doors.services, &doors.lanes, sender, file, most_rows).await;
+    applied.map_err(|error| match error {
+        ApplyError::NotDurable(reason) => answer::not_durable(reason),
+        ApplyError::Store(error) => store_failed(&error),
+    })
+}
+
+fn store_failed(error: &StoreError) -> HttpResponse {
+    tracing::warn!(%error, "a reconciliation stopped: PostgreSQL did not go along");
+    answer::not_durable(match error {
+        StoreError::Unavailable(_) | StoreError::Raced(_) => NotDurable::StoreAway,
+        StoreError::Refused(_) | StoreError::Unreadable(_) => NotDurable::Refused,
+    })
+}
+
+/// How much an answer shows beside the totals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Showing {
+    Differences,
+    Totals,
+}
+
+async fn answer_with_summary(
+    doors: &Doors,
+    file: Uuid,
+    showing: Showing,
+) -> Result<HttpResponse, HttpResponse> {
+    let failed = |error: StoreError| store_failed(&error);
+    let pool = &doors.services.pool;
+    let summary = reconciliations::summary(pool, file).await.map_err(failed)?;
+    let Some(Summary { state, created_at, applied_at, results, applied, remaining, advertiser_id }) = summary
+    else {
+        return Err(store_failed(&StoreError::Unreadable("the reconciliation is gone".into())));
+    };
+    let results: BTreeMap<_, _> = results.into_iter().collect();
+    let mut body = json!({
+        "status": "success", "reconciliation_id": file, "advertiser_id": advertiser_id, "state": state,
+        "created_at": created_at, "applied_at": applied_at, "totals": results,
+        "applied": applied, "remaining": remaining,
+    });
+    if showing == Showing::Differences {
+        let rows = reconciliations::rows(pool, file, &differences(), 0, SHOWN_ROWS).await.map_err(failed)?;
+        let more = rows.len() as i64 == SHOWN_ROWS;
+        body["rows"] = rows.iter().map(row_body).collect();
+        body["next_after"] = json!(rows.last().filter(|_| more).map(|row| row.position));
+    }
+    Ok(answer::json(200, &body))
+}
+
+fn row_body(row: &StoredRow) -> Value {
+    let mut body = json!({
+        "position": row.position, "line": row.line, "request_id": row.request_id, "lead_id": row.lead_id,
+        "result": row.result,
+    });
+    if let (Some(body), Value::Object(details)) = (body.as_object_mut(), row.details.clone()) {
+        body.extend(details);
+        if let Some(applied) = &row.applied {
+            body.insert("applied".into(), json!(applied));
+            body.insert("applied_details".into(), json!(row.applied_details));
+        }
+    }
+    body
+}

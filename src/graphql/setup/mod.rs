@@ -1,0 +1,51 @@
+//! Setting the network up: what it consists of, and the changes of it, one file an entity.
+//!
+//! ```text
+//! mutation ─► may this role do it? (caller) ─► store::setup: one transaction with its audit entry
+//!                                                      └─► the node reads its catalogue again
+//! ```
+//!
+//! An id outside the caller's scope is `NOT_FOUND`, as one that nobody has would be; what a role
+//! cannot do to anything is `FORBIDDEN`.
+
+mod access;
+mod actions;
+mod advertisers;
+mod api_keys;
+mod audit;
+mod caller;
+mod links;
+mod offers;
+mod partners;
+mod postbacks;
+mod tokens;
+mod viewer;
+
+use async_graphql::MergedObject;
+
+#[derive(MergedObject, Default)]
+pub struct SetupQuery(
+    viewer::ViewerQuery,
+    advertisers::AdvertiserQueries,
+    partners::PartnerQueries,
+    offers::OfferQueries,
+    links::LinkQueries,
+    postbacks::PostbackQueries,
+    api_keys::ApiKeyQueries,
+    tokens::TokenQueries,
+    access::AccessQuery,
+    audit::AuditQuery,
+);
+
+#[derive(MergedObject, Default)]
+pub struct SetupMutation(
+    advertisers::AdvertiserMutations,
+    partners::PartnerMutations,
+    offers::OfferMutations,
+    actions::ActionMutations,
+    links::LinkMutations,
+    postbacks::PostbackMutations,
+    api_keys::ApiKeyMutations,
+    tokens::TokenMutations,
+    access::AccessMutations,
+);

@@ -1,0 +1,210 @@
+//! Postbacks.
+//!
+//! Only owners make and redirect them: requests go to wherever the URL points, and what that may
+//! be is not vetted before sending. Their own partner or advertiser can pause and delete them.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+
+use super::caller::{caller, change, owner, pool, writer};
+use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::postback::{Owner, Scope};
+use crate::graphql::enums::Event;
+use crate::graphql::failure::{Failure, read_store};
+use crate::graphql::filter::uuid_at;
+use crate::graphql::paging::List;
+use crate::graphql::query::{page_cost, page_request};
+use crate::graphql::scalars::Time;
+use crate::graphql::types::{LogConnection, connection};
+use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
+
+/// A destination that is told of events.
+#[derive(SimpleObject)]
+pub struct Postback {
+    postback_id: ID,
+    /// `partner`, `advertiser` or `platform`.
+    owner: &'static str,
+    partner_id: Option<ID>,
+    advertiser_id: Option<ID>,
+    /// Only conversions of this offer.
+    offer_id: Option<ID>,
+    /// Only conversions of clicks through this link.
+    link_id: Option<ID>,
+    events: Vec<Event>,
+    url_template: String,
+    /// Most requests to it at once.
+    max_in_flight: i32,
+    /// Milliseconds that one attempt may take in all.
+    timeout_ms: i32,
+    /// Milliseconds between attempts; null for the default schedule.
+    retry_schedule_ms: Option<Vec<i64>>,
+    /// Its deliveries wait.
+    is_paused: bool,
+    created_at: Time,
+}
+
+impl From<PostbackRecord> for Postback {
+    fn from(record: PostbackRecord) -> Self {
+        let owner = match (record.partner_id, record.advertiser_id) {
+            (Some(_), _) => "partner",
+            (None, Some(_)) => "advertiser",
+            (None, None) => "platform",
+        };
+        Self {
+            postback_id: record.postback_id.into(),
+            owner,
+            partner_id: record.partner_id.map(ID::from),
+            advertiser_id: record.advertiser_id.map(ID::from),
+            offer_id: record.offer_id.map(ID::from),
+            link_id: record.link_id.map(ID::from),
+            events: record.events.into_iter().map(Event::from).collect(),
+            url_template: record.url_template,
+            max_in_flight: record.max_in_flight,
+            timeout_ms: record.timeout_ms,
+            retry_schedule_ms: record.retry_schedule_ms,
+            is_paused: record.is_paused,
+            created_at: record.created_at.into(),
+        }
+    }
+}
+
+#[derive(InputObject)]
+struct CreatePostbackInput {
+    /// A partner's postback; with neither this nor advertiserId it is the platform's own.
+    partner_id: Option<ID>,
+    /// An advertiser's postback.
+    advertiser_id: Option<ID>,
+    /// Only for this offer.
+    offer_id: Option<ID>,
+    /// Only for this link.
+    link_id: Option<ID>,
+    events: Vec<Event>,
+    /// An http:// or https:// URL; macros such as `{clickid}` and `{payout}` may stand after the host.
+    url_template: String,
+    /// 16 where it is not given.
+    max_in_flight: Option<i32>,
+    /// 10000 where it is not given.
+    timeout_ms: Option<i32>,
+    /// Milliseconds between attempts.
+    retry_schedule_ms: Option<Vec<i64>>,
+}
+
+/// What is left out stays as it is.
+#[derive(InputObject)]
+struct UpdatePostbackInput {
+    postback_id: ID,
+    events: Option<Vec<Event>>,
+    url_template: Option<String>,
+    max_in_flight: Option<i32>,
+    timeout_ms: Option<i32>,
+    retry_schedule_ms: Option<Vec<i64>>,
+}
+
+fn events_of(events: Vec<Event>) -> Vec<crate::domain::event::Event> {
+    events.into_iter().map(Into::into).collect()
+}
+
+#[derive(Default)]
+pub struct PostbackQueries;
+
+#[Object]
+impl PostbackQueries {
+    /// Postbacks, newest first; an advertiser or partner sees its own.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn postbacks(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<Postback>, Failure> {
+        let request = page_request(ctx, List::Postbacks, first, after)?;
+        let page = read_store(postbacks::list(pool(ctx), caller(ctx)?.scope(), &request)).await?;
+        Ok(connection(List::Postbacks, &request, page))
+    }
+}
+
+#[derive(Default)]
+pub struct PostbackMutations;
+
+#[Object]
+impl PostbackMutations {
+    /// Makes a postback of a partner, an advertiser or the platform. Owners only.
+    async fn create_postback(
+        &self,
+        ctx: &Context<'_>,
+        input: CreatePostbackInput,
+    ) -> Result<Postback, Failure> {
+        let actor = owner(ctx)?.into();
+        let belongs_to = match (&input.partner_id, &input.advertiser_id) {
+            (None, None) => Owner::Platform,
+            (Some(id), None) => Owner::Partner(PartnerId(uuid_at("input.partnerId", id)?)),
+            (None, Some(id)) => Owner::Advertiser(AdvertiserId(uuid_at("input.advertiserId", id)?)),
+            (Some(_), Some(_)) => {
+                let message = "a postback belongs to a partner or an advertiser; leave one of the two out";
+                return Err(Failure::bad_input("input.advertiserId", message));
+            }
+        };
+        let scope = match (&input.offer_id, &input.link_id) {
+            (None, None) => Scope::Global,
+            (Some(id), None) => Scope::Offer(OfferId(uuid_at("input.offerId", id)?)),
+            (None, Some(id)) => Scope::Link(LinkId(uuid_at("input.linkId", id)?)),
+            (Some(_), Some(_)) => {
+                let message = "a postback is for one offer or one link; leave one of the two out";
+                return Err(Failure::bad_input("input.linkId", message));
+            }
+        };
+        let settings = PostbackChange {
+            events: Some(events_of(input.events)),
+            url_template: Some(input.url_template),
+            max_in_flight: input.max_in_flight,
+            timeout_ms: input.timeout_ms,
+            retry_schedule_ms: input.retry_schedule_ms,
+        };
+        let created = change(ctx, postbacks::create(pool(ctx), actor, belongs_to, scope, settings)).await?;
+        Ok(created.into())
+    }
+
+    /// Changes a postback; attempts from now on follow it. Owners only.
+    async fn update_postback(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdatePostbackInput,
+    ) -> Result<Postback, Failure> {
+        let caller = owner(ctx)?;
+        let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
+        let settings = PostbackChange {
+            events: input.events.map(events_of),
+            url_template: input.url_template,
+            max_in_flight: input.max_in_flight,
+            timeout_ms: input.timeout_ms,
+            retry_schedule_ms: input.retry_schedule_ms,
+        };
+        let updating = postbacks::update(pool(ctx), caller.into(), caller.scope(), id, settings);
+        Ok(change(ctx, updating).await?.into())
+    }
+
+    /// Lets the deliveries of a postback wait. Its owner and owners of the network.
+    async fn pause_postback(&self, ctx: &Context<'_>, postback_id: ID) -> Result<Postback, Failure> {
+        set_sending(ctx, &postback_id, Sending::Paused).await
+    }
+
+    /// Sends what has been waiting, and what comes. Its owner and owners of the network.
+    async fn resume_postback(&self, ctx: &Context<'_>, postback_id: ID) -> Result<Postback, Failure> {
+        set_sending(ctx, &postback_id, Sending::Resumed).await
+    }
+
+    /// Deletes a postback: it hears of nothing new, and what it was promised is still sent. Its
+    /// owner and owners of the network. Answers its id.
+    async fn delete_postback(&self, ctx: &Context<'_>, postback_id: ID) -> Result<ID, Failure> {
+        let caller = writer(ctx)?;
+        let id = PostbackId(uuid_at("postbackId", &postback_id)?);
+        change(ctx, postbacks::delete(pool(ctx), caller.into(), caller.scope(), id)).await?;
+        Ok(id.0.into())
+    }
+}
+
+async fn set_sending(ctx: &Context<'_>, postback_id: &ID, sending: Sending) -> Result<Postback, Failure> {
+    let caller = writer(ctx)?;
+    let id = PostbackId(uuid_at("postbackId", postback_id)?);
+    let setting = postbacks::set_sending(pool(ctx), caller.into(), caller.scope(), id, sending);
+    Ok(change(ctx, setting).await?.into())
+}

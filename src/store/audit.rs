@@ -1,0 +1,262 @@
+//! The audit log: every change of the network's setup, by whom, when, from what to what.
+//!
+//! A change and its entry commit together, so both functions here work inside the caller's
+//! transaction: [`snapshot`] locks the row and tells what it was, [`record`] tells what it has
+//! become. Secrets never get into an entry.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Pool};
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::search::{Columns, Search, page};
+use crate::domain::coded::coded_enum;
+use crate::domain::redact::{REDACTED, is_secret, redact_url};
+use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
+use crate::graphql::scope::Principal;
+
+/// Who makes a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    Token { token_id: Uuid, role: &'static str },
+    ApiKey,
+    CommandLine,
+}
+
+impl From<Principal> for Actor {
+    fn from(principal: Principal) -> Self {
+        Self::Token { token_id: principal.token_id, role: principal.grant.role() }
+    }
+}
+
+impl Actor {
+    fn token_id(self) -> Option<Uuid> {
+        match self {
+            Self::Token { token_id, .. } => Some(token_id),
+            Self::ApiKey | Self::CommandLine => None,
+        }
+    }
+
+    fn role(self) -> &'static str {
+        match self {
+            Self::Token { role, .. } => role,
+            Self::ApiKey => "api_key",
+            Self::CommandLine => "command_line",
+        }
+    }
+}
+
+coded_enum! {
+    /// What can be changed.
+    Entity {
+        Advertiser = "advertiser",
+        ApiKey = "api_key",
+        Secret = "secret",
+        Partner = "partner",
+        Offer = "offer",
+        Action = "action",
+        Link = "link",
+        Postback = "postback",
+        Token = "token",
+        Conversion = "conversion",
+        Integration = "integration",
+        StatusWord = "status_word",
+        Quarantine = "quarantine",
+        Reconciliation = "reconciliation",
+    }
+}
+
+/// The table and key of an entity whose rows can be read back as they are, and the columns that
+/// a snapshot replaces: exact amounts become texts, hashes are left out.
+fn table(entity: Entity) -> Option<(&'static str, &'static str, &'static str)> {
+    Some(match entity {
+        Entity::Advertiser => ("advertisers", "advertiser_id", "'{}'"),
+        Entity::ApiKey => ("api_keys", "api_key_id", "'{\"key_hash\": \"[redacted]\"}'"),
+        Entity::Partner => ("partners", "partner_id", "'{}'"),
+        Entity::Offer => ("offers", "offer_id", "'{}'"),
+        Entity::Action => (
+            "actions",
+            "action_id",
+            "jsonb_build_object('advertiser_rate', advertiser_rate::text, 'commission_percent', \
+             commission_percent::text, 'payout_amount', payout_amount::text, 'payout_percent', \
+             payout_percent::text)",
+        ),
+        Entity::Link => ("links", "link_id", "'{}'"),
+        Entity::Postback => ("postbacks", "postback_id", "'{}'"),
+        Entity::Token => ("tokens", "token_id", "'{\"token_hash\": \"[redacted]\"}'"),
+        Entity::Secret
+        | Entity::Conversion
+        | Entity::Integration
+        | Entity::StatusWord
+        | Entity::Quarantine
+        | Entity::Reconciliation => return None,
+    })
+}
+
+/// The row as it is now, which nobody else can change before this transaction ends. `None`:
+/// there is no such row, or the entity has no row of its own to be read.
+pub async fn snapshot(
+    client: &impl GenericClient,
+    entity: Entity,
+    id: Uuid,
+) -> Result<Option<Value>, StoreError> {
+    let Some((table, key, replaced)) = table(entity) else { return Ok(None) };
+    let statement =
+        format!("SELECT to_jsonb(row) || {replaced}::jsonb FROM {table} AS row WHERE {key} = $1 FOR UPDATE");
+    let row = client.query_opt(&statement, &[&id]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Enters a change: `before` is what [`snapshot`] told, and the row is read again for what it
+/// has become. `action` is a word such as `create` or `pause`.
+pub async fn record(
+    client: &impl GenericClient,
+    actor: Actor,
+    entity: Entity,
+    id: Uuid,
+    action: &str,
+    before: Option<Value>,
+) -> Result<(), StoreError> {
+    let after = snapshot(client, entity, id).await?;
+    record_values(client, actor, entity, &id.to_string(), action, before, after).await
+}
+
+/// Enters a change of something that is not one row: the caller tells both states. Values of
+/// secret names are redacted here.
+pub async fn record_values(
+    client: &impl GenericClient,
+    actor: Actor,
+    entity: Entity,
+    id: &str,
+    action: &str,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<(), StoreError> {
+    let redacted = |value: Option<Value>| value.map(|value| redact("", value));
+    client
+        .execute(
+            "INSERT INTO audit_log (audit_id, happened_at, actor_token_id, actor_role, actor_label, entity,
+                                    entity_id, action, before, after)
+             VALUES ($1, clock_timestamp(), $2, $3,
+                     COALESCE((SELECT label FROM tokens WHERE token_id = $2), ''), $4, $5, $6, $7, $8)",
+            &[
+                &Uuid::now_v7(),
+                &actor.token_id(),
+                &actor.role(),
+                &entity.code(),
+                &id,
+                &action,
+                &redacted(before),
+                &redacted(after),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Replaces secrets wherever they stand: by the name they stand under, and in URLs.
+fn redact(name: &str, value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name.clone(), redact(&name, value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(|item| redact(name, item)).collect(),
+        Value::String(_) if is_secret(name) || name.ends_with("secret") || name.ends_with("_hash") => {
+            REDACTED.into()
+        }
+        Value::String(text) if text.contains("://") => redact_url(&text).into(),
+        other => other,
+    }
+}
+
+/// Which entries; what is empty or `None` restricts nothing.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    pub entities: Vec<Entity>,
+    pub entity_id: Option<String>,
+    pub actions: Vec<String>,
+    pub actor_token_id: Option<Uuid>,
+    /// Inclusive.
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    pub audit_id: Uuid,
+    pub happened_at: DateTime<Utc>,
+    pub actor_token_id: Option<Uuid>,
+    pub actor_role: String,
+    pub actor_label: String,
+    pub entity: String,
+    pub entity_id: String,
+    pub action: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+impl Positioned for AuditEntry {
+    fn position(&self) -> Position {
+        Position { time: self.happened_at, id: self.audit_id }
+    }
+}
+
+/// Entries, newest first.
+pub async fn entries(
+    pool: &Pool,
+    filter: &AuditFilter,
+    request: &PageRequest,
+) -> Result<Page<AuditEntry>, StoreError> {
+    const COLUMNS: Columns =
+        Columns { selected: "*", from: "audit_log", time: "happened_at", id: "audit_id" };
+    let mut search = Search::default();
+    search.one_of("entity", filter.entities.iter().map(|entity| entity.code()).collect());
+    search.compare("entity_id =", filter.entity_id.clone());
+    search.one_of("action", filter.actions.clone());
+    search.compare("actor_token_id =", filter.actor_token_id);
+    search.compare("happened_at >=", filter.from);
+    search.compare("happened_at <", filter.to);
+    page(pool, COLUMNS, search, request, entry_of).await
+}
+
+fn entry_of(row: &Row) -> Result<AuditEntry, StoreError> {
+    Ok(AuditEntry {
+        audit_id: row.try_get("audit_id")?,
+        happened_at: row.try_get("happened_at")?,
+        actor_token_id: row.try_get("actor_token_id")?,
+        actor_role: row.try_get("actor_role")?,
+        actor_label: row.try_get("actor_label")?,
+        entity: row.try_get("entity")?,
+        entity_id: row.try_get("entity_id")?,
+        action: row.try_get("action")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_redacted_at_any_depth() {
+        let value = json!({
+            "url_template": "https://t.example/p?cid={clickid}&token=abc",
+            "hmac_secret": "s", "key_hash": "\\x00", "name": "Acme",
+            "headers": [{ "authorization": "Bearer x" }],
+        });
+        assert_eq!(
+            redact("", value),
+            json!({
+                "url_template": "https://t.example/p?cid={clickid}&token=[redacted]",
+                "hmac_secret": REDACTED, "key_hash": REDACTED, "name": "Acme",
+                "headers": [{ "authorization": REDACTED }],
+            })
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! Postbacks: destinations, what they hear of, and how they are called.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{ChangeError, Position, Positioned, position, positioned_by, url_length};
+use crate::domain::event::Event;
+use crate::domain::facts::POSTBACK_MACROS;
+use crate::domain::ids::PostbackId;
+use crate::domain::postback::{Owner, Scope as PostbackScope};
+use crate::domain::template::UrlTemplate;
+use crate::graphql::paging::{Page, PageRequest};
+use crate::graphql::scope::Scope;
+use crate::store::audit::{self, Actor, Entity};
+use crate::store::error::StoreError;
+use crate::store::network::{self, NewPostback};
+use crate::store::search::{Columns, Search, page};
+
+#[derive(Debug, Clone)]
+pub struct PostbackRecord {
+    pub postback_id: Uuid,
+    pub partner_id: Option<Uuid>,
+    pub advertiser_id: Option<Uuid>,
+    pub offer_id: Option<Uuid>,
+    pub link_id: Option<Uuid>,
+    pub events: Vec<Event>,
+    pub url_template: String,
+    pub max_in_flight: i32,
+    pub timeout_ms: i32,
+    pub retry_schedule_ms: Option<Vec<i64>>,
+    pub is_paused: bool,
+    pub created_at: DateTime<Utc>,
+}
+positioned_by!(PostbackRecord, postback_id);
+
+/// What to set of a postback; `None` leaves it as it is, or as it is by default.
+#[derive(Debug, Clone, Default)]
+pub struct PostbackChange {
+    pub events: Option<Vec<Event>>,
+    pub url_template: Option<String>,
+    pub max_in_flight: Option<i32>,
+    pub timeout_ms: Option<i32>,
+    pub retry_schedule_ms: Option<Vec<i64>>,
+}
+
+const COLUMNS: Columns = Columns { selected: "*", from: "postbacks", time: "created_at", id: "postback_id" };
+
+const MAX_IN_FLIGHT: i32 = 16;
+const TIMEOUT_MS: i32 = 10_000;
+const MAX_RETRIES: usize = 50;
+const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
+
+pub async fn create(
+    pool: &Pool,
+    actor: Actor,
+    owner: Owner,
+    scope: PostbackScope,
+    change: PostbackChange,
+) -> Result<PostbackRecord, ChangeError> {
+    let change = PostbackChange {
+        events: Some(change.events.unwrap_or_default()),
+        url_template: Some(change.url_template.unwrap_or_default()),
+        ..change
+    };
+    check(&change)?;
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    check_owner_and_scope(&transaction, owner, scope).await?;
+    let new = NewPostback {
+        owner,
+        scope,
+        events: &without_repeats(change.events.as_deref().unwrap_or_default()),
+        url_template: change.url_template.as_deref().unwrap_or_default(),
+        retry_schedule_ms: change.retry_schedule_ms.clone(),
+        timeout_ms: change.timeout_ms.unwrap_or(TIMEOUT_MS),
+        max_in_flight: change.max_in_flight.unwrap_or(MAX_IN_FLIGHT),
+    };
+    let id = network::add_postback(&transaction, &new).await?;
+    audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
+    finish(transaction, id).await
+}
+
+pub async fn update(
+    pool: &Pool,
+    actor: Actor,
+    scope: Scope,
+    id: PostbackId,
+    change: PostbackChange,
+) -> Result<PostbackRecord, ChangeError> {
+    check(&change)?;
+    let events: Option<Vec<&str>> = change
+        .events
+        .as_deref()
+        .map(|events| without_repeats(events).iter().map(|event| event.code()).collect());
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let before = lock_in_scope(&transaction, scope, id).await?;
+    transaction
+        .execute(
+            "UPDATE postbacks SET events = COALESCE($2, events), url_template = COALESCE($3, url_template),
+                                  max_in_flight = COALESCE($4, max_in_flight),
+                                  timeout_ms = COALESCE($5, timeout_ms),
+                                  retry_schedule_ms = COALESCE($6, retry_schedule_ms)
+             WHERE postback_id = $1",
+            &[
+                &id.0,
+                &events,
+                &change.url_template,
+                &change.max_in_flight,
+                &change.timeout_ms,
+                &change.retry_schedule_ms,
+            ],
+        )
+        .await?;
+    audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
+    finish(transaction, id).await
+}
+
+/// Whether deliveries are sent or wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    Paused,
+    Resumed,
+}
+
+/// Paused, its deliveries wait; resumed, they are sent.
+pub async fn set_sending(
+    pool: &Pool,
+    actor: Actor,
+    scope: Scope,
+    id: PostbackId,
+    sending: Sending,
+) -> Result<PostbackRecord, ChangeError> {
+    let (is_paused, action) = match sending {
+        Sending::Paused => (true, "pause"),
+        Sending::Resumed => (false, "resume"),
+    };
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let before = lock_in_scope(&transaction, scope, id).await?;
+    let set = "UPDATE postbacks SET is_paused = $2 WHERE postback_id = $1";
+    transaction.execute(set, &[&id.0, &is_paused]).await?;
+    audit::record(&transaction, actor, Entity::Postback, id.0, action, Some(before)).await?;
+    finish(transaction, id).await
+}
+
+/// It hears of nothing new; what it was promised before is still sent.
+pub async fn delete(pool: &Pool, actor: Actor, scope: Scope, id: PostbackId) -> Result<(), ChangeError> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let before = lock_in_scope(&transaction, scope, id).await?;
+    let set = "UPDATE postbacks SET deleted_at = now() WHERE postback_id = $1";
+    transaction.execute(set, &[&id.0]).await?;
+    audit::record(&transaction, actor, Entity::Postback, id.0, "delete", Some(before)).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Postbacks that are not deleted, newest first; an advertiser or partner sees its own.
+pub async fn list(
+    pool: &Pool,
+    scope: Scope,
+    request: &PageRequest,
+) -> Result<Page<PostbackRecord>, StoreError> {
+    let mut search = Search::default();
+    search.condition("deleted_at IS NULL");
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
+        Scope::Partner(id) => search.compare("partner_id =", Some(id.0)),
+    }
+    page(pool, COLUMNS, search, request, read).await
+}
+
+fn check(change: &PostbackChange) -> Result<(), ChangeError> {
+    if change.events.as_ref().is_some_and(Vec::is_empty) {
+        return Err(ChangeError::bad("events", "name at least one event, such as APPROVE"));
+    }
+    if let Some(url) = &change.url_template {
+        url_length("url_template", url)?;
+        UrlTemplate::parse(url, POSTBACK_MACROS)
+            .map_err(|error| ChangeError::bad("url_template", error.to_string()))?;
+    }
+    if change.max_in_flight.is_some_and(|most| !(1..=1_000).contains(&most)) {
+        return Err(ChangeError::bad("max_in_flight", "write 1 to 1000 requests at once"));
+    }
+    if change.timeout_ms.is_some_and(|timeout| !(100..=60_000).contains(&timeout)) {
+        return Err(ChangeError::bad("timeout_ms", "write 100 to 60000 milliseconds"));
+    }
+    if let Some(waits) = &change.retry_schedule_ms {
+        let fits = waits.len() <= MAX_RETRIES && waits.iter().all(|wait| (1..=MAX_WAIT_MS).contains(wait));
+        if !fits {
+            let message =
+                "write at most 50 waits of 1 millisecond to 7 days each; none at all means one attempt";
+            return Err(ChangeError::bad("retry_schedule_ms", message));
+        }
+    }
+    Ok(())
+}
+
+/// A scope outside its owner's reach would never hear of anything.
+async fn check_owner_and_scope(
+    transaction: &Transaction<'_>,
+    owner: Owner,
+    scope: PostbackScope,
+) -> Result<(), ChangeError> {
+    let (exists, field, what, id) = match owner {
+        Owner::Platform => ("", "", "", Uuid::nil()),
+        Owner::Partner(id) => {
+            ("SELECT 1 FROM partners WHERE partner_id = $1 FOR KEY SHARE", "partner_id", "partner", id.0)
+        }
+        Owner::Advertiser(id) => (
+            "SELECT 1 FROM advertisers WHERE advertiser_id = $1 FOR KEY SHARE",
+            "advertiser_id",
+            "advertiser",
+            id.0,
+        ),
+    };
+    if !exists.is_empty() && transaction.query_opt(exists, &[&id]).await?.is_none() {
+        return Err(ChangeError::NotFound { field, what });
+    }
+    match scope {
+        PostbackScope::Global => Ok(()),
+        PostbackScope::Offer(offer) => {
+            let advertiser = "SELECT advertiser_id FROM offers WHERE offer_id = $1 FOR KEY SHARE";
+            let row = transaction.query_opt(advertiser, &[&offer.0]).await?;
+            match (row.map(|row| row.get::<_, Uuid>(0)), owner) {
+                (None, _) => Err(ChangeError::NotFound { field: "offer_id", what: "offer" }),
+                (Some(of_offer), Owner::Advertiser(id)) if of_offer != id.0 => {
+                    Err(ChangeError::NotFound { field: "offer_id", what: "offer of this advertiser" })
+                }
+                _ => Ok(()),
+            }
+        }
+        PostbackScope::Link(link) => {
+            let partner = "SELECT links.partner_id, offers.advertiser_id FROM links JOIN offers USING (offer_id) \
+                           WHERE link_id = $1 FOR KEY SHARE";
+            let row = transaction.query_opt(partner, &[&link.0]).await?;
+            let owners = row.map(|row| (row.get::<_, Uuid>(0), row.get::<_, Uuid>(1)));
+            match (owners, owner) {
+                (None, _) => Err(ChangeError::NotFound { field: "link_id", what: "link" }),
+                (Some((partner, _)), Owner::Partner(id)) if partner != id.0 => {
+                    Err(ChangeError::NotFound { field: "link_id", what: "link of this partner" })
+                }
+                (Some((_, advertiser)), Owner::Advertiser(id)) if advertiser != id.0 => {
+                    Err(ChangeError::NotFound {
+                        field: "link_id",
+                        what: "link to an offer of this advertiser",
+                    })
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// The postback as it is, locked; one that is deleted or another's does not exist.
+async fn lock_in_scope(
+    transaction: &Transaction<'_>,
+    scope: Scope,
+    id: PostbackId,
+) -> Result<serde_json::Value, ChangeError> {
+    let not_found = ChangeError::NotFound { field: "postback_id", what: "postback" };
+    let (advertiser, partner) = match scope {
+        Scope::Everything => (None, None),
+        Scope::Advertiser(id) => (Some(id.0), None),
+        Scope::Partner(id) => (None, Some(id.0)),
+    };
+    let visible = "SELECT 1 FROM postbacks WHERE postback_id = $1 AND deleted_at IS NULL \
+                   AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3) \
+                   FOR UPDATE";
+    if transaction.query_opt(visible, &[&id.0, &advertiser, &partner]).await?.is_none() {
+        return Err(not_found);
+    }
+    audit::snapshot(transaction, Entity::Postback, id.0).await?.ok_or(not_found)
+}
+
+async fn finish(transaction: Transaction<'_>, id: PostbackId) -> Result<PostbackRecord, ChangeError> {
+    let row = transaction.query_one("SELECT * FROM postbacks WHERE postback_id = $1", &[&id.0]).await?;
+    transaction.commit().await?;
+    Ok(read(&row)?)
+}
+
+fn without_repeats(events: &[Event]) -> Vec<Event> {
+    Event::ALL.iter().copied().filter(|event| events.contains(event)).collect()
+}
+
+fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
+    let codes: Vec<String> = row.try_get("events")?;
+    let events = codes
+        .iter()
+        .map(|code| {
+            Event::from_code(code).ok_or_else(|| StoreError::Unreadable(format!("postbacks.events: {code}")))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(PostbackRecord {
+        postback_id: row.try_get("postback_id")?,
+        partner_id: row.try_get("partner_id")?,
+        advertiser_id: row.try_get("advertiser_id")?,
+        offer_id: row.try_get("offer_id")?,
+        link_id: row.try_get("link_id")?,
+        events,
+        url_template: row.try_get("url_template")?,
+        max_in_flight: row.try_get("max_in_flight")?,
+        timeout_ms: row.try_get("timeout_ms")?,
+        retry_schedule_ms: row.try_get("retry_schedule_ms")?,
+        is_paused: row.try_get("is_paused")?,
+        created_at: row.try_get("created_at")?,
+    })
+}

@@ -1,0 +1,8 @@
+//! Setting the network up: the mutations and who may use them, the audit log, the command line,
+//! and the reconciliation of files.
+
+mod audit;
+mod mutations;
+mod reconciliation;
+mod roles;
+mod walkthrough;

@@ -1,0 +1,87 @@
+//! Walks the schema: every mutation says which roles may use it, and refuses all others.
+
+use std::collections::BTreeSet;
+
+use ricochet::domain::ids::{AdvertiserId, PartnerId};
+use ricochet::graphql::scope::{Grant, Scope};
+
+use super::mutations::{OWNER, network};
+use crate::graphql::stage::{Stage, refusal};
+
+const ID: &str = "0198d5f0-0000-7000-8000-000000000000";
+
+/// A mutation, a use of it that only its role can be wrong with or its ids, and the roles
+/// besides the owner's that may use it.
+const MUTATIONS: &[(&str, &str, &[&str])] = &[
+    ("createAdvertiser", r#"(input: {name: ""}) { name }"#, &[]),
+    ("updateAdvertiser", r#"(input: {advertiserId: "ID", name: "x"}) { name }"#, &[]),
+    ("createPartner", r#"(input: {name: ""}) { name }"#, &[]),
+    ("updatePartner", r#"(input: {partnerId: "ID", name: "x"}) { name }"#, &[]),
+    (
+        "createOffer",
+        r#"(input: {advertiserId: "ID", name: "x", landingUrl: "https://a.example/"}) { name }"#,
+        &[],
+    ),
+    ("updateOffer", r#"(input: {offerId: "ID"}) { name }"#, &[]),
+    (
+        "createAction",
+        r#"(input: {offerId: "ID", name: "x", kind: SALE, payoutModel: FIXED, advertiserRate: "1",
+             payoutAmount: "1", currency: "USD"}) { name }"#,
+        &[],
+    ),
+    ("updateAction", r#"(input: {actionId: "ID"}) { name }"#, &[]),
+    ("createLink", r#"(input: {offerId: "ID"}) { linkId }"#, &["partner"]),
+    ("createPostback", r#"(input: {events: [], urlTemplate: "x"}) { postbackId }"#, &[]),
+    ("updatePostback", r#"(input: {postbackId: "ID"}) { postbackId }"#, &[]),
+    ("pausePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
+    ("resumePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
+    ("deletePostback", r#"(postbackId: "ID")"#, &["advertiser", "partner"]),
+    ("createApiKey", r#"(input: {advertiserId: "ID"}) { secret }"#, &["advertiser"]),
+    ("revokeApiKey", r#"(apiKeyId: "ID") { apiKeyId }"#, &["advertiser"]),
+    ("createToken", r#"(input: {role: PARTNER}) { secret }"#, &["advertiser", "partner"]),
+    ("revokeToken", r#"(tokenId: "ID")"#, &["advertiser", "partner"]),
+    ("setSignaturePolicy", r#"(input: {advertiserId: "ID", policy: OFF}) { advertiserId }"#, &["advertiser"]),
+    ("setAllowlist", r#"(input: {advertiserId: "ID", networks: []}) { advertiserId }"#, &["advertiser"]),
+    ("setRateLimit", r#"(input: {advertiserId: "ID", requestsPerSecond: 5}) { advertiserId }"#, &[]),
+    ("createAdvertiserSecret", r#"(input: {advertiserId: "ID"}) { secret }"#, &["advertiser"]),
+    (
+        "retireAdvertiserSecret",
+        r#"(input: {advertiserId: "ID", secretId: "ID"}) { advertiserId }"#,
+        &["advertiser"],
+    ),
+];
+
+#[actix_web::test]
+async fn every_mutation_refuses_every_role_that_may_not_use_it() {
+    let stage = Stage::set().await;
+    let schema = stage.data(OWNER, "{ __schema { mutationType { fields { name } } } }").await;
+    let fields = schema["__schema"]["mutationType"]["fields"].as_array().unwrap();
+    let in_schema: BTreeSet<&str> = fields.iter().map(|field| field["name"].as_str().unwrap()).collect();
+    let listed: BTreeSet<&str> = MUTATIONS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(in_schema, listed, "say above who may use the mutation");
+
+    let made = network(&stage).await;
+    let advertiser = AdvertiserId(made.advertiser.parse().unwrap());
+    let partner = PartnerId(made.partner.parse().unwrap());
+    let roles = [
+        Grant::Owner,
+        Grant::Advertiser(advertiser),
+        Grant::Partner(partner),
+        Grant::Bi(Scope::Everything),
+        Grant::Bi(Scope::Advertiser(advertiser)),
+        Grant::Bi(Scope::Partner(partner)),
+    ];
+    for (name, arguments, others) in MUTATIONS {
+        let mutation = format!("mutation {{ {name}{} }}", arguments.replace("\"ID\"", &format!("{ID:?}")));
+        let anonymous = stage.schema.execute(mutation.as_str()).await;
+        assert_eq!(refusal(&anonymous).0, "UNAUTHENTICATED", "{name}");
+        for grant in roles {
+            let response = stage.execute(grant, &mutation).await;
+            let (code, _) = refusal(&response);
+            let may = grant == OWNER || others.contains(&grant.role());
+            // Whoever may use it gets as far as the wrong input.
+            let expected: &[&str] = if may { &["BAD_INPUT", "NOT_FOUND"] } else { &["FORBIDDEN"] };
+            assert!(expected.contains(&code.as_str()), "{name} as {grant:?}: {:?}", response.errors);
+        }
+    }
+}
