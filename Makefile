@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make run` and `make test`.
 
-.PHONY: run test build bench clean
+.PHONY: run test build bench fuzz clean
 
 # Release: the demo is also what people measure.
 run:
@@ -18,6 +18,16 @@ test:
 # Against a server that `make run` has started in another terminal.
 bench:
 	cargo run --release --locked -- bench
+
+# Every fuzz target for FUZZ_SECONDS; stops at the first crash.
+FUZZ_SECONDS ?= 30
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
+	@set -e; for target in $$(cargo fuzz list); do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS); \
+	done
 
 clean:
 	cargo clean

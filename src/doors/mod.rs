@@ -58,6 +58,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource(&table::IFRAME).route(web::get().to(browser::iframe)))
         .service(resource(&table::SCRIPT).route(web::get().to(click_script::latest)))
         .service(resource(&table::VERSIONED_SCRIPT).route(web::get().to(click_script::versioned)))
-        .configure(reconciliations::routes)
+        .service(resource(&table::RECONCILIATIONS).route(web::post().to(reconciliations::take_in)))
+        .service(resource(&table::RECONCILIATION).route(web::get().to(reconciliations::show)))
+        .service(resource(&table::RECONCILIATION_ROWS).route(web::get().to(reconciliations::show_rows)))
+        .service(resource(&table::RECONCILIATION_APPLY).route(web::post().to(reconciliations::apply_more)))
         .default_service(web::to(answer::unknown_door));
 }

@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 
 use self::schemas::{about_field, field_schema, schemas, security_schemes};
+use super::reconciliations::{PAGE_ROWS, SHOWN_ROWS};
 use super::table::{Answer, Content, DOORS, Door, Group, Takes, Way};
 use crate::domain::fields::NAMES;
 
@@ -28,6 +29,7 @@ pub fn openapi() -> Value {
         "servers": [{ "url": "/" }],
         "tags": [
             { "name": tag(Group::Conversions), "description": "An advertiser's server reports what happened." },
+            { "name": tag(Group::Reconciliations), "description": "An advertiser's file is compared and applied." },
             { "name": tag(Group::Browser), "description": "The same from the visitor's browser." },
             { "name": tag(Group::Clicks), "description": "A partner's visitor arrives." },
             { "name": tag(Group::Graphql), "description": "Everything that can be read and set." },
@@ -46,6 +48,7 @@ pub fn openapi_text() -> String {
 fn tag(group: Group) -> &'static str {
     match group {
         Group::Conversions => "conversions",
+        Group::Reconciliations => "reconciliations",
         Group::Browser => "browser",
         Group::Clicks => "clicks",
         Group::Graphql => "graphql",
@@ -77,6 +80,7 @@ fn about_path_parameter(name: &str) -> &'static str {
         "integration_id" => "Id of the integration; whoever knows it can report, so keep it secret",
         "offer" => "Offer id",
         "link" => "Link id: one partner's way to one offer",
+        "reconciliation_id" => "Id of the reconciliation, as the upload answered it",
         "hash" => "Hash of the script, as in its ETag",
         _ => "",
     }
@@ -100,6 +104,7 @@ fn operation(way: &Way) -> Value {
         match takes {
             Takes::ApiKey => operation["security"] = json!([{ "apiKey": [] }]),
             Takes::Token => operation["security"] = json!([{ "token": [] }]),
+            Takes::ApiKeyOrToken => operation["security"] = json!([{ "apiKey": [] }, { "token": [] }]),
             _ => {}
         }
     }
@@ -123,7 +128,7 @@ fn at_the_gate(way: &Way) -> Vec<(&'static str, &'static str)> {
     match way.group {
         Group::Conversions => bounds.to_vec(),
         Group::Clicks => vec![bounds[1], bounds[2], ("429", "Too many requests of this address.")],
-        Group::Browser | Group::Graphql | Group::Operations => Vec::new(),
+        Group::Reconciliations | Group::Browser | Group::Graphql | Group::Operations => Vec::new(),
     }
 }
 
@@ -179,11 +184,55 @@ fn parameters_of(takes: Takes) -> Vec<Value> {
             query("sub5", ""),
             parameter("format", "query", "json: answer instead of redirecting", json!({ "enum": ["json"] })),
         ],
+        Takes::Secret => {
+            vec![query("secret", "The integration's secret, where it has one; the body may bring it")]
+        }
+        Takes::ForeignQuery => vec![json!({
+            "name": "parameters", "in": "query", "required": false, "style": "form", "explode": true,
+            "description": "Whatever the foreign system sends, under its own names",
+            "schema": { "type": "object", "additionalProperties": { "type": "string" } },
+        })],
+        Takes::ChatterfyQuery => vec![
+            query("tracker.event", "registration, sale or resale"),
+            query("clickid", "Our click id or the partner's own"),
+            query("tracker.cost", "Sum of the deposit"),
+            query("tracker.currency", "ISO 4217"),
+            query("tracker.tid", "Id of the deposit; without it one of each event and cost is taken a click"),
+        ],
+        Takes::AdvertiserId => vec![query("advertiser_id", "Whose file it is; an owner's token must say so")],
+        Takes::File => vec![
+            parameter(
+                "mode",
+                "query",
+                "Show what would change, or apply it at once",
+                json!({ "enum": ["dry-run", "apply"], "default": "dry-run" }),
+            ),
+            query("encoding", "Encoding of the file, such as windows-1251; UTF-8 where none is named"),
+            query("from", "With `to`: name what we have in this period and the file has not (RFC 3339)"),
+            query("to", "The end of the period, exclusive"),
+        ],
+        Takes::RowPage => vec![
+            query("results", "Results to show, separated by commas; none: all but unchanged"),
+            parameter(
+                "after",
+                "query",
+                "The `next_after` of the page before",
+                json!({ "type": "integer", "default": 0 }),
+            ),
+            parameter(
+                "limit",
+                "query",
+                "Most rows of the page",
+                json!({ "type": "integer", "minimum": 1, "maximum": PAGE_ROWS, "default": SHOWN_ROWS }),
+            ),
+        ],
         Takes::IfNoneMatch => {
             vec![parameter("If-None-Match", "header", "The ETag one has", json!({ "type": "string" }))]
         }
         Takes::ApiKey
         | Takes::Token
+        | Takes::ApiKeyOrToken
+        | Takes::ForeignBody
         | Takes::ConversionBody
         | Takes::ConversionItems
         | Takes::GraphqlBody => Vec::new(),
@@ -208,6 +257,20 @@ fn body_of(takes: Takes) -> Option<Value> {
             "application/x-ndjson": {
                 "schema": { "type": "string", "description": "One conversion a line, any number of lines" },
             },
+        }),
+        Takes::ForeignBody => {
+            let foreign = json!({ "schema": { "type": "object", "additionalProperties": true } });
+            let content =
+                json!({ "application/json": foreign, "application/x-www-form-urlencoded": foreign });
+            // All of it may stand in the query string.
+            return Some(json!({ "content": content }));
+        }
+        Takes::File => json!({
+            "text/csv": { "schema": { "type": "string" } },
+            "multipart/form-data": { "schema": {
+                "type": "object", "required": ["file"],
+                "properties": { "file": { "type": "string", "contentMediaType": "text/csv" } },
+            } },
         }),
         Takes::GraphqlBody => json!({ "application/json": { "schema": {
             "type": "object", "required": ["query"],

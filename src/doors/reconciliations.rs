@@ -30,8 +30,8 @@ use crate::store::reconciliations::{self, Period, StoredRow, Summary};
 use crate::store::{StoreError, tokens};
 
 /// Rows that an upload shows in its answer, and at most in a page of them.
-const SHOWN_ROWS: i64 = 100;
-const PAGE_ROWS: i64 = 1_000;
+pub const SHOWN_ROWS: i64 = 100;
+pub const PAGE_ROWS: i64 = 1_000;
 /// Rows that one call applies, so that it ends before anybody's patience does.
 const APPLIED_ROWS: i64 = 5_000;
 
@@ -48,16 +48,8 @@ impl Refusal {
     }
 }
 
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/api/v1/reconciliations", web::post().to(take_in))
-        .route("/api/v1/reconciliations/{id}", web::get().to(show))
-        .route("/api/v1/reconciliations/{id}/rows", web::get().to(show_rows))
-        .route("/api/v1/reconciliations/{id}/apply", web::post().to(apply_more));
-}
-
 #[derive(Deserialize)]
-struct UploadParameters {
+pub struct UploadParameters {
     mode: Option<String>,
     encoding: Option<String>,
     from: Option<String>,
@@ -65,7 +57,7 @@ struct UploadParameters {
     advertiser_id: Option<String>,
 }
 
-async fn take_in(
+pub async fn take_in(
     request: HttpRequest,
     parameters: Query<UploadParameters>,
     body: web::Payload,
@@ -147,11 +139,11 @@ fn period(parameters: &UploadParameters) -> Result<Option<Period>, Refusal> {
 }
 
 #[derive(Deserialize)]
-struct OwnerParameters {
+pub struct OwnerParameters {
     advertiser_id: Option<String>,
 }
 
-async fn show(
+pub async fn show(
     request: HttpRequest,
     id: Path<String>,
     parameters: Query<OwnerParameters>,
@@ -164,7 +156,7 @@ async fn show(
     shown.await.unwrap_or_else(|refusal| refusal)
 }
 
-async fn apply_more(
+pub async fn apply_more(
     request: HttpRequest,
     id: Path<String>,
     parameters: Query<OwnerParameters>,
@@ -179,7 +171,7 @@ async fn apply_more(
 }
 
 #[derive(Deserialize)]
-struct RowParameters {
+pub struct RowParameters {
     /// Results, separated by commas; none: all but unchanged.
     results: Option<String>,
     after: Option<i64>,
@@ -187,7 +179,7 @@ struct RowParameters {
     advertiser_id: Option<String>,
 }
 
-async fn show_rows(
+pub async fn show_rows(
     request: HttpRequest,
     id: Path<String>,
     parameters: Query<RowParameters>,

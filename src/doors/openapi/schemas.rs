@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::fields::NAMES;
+use crate::domain::reconciliation::RowResult;
 use crate::domain::status::Status;
 
 pub fn about_field(name: &str, aliases: &[&str]) -> String {
@@ -88,6 +89,12 @@ pub fn schemas() -> Value {
         },
     });
     let of = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let uuid = json!({ "type": "string", "format": "uuid" });
+    let value = json!({ "type": ["string", "null"] });
+    let next =
+        json!({ "type": ["integer", "null"], "description": "`after` of the next page; null on the last" });
+    let counts = |about: &str| json!({ "type": "object", "description": about, "additionalProperties": { "type": "integer" } });
+    let results: Vec<&str> = RowResult::ALL.iter().map(|result| result.code()).collect();
     json!({
         "Conversion": {
             "type": "object",
@@ -112,6 +119,47 @@ pub fn schemas() -> Value {
             "type": "object",
             "required": ["click_id", "url"],
             "properties": { "click_id": { "type": "string", "format": "uuid" }, "url": text },
+        },
+        "Reconciliation": {
+            "type": "object",
+            "required": ["status", "reconciliation_id", "advertiser_id", "state", "created_at", "applied_at",
+                         "totals", "applied", "remaining"],
+            "properties": {
+                "status": { "const": "success" },
+                "reconciliation_id": uuid, "advertiser_id": uuid,
+                "state": { "enum": ["shown", "applied"] },
+                "created_at": { "type": "string", "format": "date-time" },
+                "applied_at": { "type": ["string", "null"], "format": "date-time" },
+                "totals": counts("Rows by what they come to"),
+                "applied": counts("Rows that were applied, by what became of them"),
+                "remaining": { "type": "integer", "description": "Rows that are still to be applied" },
+                "rows": { "type": "array", "items": of("ReconciliationRow") },
+                "next_after": next,
+            },
+        },
+        "ReconciliationRows": {
+            "type": "object",
+            "required": ["rows", "next_after"],
+            "properties": { "rows": { "type": "array", "items": of("ReconciliationRow") }, "next_after": next },
+        },
+        "ReconciliationRow": {
+            "description": "Further members by result: changes, errors, code, message, word",
+            "type": "object",
+            "required": ["position", "line", "request_id", "lead_id", "result"],
+            "properties": {
+                "position": { "type": "integer" },
+                "line": { "type": ["integer", "null"], "description": "null where the file has no such row" },
+                "request_id": text,
+                "lead_id": { "type": ["string", "null"], "format": "uuid" },
+                "result": { "enum": results },
+                "changes": { "type": "array", "items": {
+                    "type": "object", "required": ["field", "from", "to"],
+                    "properties": { "field": text, "from": value, "to": value },
+                } },
+                "applied": { "type": "string", "description": "What became of it" },
+                "applied_details": { "type": ["object", "null"] },
+            },
+            "additionalProperties": true,
         },
         "Health": { "type": "object", "required": ["status"], "properties": { "status": text } },
         "GraphqlResult": { "type": ["object", "array"] },
