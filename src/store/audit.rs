@@ -86,12 +86,13 @@ fn table(entity: Entity) -> Option<(&'static str, &'static str, &'static str)> {
         Entity::Link => ("links", "link_id", "'{}'"),
         Entity::Postback => ("postbacks", "postback_id", "'{}'"),
         Entity::Token => ("tokens", "token_id", "'{\"token_hash\": \"[redacted]\"}'"),
-        Entity::Secret
-        | Entity::Conversion
-        | Entity::Integration
-        | Entity::StatusWord
-        | Entity::Quarantine
-        | Entity::Reconciliation => return None,
+        Entity::Integration => (
+            "integrations",
+            "integration_id",
+            "jsonb_build_object('secret_hash', CASE WHEN secret_hash IS NOT NULL THEN '[redacted]' END)",
+        ),
+        Entity::StatusWord => ("status_words", "status_word_id", "'{}'"),
+        Entity::Secret | Entity::Conversion | Entity::Quarantine | Entity::Reconciliation => return None,
     })
 }
 

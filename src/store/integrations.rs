@@ -16,6 +16,7 @@ use crate::domain::access::allowlist::Allowlist;
 use crate::domain::catalogue::hash_key;
 use crate::domain::ids::{AdvertiserId, IntegrationId, OfferId};
 use crate::domain::integration::{Answers, FieldMap, Integration, MapError};
+use crate::domain::status::Meaning;
 use crate::domain::status_words::Place;
 use crate::graphql::scope::Scope;
 use crate::presets::InboundPreset;
@@ -63,8 +64,8 @@ pub enum SaveError {
     Map(#[from] MapError),
     #[error("allowed_networks: {0:?} is no address or network; write 192.0.2.1 or 192.0.2.0/24")]
     Network(String),
-    #[error("answers: {0}")]
-    Answer(&'static str),
+    #[error("{field}: {message}")]
+    Answer { field: &'static str, message: &'static str },
     #[error("offer_id: the advertiser has no such offer")]
     UnknownOffer,
     #[error("integration_id: there is no such integration")]
@@ -128,8 +129,20 @@ pub async fn create_from_preset(
     preset: &InboundPreset,
     offer_id: Option<OfferId>,
 ) -> Result<IntegrationId, SaveError> {
-    let id = create(transaction, scope, advertiser, &preset.settings(&preset.system, offer_id)).await?;
-    for (word, meaning) in &preset.words {
+    let settings = preset.settings(&preset.system, offer_id);
+    create_with_words(transaction, scope, advertiser, &settings, &preset.words).await
+}
+
+/// Adds an integration with words of its own, in the caller's transaction.
+pub async fn create_with_words(
+    transaction: &impl GenericClient,
+    scope: Scope,
+    advertiser: AdvertiserId,
+    settings: &IntegrationSettings,
+    words: &BTreeMap<String, Meaning>,
+) -> Result<IntegrationId, SaveError> {
+    let id = create(transaction, scope, advertiser, settings).await?;
+    for (word, meaning) in words {
         let place = Place::Integration(id);
         super::status_words::set(transaction, scope, place, word, *meaning).await.map_err(
             |error| match error {
@@ -247,14 +260,19 @@ async fn check(
     FieldMap::parse(&settings.field_map)?;
     let answers = &settings.answers;
     if !(200..=299).contains(&answers.success_code) {
-        return Err(SaveError::Answer("success_code is one of 200 to 299"));
+        return Err(answer("answers.success_code", "write a code of 200 to 299"));
     }
     if answers.refusal_code.is_some_and(|code| !(200..=499).contains(&code)) {
-        return Err(SaveError::Answer("refusal_code is one of 200 to 499; leave it out for the usual ones"));
+        return Err(answer("answers.refusal_code", "write 200 to 499, or nothing for the usual codes"));
     }
     let is_header = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if !is_header(&answers.success_content_type) || !is_header(&answers.refusal_content_type) {
-        return Err(SaveError::Answer("a content type is printable ASCII such as text/plain"));
+    for (field, text) in [
+        ("answers.success_content_type", &answers.success_content_type),
+        ("answers.refusal_content_type", &answers.refusal_content_type),
+    ] {
+        if !is_header(text) {
+            return Err(answer(field, "a content type is printable ASCII such as text/plain"));
+        }
     }
     if let Some(offer) = settings.offer_id {
         let row = client
@@ -270,6 +288,10 @@ async fn check(
         .iter()
         .map(|text| Ok(read_network(text).ok_or_else(|| SaveError::Network(text.clone()))?.to_string()))
         .collect()
+}
+
+fn answer(field: &'static str, message: &'static str) -> SaveError {
+    SaveError::Answer { field, message }
 }
 
 /// A network, or a single address as one.

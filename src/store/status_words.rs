@@ -134,7 +134,7 @@ pub async fn advertiser_of(
 }
 
 /// Whether something of this advertiser's exists for the caller.
-pub(super) fn is_within(scope: Scope, advertiser: Option<AdvertiserId>) -> bool {
+pub(in crate::store) fn is_within(scope: Scope, advertiser: Option<AdvertiserId>) -> bool {
     match (scope, advertiser) {
         (Scope::Everything, Some(_)) => true,
         (Scope::Advertiser(own), Some(advertiser)) => own == advertiser,

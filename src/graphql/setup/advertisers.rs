@@ -1,6 +1,6 @@
 //! Advertisers.
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::caller::{caller, change, owner, pool};
 use crate::domain::ids::AdvertiserId;
@@ -10,12 +10,14 @@ use crate::graphql::paging::List;
 use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
 use crate::graphql::types::{LogConnection, connection};
-use crate::store::setup::advertisers::{self, AdvertiserRecord};
+use crate::store::setup::advertisers::{self, AdvertiserChange, AdvertiserRecord};
 
 #[derive(SimpleObject)]
 pub struct Advertiser {
     advertiser_id: ID,
     name: String,
+    /// How long after a click a new conversion counts; null: for ever.
+    attribution_window_hours: Option<i32>,
     created_at: Time,
 }
 
@@ -24,6 +26,7 @@ impl From<AdvertiserRecord> for Advertiser {
         Self {
             advertiser_id: record.advertiser_id.into(),
             name: record.name,
+            attribution_window_hours: record.attribution_window_hours,
             created_at: record.created_at.into(),
         }
     }
@@ -34,10 +37,13 @@ struct CreateAdvertiserInput {
     name: String,
 }
 
+/// What is left out stays as it is.
 #[derive(InputObject)]
 struct UpdateAdvertiserInput {
     advertiser_id: ID,
-    name: String,
+    name: Option<String>,
+    /// How long after a click a new conversion counts, 1 to 87600; null: for ever.
+    attribution_window_hours: MaybeUndefined<i32>,
 }
 
 #[derive(Default)]
@@ -74,7 +80,7 @@ impl AdvertiserMutations {
         Ok(change(ctx, advertisers::create(pool(ctx), actor, &input.name)).await?.into())
     }
 
-    /// Renames one. Owners only.
+    /// Changes the name or the attribution window. Owners only.
     async fn update_advertiser(
         &self,
         ctx: &Context<'_>,
@@ -82,6 +88,10 @@ impl AdvertiserMutations {
     ) -> Result<Advertiser, Failure> {
         let actor = owner(ctx)?.into();
         let id = AdvertiserId(uuid_at("input.advertiserId", &input.advertiser_id)?);
-        Ok(change(ctx, advertisers::rename(pool(ctx), actor, id, &input.name)).await?.into())
+        let wanted = AdvertiserChange {
+            name: input.name,
+            attribution_window_hours: input.attribution_window_hours.into(),
+        };
+        Ok(change(ctx, advertisers::update(pool(ctx), actor, id, &wanted)).await?.into())
     }
 }

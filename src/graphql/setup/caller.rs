@@ -32,6 +32,15 @@ pub fn writer(ctx: &Context<'_>) -> Result<Principal, Failure> {
     }
 }
 
+/// The caller, who must be the owner or an advertiser.
+pub fn advertising(ctx: &Context<'_>) -> Result<Principal, Failure> {
+    let caller = caller(ctx)?;
+    match caller.grant {
+        Grant::Owner | Grant::Advertiser(_) => Ok(caller),
+        Grant::Partner(_) | Grant::Bi(_) => Err(forbidden(caller.grant, "an owner or advertiser")),
+    }
+}
+
 pub fn forbidden(grant: Grant, who_may: &str) -> Failure {
     let role = grant.role();
     Failure::Forbidden {

@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, forbidden, pool};
+use super::composites::LinkComposite;
 use crate::domain::ids::{OfferId, PartnerId};
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::{self, uuid_at};
@@ -21,6 +22,8 @@ pub struct Link {
     partner_id: ID,
     /// Where visitors are to be sent, below the server's address.
     click_path: String,
+    /// Several values in one parameter; null: there is none.
+    composite: Option<LinkComposite>,
     created_at: Time,
 }
 
@@ -31,6 +34,7 @@ impl From<LinkRecord> for Link {
             link_id: record.link_id.into(),
             offer_id: record.offer_id.into(),
             partner_id: record.partner_id.into(),
+            composite: record.composite.map(LinkComposite::from),
             created_at: record.created_at.into(),
         }
     }

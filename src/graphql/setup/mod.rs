@@ -14,12 +14,17 @@ mod advertisers;
 mod api_keys;
 mod audit;
 mod caller;
+mod composites;
+mod integration_settings;
+mod integrations;
 mod links;
 mod offers;
 mod partners;
 mod postbacks;
+mod presets;
 mod tokens;
 mod viewer;
+mod words;
 
 use async_graphql::MergedObject;
 
@@ -35,6 +40,9 @@ pub struct SetupQuery(
     tokens::TokenQueries,
     access::AccessQuery,
     audit::AuditQuery,
+    words::WordQueries,
+    integrations::IntegrationQueries,
+    presets::PresetQuery,
 );
 
 #[derive(MergedObject, Default)]
@@ -48,4 +56,7 @@ pub struct SetupMutation(
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,
+    words::WordMutations,
+    integrations::IntegrationMutations,
+    composites::CompositeMutations,
 );

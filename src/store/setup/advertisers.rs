@@ -18,12 +18,14 @@ use crate::store::search::{Columns, Search, page};
 pub struct AdvertiserRecord {
     pub advertiser_id: Uuid,
     pub name: String,
+    /// How long after a click a new conversion counts; `None`: for ever.
+    pub attribution_window_hours: Option<i32>,
     pub created_at: DateTime<Utc>,
 }
 positioned_by!(AdvertiserRecord, advertiser_id);
 
 const COLUMNS: Columns = Columns {
-    selected: "advertiser_id, name, created_at",
+    selected: "advertiser_id, name, attribution_window_hours, created_at",
     from: "advertisers",
     time: "created_at",
     id: "advertiser_id",
@@ -40,13 +42,29 @@ pub async fn create(pool: &Pool, actor: Actor, new_name: &str) -> Result<Adverti
     one(pool, id).await
 }
 
-pub async fn rename(
+/// What is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AdvertiserChange {
+    pub name: Option<String>,
+    /// `Some(None)`: clicks count for ever.
+    pub attribution_window_hours: Option<Option<i32>>,
+}
+
+/// Longest attribution window, in hours: ten years.
+const LONGEST_WINDOW: i32 = 87_600;
+
+pub async fn update(
     pool: &Pool,
     actor: Actor,
     id: AdvertiserId,
-    new_name: &str,
+    change: &AdvertiserChange,
 ) -> Result<AdvertiserRecord, ChangeError> {
-    let new_name = name("name", new_name)?;
+    let new_name = change.name.as_deref().map(|text| name("name", text)).transpose()?;
+    let window = change.attribution_window_hours;
+    if window.flatten().is_some_and(|hours| !(1..=LONGEST_WINDOW).contains(&hours)) {
+        let message = "write 1 to 87600 hours, or null where clicks count for ever";
+        return Err(ChangeError::bad("attribution_window_hours", message));
+    }
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     let before = audit::snapshot(&transaction, Entity::Advertiser, id.0).await?;
@@ -54,7 +72,12 @@ pub async fn rename(
         return Err(ChangeError::NotFound { field: "advertiser_id", what: "advertiser" });
     }
     transaction
-        .execute("UPDATE advertisers SET name = $2 WHERE advertiser_id = $1", &[&id.0, &new_name])
+        .execute(
+            "UPDATE advertisers SET name = COALESCE($2, name),
+                    attribution_window_hours = CASE WHEN $3 THEN $4 ELSE attribution_window_hours END
+             WHERE advertiser_id = $1",
+            &[&id.0, &new_name, &window.is_some(), &window.flatten()],
+        )
         .await?;
     audit::record(&transaction, actor, Entity::Advertiser, id.0, "update", before).await?;
     transaction.commit().await?;
@@ -86,6 +109,7 @@ fn read(row: &Row) -> Result<AdvertiserRecord, StoreError> {
     Ok(AdvertiserRecord {
         advertiser_id: row.try_get("advertiser_id")?,
         name: row.try_get("name")?,
+        attribution_window_hours: row.try_get("attribution_window_hours")?,
         created_at: row.try_get("created_at")?,
     })
 }

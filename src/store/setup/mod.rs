@@ -10,10 +10,12 @@ pub mod access;
 pub mod actions;
 pub mod advertisers;
 pub mod api_keys;
+pub mod integrations;
 pub mod links;
 pub mod offers;
 pub mod partners;
 pub mod postbacks;
+pub mod words;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::PoolError;

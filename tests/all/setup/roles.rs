@@ -49,6 +49,16 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
         r#"(input: {advertiserId: "ID", secretId: "ID"}) { advertiserId }"#,
         &["advertiser"],
     ),
+    (
+        "setStatusWord",
+        r#"(input: {offerId: "ID", word: "won", meaning: APPROVED}) { word }"#,
+        &["advertiser"],
+    ),
+    ("removeStatusWord", r#"(input: {offerId: "ID", word: "won"})"#, &["advertiser"]),
+    ("createIntegration", r#"(input: {advertiserId: "ID", name: "x"}) { urls { path } }"#, &["advertiser"]),
+    ("updateIntegration", r#"(input: {integrationId: "ID"}) { name }"#, &["advertiser"]),
+    ("setIntegrationSecret", r#"(input: {integrationId: "ID", rule: REQUIRED}) { secret }"#, &["advertiser"]),
+    ("setLinkComposite", r#"(input: {linkId: "ID", composite: {ready: PPS}}) { linkId }"#, &[]),
 ];
 
 #[actix_web::test]
