@@ -83,7 +83,8 @@ pub async fn remove(
     let removed = client
         .execute(
             "DELETE FROM status_words
-             WHERE coalesce(integration_id, offer_id, advertiser_id) = coalesce($1, $2, $3) AND word = $4",
+             WHERE coalesce(integration_id, offer_id, advertiser_id)
+                 = coalesce($1::uuid, $2::uuid, $3::uuid) AND word = $4",
             &[&integration, &offer, &advertiser, &normalized(word)],
         )
         .await?;

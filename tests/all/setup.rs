@@ -4,5 +4,6 @@
 mod audit;
 mod mutations;
 mod reconciliation;
+mod reporting;
 mod roles;
 mod walkthrough;

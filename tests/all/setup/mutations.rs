@@ -62,7 +62,7 @@ pub async fn create_offer(stage: &Stage, advertiser: &str, landing_url: &str) ->
     text(&stage.data(OWNER, &query).await["createOffer"]["offerId"])
 }
 
-async fn refused(stage: &Stage, grant: Grant, mutation: &str) -> (String, String, String) {
+pub async fn refused(stage: &Stage, grant: Grant, mutation: &str) -> (String, String, String) {
     let response = stage.execute(grant, &format!("mutation {{ {mutation} }}")).await;
     let (code, field) = refusal(&response);
     (code, field, response.errors[0].message.clone())
