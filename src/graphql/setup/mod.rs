@@ -13,11 +13,14 @@ mod actions;
 mod advertisers;
 mod api_keys;
 mod audit;
+mod by_hand;
 mod caller;
 mod links;
 mod offers;
 mod partners;
 mod postbacks;
+mod quarantine;
+mod settlement;
 mod tokens;
 mod viewer;
 
@@ -35,6 +38,8 @@ pub struct SetupQuery(
     tokens::TokenQueries,
     access::AccessQuery,
     audit::AuditQuery,
+    quarantine::QuarantineQueries,
+    settlement::SettlementQuery,
 );
 
 #[derive(MergedObject, Default)]
@@ -48,4 +53,7 @@ pub struct SetupMutation(
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,
+    quarantine::QuarantineMutations,
+    by_hand::ByHandMutations,
+    settlement::SettlementMutation,
 );

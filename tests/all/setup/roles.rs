@@ -49,6 +49,11 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
         r#"(input: {advertiserId: "ID", secretId: "ID"}) { advertiserId }"#,
         &["advertiser"],
     ),
+    ("releaseQuarantine", r#"(input: {inboundIds: ["ID"], meaning: APPROVED})"#, &["advertiser"]),
+    ("discardQuarantine", r#"(input: {inboundIds: ["ID"], reason: "x"})"#, &["advertiser"]),
+    ("forceStatus", r#"(input: {leadId: "ID", status: HOLD, note: "x"}) { status }"#, &[]),
+    ("reprocess", r#"(inboundIds: ["ID"]) { asked }"#, &["advertiser"]),
+    ("settle", r#"(filter: {leadIds: ["x"]}) { conversions }"#, &[]),
 ];
 
 #[actix_web::test]
