@@ -16,6 +16,21 @@ pub enum ConversionStatus {
     Rejected,
 }
 
+/// What a status word can mean.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "status::Meaning")]
+pub enum Meaning {
+    Hold,
+    Approved,
+    Rejected,
+    /// A recurring customer is added.
+    Activate,
+    /// A recurring customer is stopped.
+    Deactivate,
+    /// Taken and logged; nothing else comes of it.
+    Ignore,
+}
+
 /// What one attempt of a delivery came to.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "retry::Outcome")]
@@ -127,6 +142,7 @@ pub enum AuditEntity {
     Postback,
     Token,
     Conversion,
+    InboundRequest,
     Integration,
     StatusWord,
     Quarantine,
@@ -150,6 +166,7 @@ mod tests {
     #[test]
     fn every_name_is_its_code_in_capitals() {
         assert_eq!(names::<ConversionStatus>(), capitals(status::Status::ALL.map(|item| item.code())));
+        assert_eq!(names::<Meaning>(), capitals(status::Meaning::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<Outcome>(), capitals(retry::Outcome::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<ErrorKind>(), capitals(retry::ErrorKind::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<Verdict>(), capitals(verdict::VerdictKind::ALL.iter().map(|item| item.code())));

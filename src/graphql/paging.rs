@@ -71,6 +71,7 @@ pub enum List {
     ApiKeys,
     Tokens,
     AuditLog,
+    Quarantine,
 }
 
 impl List {
@@ -88,6 +89,7 @@ impl List {
             Self::ApiKeys => 0x26,
             Self::Tokens => 0x27,
             Self::AuditLog => 0x28,
+            Self::Quarantine => 0x29,
         }
     }
 

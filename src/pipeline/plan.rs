@@ -151,6 +151,7 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         used_signatures: ledger.signatures.into_newly_used(),
         no_longer_waiting,
         settled: Vec::new(),
+        audited: Vec::new(),
     };
     let outcome = Outcome { verdicts, claimed: planner.claimed, waiting: planner.waiting };
     (recording, outcome)

@@ -4,10 +4,12 @@
 //! transaction: [`snapshot`] locks the row and tells what it was, [`record`] tells what it has
 //! become. Secrets never get into an entry.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Pool};
 use serde_json::Value;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -39,7 +41,7 @@ impl Actor {
         }
     }
 
-    fn role(self) -> &'static str {
+    pub fn role(self) -> &'static str {
         match self {
             Self::Token { role, .. } => role,
             Self::ApiKey => "api_key",
@@ -61,10 +63,21 @@ coded_enum! {
         Postback = "postback",
         Token = "token",
         Conversion = "conversion",
+        InboundRequest = "inbound_request",
         Integration = "integration",
         StatusWord = "status_word",
         Quarantine = "quarantine",
         Reconciliation = "reconciliation",
+    }
+}
+
+impl fmt::Display for Actor {
+    /// As the history of conversions keeps it: the role, and the token's id.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.token_id() {
+            Some(token_id) => write!(formatter, "{} {token_id}", self.role()),
+            None => formatter.write_str(self.role()),
+        }
     }
 }
 
@@ -92,7 +105,11 @@ fn table(entity: Entity) -> Option<(&'static str, &'static str, &'static str)> {
             "jsonb_build_object('secret_hash', CASE WHEN secret_hash IS NOT NULL THEN '[redacted]' END)",
         ),
         Entity::StatusWord => ("status_words", "status_word_id", "'{}'"),
-        Entity::Secret | Entity::Conversion | Entity::Quarantine | Entity::Reconciliation => return None,
+        Entity::Secret
+        | Entity::Conversion
+        | Entity::InboundRequest
+        | Entity::Quarantine
+        | Entity::Reconciliation => return None,
     })
 }
 
@@ -135,24 +152,58 @@ pub async fn record_values(
     before: Option<Value>,
     after: Option<Value>,
 ) -> Result<(), StoreError> {
-    let redacted = |value: Option<Value>| value.map(|value| redact("", value));
+    let statement = prepare_insert(client).await?;
+    insert(client, &statement, &[AuditedChange { actor, entity, id: id.to_owned(), action, before, after }])
+        .await
+}
+
+/// One change, to be entered with others at once.
+#[derive(Debug)]
+pub struct AuditedChange<'a> {
+    pub actor: Actor,
+    pub entity: Entity,
+    pub id: String,
+    pub action: &'a str,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+pub async fn prepare_insert(client: &impl GenericClient) -> Result<Statement, tokio_postgres::Error> {
     client
-        .execute(
+        .prepare_cached(
             "INSERT INTO audit_log (audit_id, happened_at, actor_token_id, actor_role, actor_label, entity,
                                     entity_id, action, before, after)
-             VALUES ($1, clock_timestamp(), $2, $3,
-                     COALESCE((SELECT label FROM tokens WHERE token_id = $2), ''), $4, $5, $6, $7, $8)",
-            &[
-                &Uuid::now_v7(),
-                &actor.token_id(),
-                &actor.role(),
-                &entity.code(),
-                &id,
-                &action,
-                &redacted(before),
-                &redacted(after),
-            ],
+             SELECT audit_id, clock_timestamp(), actor, role,
+                    COALESCE((SELECT label FROM tokens WHERE token_id = actor), ''),
+                    entity, entity_id, action, before, after
+             FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[],
+                         $8::jsonb[])
+                  AS change(audit_id, actor, role, entity, entity_id, action, before, after)",
         )
+        .await
+}
+
+/// Enters changes inside the caller's transaction, in one statement. Values of secret names are
+/// redacted here.
+pub async fn insert(
+    client: &impl GenericClient,
+    statement: &Statement,
+    changes: &[AuditedChange<'_>],
+) -> Result<(), StoreError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let redacted = |value: &Option<Value>| value.clone().map(|value| redact("", value));
+    let audit_ids: Vec<Uuid> = changes.iter().map(|_| Uuid::now_v7()).collect();
+    let actors: Vec<Option<Uuid>> = changes.iter().map(|change| change.actor.token_id()).collect();
+    let roles: Vec<&str> = changes.iter().map(|change| change.actor.role()).collect();
+    let entities: Vec<&str> = changes.iter().map(|change| change.entity.code()).collect();
+    let ids: Vec<&str> = changes.iter().map(|change| change.id.as_str()).collect();
+    let actions: Vec<&str> = changes.iter().map(|change| change.action).collect();
+    let before: Vec<Option<Value>> = changes.iter().map(|change| redacted(&change.before)).collect();
+    let after: Vec<Option<Value>> = changes.iter().map(|change| redacted(&change.after)).collect();
+    client
+        .execute(statement, &[&audit_ids, &actors, &roles, &entities, &ids, &actions, &before, &after])
         .await?;
     Ok(())
 }

@@ -5,9 +5,11 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
+use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::audit::{Actor, AuditedChange, Entity};
 use super::conversions::{self, ChangeRow, LeadRow, LedgerKeys, Recording};
 use super::deliveries::{Claimed, NewDelivery};
 use super::error::StoreError;
@@ -23,10 +25,11 @@ use crate::domain::postback::subscribers;
 use crate::domain::status::Status;
 use crate::event_log::rows::{ConversionEventRow, encode};
 
-/// Who does something by hand, and what they say to it; both stay in the history.
+/// Who does something by hand, and what they say to it; both stay in the history, and the audit
+/// log has an entry for every conversion.
 #[derive(Debug, Clone, Copy)]
 pub struct ByHand<'a> {
-    pub actor: &'a str,
+    pub actor: Actor,
     pub note: &'a str,
 }
 
@@ -157,11 +160,29 @@ impl HandChange<'_> {
             events: vec![self.event.code()],
             facts: serde_json::to_string(facts).expect("facts are JSON"),
             cause: Cause::Owner,
-            actor: self.by.actor.to_owned(),
+            actor: self.by.actor.to_string(),
             note: self.by.note.to_owned(),
         });
         let row = ConversionEventRow::of(facts, self.event, Some(self.from), self.now);
         recording.log_batches.extend(encode([row]));
+        recording.audited.push(self.audited());
+    }
+
+    fn audited(&self) -> AuditedChange<'static> {
+        let facts = self.facts;
+        AuditedChange {
+            actor: self.by.actor,
+            entity: Entity::Conversion,
+            id: facts.lead_id.map(|id| id.to_string()).unwrap_or_default(),
+            action: if self.event == Event::Payout { "settle" } else { "force_status" },
+            before: Some(json!({ "status": self.from.code() })),
+            after: Some(json!({
+                "status": facts.status.map(Status::code),
+                "payout": facts.payout.map(|payout| payout.to_string()),
+                "payout_currency": facts.payout_currency.map(Currency::code),
+                "note": self.by.note,
+            })),
+        }
     }
 }
 

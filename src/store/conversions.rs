@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::audit::{self, AuditedChange};
 use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
@@ -53,6 +54,8 @@ pub struct Recording {
     pub settled: Vec<LeadId>,
     pub log_batches: Vec<EncodedBatch>,
     pub used_signatures: Vec<NewlyUsed>,
+    /// What was done by hand.
+    pub audited: Vec<AuditedChange<'static>>,
 }
 
 #[derive(Debug, Clone)]
@@ -326,6 +329,7 @@ async fn write_and_commit(
     let settle =
         session.prepare_cached("UPDATE conversions SET settled_at = $2 WHERE lead_id = ANY($1)").await?;
     let insert_log = log_batches::prepare_insert(session).await?;
+    let insert_audit = audit::prepare_insert(session.client()).await?;
 
     tokio::try_join!(
         biased;
@@ -403,6 +407,7 @@ async fn write_and_commit(
         },
         used_signatures::insert(session, &insert_signatures, &recording.used_signatures),
         log_batches::insert(session, &insert_log, &recording.log_batches),
+        audit::insert(session.client(), &insert_audit, &recording.audited),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;
     Ok(())

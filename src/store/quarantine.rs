@@ -6,9 +6,11 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Pool};
+use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::audit::{self, Actor, AuditedChange, Entity};
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
@@ -47,6 +49,41 @@ pub struct QuarantineItem {
     pub occurred_at: DateTime<Utc>,
     /// What somebody said its word means, for this request alone; it is processed within seconds.
     pub decided_meaning: Option<Meaning>,
+}
+
+impl QuarantineItem {
+    /// What the audit log keeps of it.
+    pub(super) fn audited(&self) -> serde_json::Value {
+        json!({
+            "advertiser_id": self.advertiser_id.to_string(),
+            "request_id": self.request.request_id,
+            "word": self.word,
+            "decided_meaning": self.decided_meaning.map(Meaning::code),
+        })
+    }
+}
+
+/// Why requests were neither released nor discarded.
+#[derive(Debug, thiserror::Error)]
+pub enum NotWaiting {
+    /// The first of them.
+    #[error("no request {0} is in quarantine; it may have been processed: list the quarantine again")]
+    NotFound(Uuid),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl NotWaiting {
+    fn of(wanted: &[InboundId], found: &[InboundId]) -> Self {
+        let missing = wanted.iter().find(|id| !found.contains(id));
+        Self::NotFound(missing.map_or(Uuid::nil(), |id| id.0))
+    }
+}
+
+impl From<tokio_postgres::Error> for NotWaiting {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl Positioned for QuarantineItem {
@@ -157,50 +194,82 @@ pub async fn words(client: &impl GenericClient, scope: Scope) -> Result<Vec<Wait
         .collect())
 }
 
-/// Says what the word of these requests means, for them alone. They are processed within
-/// seconds, in the order of their own times. Returns how many there are.
+/// Says what the word of these requests means, for them alone, with an entry in the audit log for
+/// each. They are processed within seconds, in the order of their own times. Returns how many
+/// there are; where one of them is not there, none is touched.
 pub async fn release(
-    client: &impl GenericClient,
+    pool: &Pool,
     scope: Scope,
     inbound_ids: &[InboundId],
     meaning: Meaning,
-) -> Result<u64, StoreError> {
+    actor: Actor,
+) -> Result<usize, NotWaiting> {
     let Some(advertiser) = advertiser_in(scope) else {
-        return Ok(0);
+        return Err(NotWaiting::of(inbound_ids, &[]));
     };
     let ids: Vec<Uuid> = inbound_ids.iter().map(|id| id.0).collect();
-    let released = client
-        .execute(
-            "UPDATE quarantine SET decided_meaning = $3
-             WHERE inbound_id = ANY($2) AND ($1::uuid IS NULL OR advertiser_id = $1)",
-            &[&advertiser, &ids, &meaning.code()],
+    let mut client = pool.get().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await?;
+    // In the order in which the pipeline locks them, so that neither waits for the other.
+    let rows = transaction
+        .query(
+            "SELECT * FROM quarantine WHERE inbound_id = ANY($2) AND ($1::uuid IS NULL OR advertiser_id = $1)
+             ORDER BY inbound_id FOR UPDATE",
+            &[&advertiser, &ids],
         )
         .await?;
-    Ok(released)
+    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let found: Vec<InboundId> = items.iter().map(|item| item.inbound_id).collect();
+    if inbound_ids.iter().any(|id| !found.contains(id)) {
+        return Err(NotWaiting::of(inbound_ids, &found));
+    }
+    transaction
+        .execute(
+            "UPDATE quarantine SET decided_meaning = $2 WHERE inbound_id = ANY($1)",
+            &[&ids, &meaning.code()],
+        )
+        .await?;
+    let audited: Vec<_> = items
+        .iter()
+        .map(|item| AuditedChange {
+            actor,
+            entity: Entity::Quarantine,
+            id: item.inbound_id.to_string(),
+            action: "release",
+            before: Some(item.audited()),
+            after: Some(json!({ "decided_meaning": meaning.code() })),
+        })
+        .collect();
+    let insert_audit = audit::prepare_insert(&transaction).await?;
+    audit::insert(&transaction, &insert_audit, &audited).await?;
+    transaction.commit().await?;
+    Ok(items.len())
 }
 
 /// Who throws requests away, and why; both stand in the inbound log.
 #[derive(Debug, Clone, Copy)]
 pub struct Discarding<'a> {
-    pub actor: &'a str,
+    pub actor: Actor,
     pub reason: &'a str,
 }
 
 /// Throws requests away. Each gets a row in the inbound log (door `quarantine`, verdict
-/// `rejected`, reason code `discarded`) in the same transaction. Returns how many there were.
+/// `rejected`, reason code `discarded`) and an entry in the audit log in the same transaction.
+/// Returns how many there were; where one of them is not there, none is touched.
 pub async fn discard(
     pool: &Pool,
     scope: Scope,
     inbound_ids: &[InboundId],
     discarding: Discarding<'_>,
     now: DateTime<Utc>,
-) -> Result<usize, StoreError> {
+) -> Result<usize, NotWaiting> {
     let Some(advertiser) = advertiser_in(scope) else {
-        return Ok(0);
+        return Err(NotWaiting::of(inbound_ids, &[]));
     };
     let ids: Vec<Uuid> = inbound_ids.iter().map(|id| id.0).collect();
     let session = Session::checkout(pool).await?;
     let insert_log = log_batches::prepare_insert(&session).await?;
+    let insert_audit = audit::prepare_insert(session.client()).await?;
     session.batch_execute("BEGIN").await?;
     let rows = session
         .query(
@@ -210,17 +279,35 @@ pub async fn discard(
         )
         .await?;
     let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let found: Vec<InboundId> = items.iter().map(|item| item.inbound_id).collect();
+    if inbound_ids.iter().any(|id| !found.contains(id)) {
+        session.batch_execute("ROLLBACK").await?;
+        session.give_back();
+        return Err(NotWaiting::of(inbound_ids, &found));
+    }
     let log = encode(items.iter().map(|item| discarded_row(item, discarding, now)));
     if let Some(batch) = log {
         log_batches::insert(&session, &insert_log, &[batch]).await?;
     }
+    let audited: Vec<_> = items.iter().map(|item| discarded_change(item, discarding)).collect();
+    audit::insert(session.client(), &insert_audit, &audited).await?;
     session.commit().await?;
     session.give_back();
     Ok(items.len())
 }
 
+fn discarded_change(item: &QuarantineItem, discarding: Discarding<'_>) -> AuditedChange<'static> {
+    AuditedChange {
+        actor: discarding.actor,
+        entity: Entity::Quarantine,
+        id: item.inbound_id.to_string(),
+        action: "discard",
+        before: Some(item.audited()),
+        after: Some(json!({ "reason": discarding.reason })),
+    }
+}
+
 fn discarded_row(item: &QuarantineItem, discarding: Discarding<'_>, now: DateTime<Utc>) -> InboundRow {
-    let by = if discarding.actor.is_empty() { String::new() } else { format!(" by {}", discarding.actor) };
     InboundRow {
         inbound_id: Uuid::now_v7(),
         received_at: now,
@@ -237,7 +324,7 @@ fn discarded_row(item: &QuarantineItem, discarding: Discarding<'_>, now: DateTim
         verdict: "rejected",
         http_status: 0,
         reason_code: "discarded",
-        reason: format!("discarded{by}: {}", discarding.reason),
+        reason: format!("discarded by {}: {}", discarding.actor.role(), discarding.reason),
         answer: String::new(),
         is_test: item.request.is_test,
         node_id: NodeId(Uuid::nil()).0,

@@ -5,10 +5,12 @@
 //! [`QuarantineReleaser`](crate::pipeline::quarantine_releaser) takes it from here.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Pool;
+use deadpool_postgres::{GenericClient, Pool};
+use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::audit::{self, Actor, AuditedChange, Entity};
 use super::error::StoreError;
 use crate::domain::ids::{AdvertiserId, InboundId, IntegrationId, OfferId};
 use crate::event_log::EventLog;
@@ -32,44 +34,87 @@ pub struct WaitingRequest {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReprocessError {
-    #[error("inbound_id: the inbound log has no such request")]
-    NotFound,
-    #[error("inbound_id: nobody knows whose request this was, as its key was nobody's")]
-    NobodysRequest,
-    #[error("inbound_id: this row tells of a release; process the request it tells of instead ({0})")]
-    AlreadyARepeat(Uuid),
+    #[error("the inbound log has no request {0}; take an inboundId of inboundLog")]
+    NotFound(Uuid),
+    #[error("nobody knows whose request {0} was, as its key was nobody's; leave it out")]
+    NobodysRequest(Uuid),
+    #[error("{0} tells of a release; process the request it tells of instead: {1}")]
+    AlreadyARepeat(Uuid, Uuid),
     #[error("the log cannot be read now; try again: {0}")]
     Log(#[from] clickhouse::error::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Has a request of the inbound log processed again, whatever became of it: an unknown click may
-/// have arrived, a word may have been mapped. It is judged as of its own time by the rules of
-/// today; the outcome is a new row of the inbound log (door `reprocess`), whose `origin_id` is
-/// this request. Asking twice before it was done asks once.
+impl From<tokio_postgres::Error> for ReprocessError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Has requests of the inbound log processed again, whatever became of them: an unknown click may
+/// have arrived, a word may have been mapped. They are judged as of their own times by the rules
+/// of today; the outcome is a new row of the inbound log each (door `reprocess`), whose
+/// `origin_id` is the request. Asking twice before it was done asks once. Where one of them
+/// cannot be, none is. Each that is new is entered in the audit log; returns how many those are.
 pub async fn ask(
     log: &EventLog,
     pool: &Pool,
     scope: Scope,
-    inbound_id: InboundId,
-) -> Result<(), ReprocessError> {
-    let request = reader::stored_request(log, scope, inbound_id.0).await?.ok_or(ReprocessError::NotFound)?;
+    inbound_ids: &[InboundId],
+    actor: Actor,
+) -> Result<usize, ReprocessError> {
+    let mut requests = Vec::new();
+    for id in inbound_ids {
+        requests.push(request_of(log, scope, id.0).await?);
+    }
+    let mut client = pool.get().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await?;
+    let insert_audit = audit::prepare_insert(&transaction).await?;
+    let mut audited = Vec::new();
+    for (advertiser_id, request) in &requests {
+        if insert(&transaction, *advertiser_id, request).await? {
+            audited.push(AuditedChange {
+                actor,
+                entity: Entity::InboundRequest,
+                id: request.inbound_id.to_string(),
+                action: "reprocess",
+                before: None,
+                after: Some(json!({ "advertiser_id": advertiser_id, "door": request.door })),
+            });
+        }
+    }
+    audit::insert(&transaction, &insert_audit, &audited).await?;
+    transaction.commit().await?;
+    Ok(audited.len())
+}
+
+/// The request with whose it is.
+async fn request_of(
+    log: &EventLog,
+    scope: Scope,
+    inbound_id: Uuid,
+) -> Result<(Uuid, StoredRequest), ReprocessError> {
+    let request = reader::stored_request(log, scope, inbound_id).await?;
+    let request = request.ok_or(ReprocessError::NotFound(inbound_id))?;
     if let (true, Some(origin)) =
         (matches!(request.door.as_str(), "quarantine" | "reprocess"), request.origin_id)
     {
-        return Err(ReprocessError::AlreadyARepeat(origin));
+        return Err(ReprocessError::AlreadyARepeat(inbound_id, origin));
     }
-    let advertiser_id = request.advertiser_id.ok_or(ReprocessError::NobodysRequest)?;
-    insert(pool, advertiser_id, &request).await?;
-    Ok(())
+    let advertiser_id = request.advertiser_id.ok_or(ReprocessError::NobodysRequest(inbound_id))?;
+    Ok((advertiser_id, request))
 }
 
-async fn insert(pool: &Pool, advertiser_id: Uuid, request: &StoredRequest) -> Result<(), StoreError> {
+/// Whether it did not wait yet.
+async fn insert(
+    client: &impl GenericClient,
+    advertiser_id: Uuid,
+    request: &StoredRequest,
+) -> Result<bool, StoreError> {
     let parameters: serde_json::Value = serde_json::from_str(&request.parameters)
         .map_err(|error| StoreError::Unreadable(format!("inbound_requests.parameters: {error}")))?;
-    let client = pool.get().await?;
-    client
+    let inserted = client
         .execute(
             "INSERT INTO reprocessing (inbound_id, advertiser_id, integration_id, offer_id, door, method, source_ip,
                                        parameters, received_at)
@@ -87,7 +132,7 @@ async fn insert(pool: &Pool, advertiser_id: Uuid, request: &StoredRequest) -> Re
             ],
         )
         .await?;
-    Ok(())
+    Ok(inserted == 1)
 }
 
 /// Up to `limit` requests, in the order in which they came the first time.

@@ -18,6 +18,10 @@ impl Session {
         Ok(Self(Some(pool.get().await?)))
     }
 
+    pub fn client(&self) -> &Client {
+        self
+    }
+
     /// Ends the transaction. `COMMIT` after a failed statement would roll back silently, so
     /// this may be awaited only together with, and after, statements whose results are checked.
     pub async fn commit(&self) -> Result<(), tokio_postgres::Error> {

@@ -2,6 +2,7 @@
 //! and the reconciliation of files.
 
 mod audit;
+mod hands;
 mod mutations;
 mod reconciliation;
 mod reporting;

@@ -52,6 +52,11 @@ pub fn pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
     &databases(ctx).pool
 }
 
+/// Connections for changes of conversions, which must not wait for dashboards.
+pub fn writing_pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
+    ctx.data_opt::<Arc<Services>>().map_or_else(|| pool(ctx), |services| &services.pool)
+}
+
 /// Makes a change of what the catalogue holds, after which this node's next request sees it.
 pub async fn change<T, E: Into<Failure>>(
     ctx: &Context<'_>,

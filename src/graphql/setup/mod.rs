@@ -13,6 +13,7 @@ mod actions;
 mod advertisers;
 mod api_keys;
 mod audit;
+mod by_hand;
 mod caller;
 mod composites;
 mod integration_settings;
@@ -22,6 +23,8 @@ mod offers;
 mod partners;
 mod postbacks;
 mod presets;
+mod quarantine;
+mod settlement;
 mod tokens;
 mod viewer;
 mod words;
@@ -43,6 +46,8 @@ pub struct SetupQuery(
     words::WordQueries,
     integrations::IntegrationQueries,
     presets::PresetQuery,
+    quarantine::QuarantineQueries,
+    settlement::SettlementQuery,
 );
 
 #[derive(MergedObject, Default)]
@@ -59,4 +64,7 @@ pub struct SetupMutation(
     words::WordMutations,
     integrations::IntegrationMutations,
     composites::CompositeMutations,
+    quarantine::QuarantineMutations,
+    by_hand::ByHandMutations,
+    settlement::SettlementMutation,
 );

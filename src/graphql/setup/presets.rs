@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, Object, SimpleObject};
 
 use super::caller::caller;
 use super::integration_settings::{MappedField, mapped_fields};
-use super::words::WordMeaning;
+use crate::graphql::enums::Meaning;
 use crate::graphql::failure::Failure;
 use crate::presets::{self, InboundPreset};
 
@@ -41,7 +41,7 @@ pub fn event_urls(preset: &InboundPreset, path: &str) -> Vec<EventUrl> {
 #[derive(SimpleObject)]
 pub struct PresetWord {
     word: String,
-    meaning: WordMeaning,
+    meaning: Meaning,
 }
 
 /// A system that reports to us.

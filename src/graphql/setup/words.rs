@@ -1,31 +1,16 @@
 //! Status words: what a word means at one integration, offer or advertiser.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{advertising, caller, change, pool};
 use crate::domain::ids::{AdvertiserId, IntegrationId, OfferId};
-use crate::domain::status;
 use crate::domain::status_words::Place;
+use crate::graphql::enums::Meaning;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::uuid_at;
 use crate::graphql::scalars::Time;
 use crate::store::setup::words;
 use crate::store::status_words::StatusWordRecord;
-
-/// What somebody can say a word means.
-#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
-#[graphql(remote = "status::Meaning")]
-pub enum WordMeaning {
-    Hold,
-    Approved,
-    Rejected,
-    /// A recurring customer is added.
-    Activate,
-    /// A recurring customer is stopped.
-    Deactivate,
-    /// Taken and logged; nothing else comes of it.
-    Ignore,
-}
 
 /// What a word means at the one place that is not null.
 #[derive(SimpleObject)]
@@ -33,7 +18,7 @@ pub struct StatusWord {
     status_word_id: ID,
     /// In lower case, without surrounding blanks.
     word: String,
-    meaning: WordMeaning,
+    meaning: Meaning,
     integration_id: Option<ID>,
     offer_id: Option<ID>,
     /// The advertiser whose integration or offer it is, or itself.
@@ -77,7 +62,7 @@ struct SetStatusWordInput {
     advertiser_id: Option<ID>,
     /// As the sender writes it; case and surrounding blanks do not count.
     word: String,
-    meaning: WordMeaning,
+    meaning: Meaning,
 }
 
 /// The place is one id of the three.

@@ -2,6 +2,7 @@ use chrono::Utc;
 use ricochet::domain::event::Event;
 use ricochet::domain::ids::LeadId;
 use ricochet::domain::status::Status;
+use ricochet::store::audit::Actor;
 use ricochet::store::by_hand::{self, ByHand, ForceError, Forced};
 use ricochet::store::settlement::{self, SettleFilter, Settlement};
 use rust_decimal::Decimal;
@@ -12,7 +13,7 @@ use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
 
-const OWNER: ByHand = ByHand { actor: "token 1", note: "agreed by telephone" };
+const OWNER: ByHand = ByHand { actor: Actor::CommandLine, note: "agreed by telephone" };
 
 #[tokio::test]
 async fn the_owner_gives_a_conversion_any_status() {
@@ -34,7 +35,7 @@ async fn the_owner_gives_a_conversion_any_status() {
     assert_eq!(status_of(&world, "r").await, "hold");
     assert_eq!(events_of(&world, "r").await, ["sale+reject", "approve", "hold"]);
     let audit = "SELECT actor || ': ' || note FROM conversion_history WHERE cause = 'owner' LIMIT 1";
-    assert_eq!(world.texts(audit).await, ["token 1: agreed by telephone"]);
+    assert_eq!(world.texts(audit).await, ["command_line: agreed by telephone"]);
     world.attempts(&server, 3).await;
     let mut told: Vec<_> = tracker.received().iter().map(|one| one.parameter("status").unwrap()).collect();
     told.sort();

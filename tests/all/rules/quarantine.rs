@@ -5,6 +5,7 @@ use ricochet::domain::status::Meaning;
 use ricochet::domain::status_words::Place;
 use ricochet::graphql::paging::PageRequest;
 use ricochet::graphql::scope::Scope;
+use ricochet::store::audit::Actor;
 use ricochet::store::quarantine::{self, Discarding, QuarantineFilter};
 use ricochet::store::{reprocessing, status_words};
 
@@ -13,6 +14,7 @@ use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
 
+const BY: Actor = Actor::CommandLine;
 const PAGE: PageRequest = PageRequest { rows: 100, after: None, with_total: true };
 
 async fn map_word(world: &World, word: &str, meaning: Meaning) {
@@ -105,17 +107,16 @@ async fn one_request_is_released_and_another_discarded_by_hand() {
     let none = quarantine::list(pool, partner, &QuarantineFilter::default(), &PAGE).await.unwrap();
     assert_eq!(none.rows.len(), 0);
 
-    let db = pool.get().await.unwrap();
     let ids = [id_of("keep")];
-    assert_eq!(quarantine::release(&db, partner, &ids, Meaning::Approved).await.unwrap(), 0);
-    assert_eq!(quarantine::release(&db, Scope::Everything, &ids, Meaning::Approved).await.unwrap(), 1);
-    let why = Discarding { actor: "owner", reason: "a test of theirs" };
+    assert!(quarantine::release(pool, partner, &ids, Meaning::Approved, BY).await.is_err());
+    assert_eq!(quarantine::release(pool, Scope::Everything, &ids, Meaning::Approved, BY).await.unwrap(), 1);
+    let why = Discarding { actor: BY, reason: "a test of theirs" };
     let ids = [id_of("drop")];
     assert_eq!(quarantine::discard(pool, Scope::Everything, &ids, why, Utc::now()).await.unwrap(), 1);
     world.until("the quarantine is empty", "SELECT count(*) FROM quarantine", 0).await;
     assert_eq!(status_of(&world, "keep").await, "approved");
     assert_eq!(status_of(&world, "drop").await, "");
-    let told = "reason_code = 'discarded' AND reason = 'discarded by owner: a test of theirs'";
+    let told = "reason_code = 'discarded' AND reason = 'discarded by command_line: a test of theirs'";
     assert_eq!(world.logged(told).await, 1);
 }
 
@@ -131,8 +132,8 @@ async fn a_request_of_the_log_is_processed_again_once_its_click_is_there() {
 
     let (log, pool) = (&world.databases.log, &world.databases.pool);
     let partner = Scope::Partner(world.partner);
-    assert!(reprocessing::ask(log, pool, partner, id).await.is_err());
-    reprocessing::ask(log, pool, Scope::Everything, id).await.unwrap();
+    assert!(reprocessing::ask(log, pool, partner, &[id], BY).await.is_err());
+    reprocessing::ask(log, pool, Scope::Everything, &[id], BY).await.unwrap();
     world.until("it is processed", "SELECT count(*) FROM conversions", 1).await;
     assert_eq!(status_of(&world, "r").await, "approved");
     world.until("nothing waits", "SELECT count(*) FROM reprocessing", 0).await;
@@ -145,9 +146,9 @@ async fn a_request_of_the_log_is_processed_again_once_its_click_is_there() {
     );
     assert_eq!(world.count(&own_time).await, 1);
 
-    reprocessing::ask(log, pool, Scope::Everything, id).await.unwrap();
+    reprocessing::ask(log, pool, Scope::Everything, &[id], BY).await.unwrap();
     world.until("nothing waits", "SELECT count(*) FROM reprocessing", 0).await;
     assert_eq!(world.logged("door = 'reprocess' AND verdict = 'duplicate'").await, 1);
     let again = InboundId(world.logged_id("door = 'reprocess' AND verdict = 'duplicate'").await);
-    assert!(reprocessing::ask(log, pool, Scope::Everything, again).await.is_err());
+    assert!(reprocessing::ask(log, pool, Scope::Everything, &[again], BY).await.is_err());
 }

@@ -59,6 +59,11 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
     ("updateIntegration", r#"(input: {integrationId: "ID"}) { name }"#, &["advertiser"]),
     ("setIntegrationSecret", r#"(input: {integrationId: "ID", rule: REQUIRED}) { secret }"#, &["advertiser"]),
     ("setLinkComposite", r#"(input: {linkId: "ID", composite: {ready: PPS}}) { linkId }"#, &[]),
+    ("releaseQuarantine", r#"(input: {inboundIds: ["ID"], meaning: APPROVED})"#, &["advertiser"]),
+    ("discardQuarantine", r#"(input: {inboundIds: ["ID"], reason: "x"})"#, &["advertiser"]),
+    ("forceStatus", r#"(input: {leadId: "ID", status: HOLD, note: "x"}) { status }"#, &[]),
+    ("reprocess", r#"(inboundIds: ["ID"]) { asked }"#, &["advertiser"]),
+    ("settle", r#"(filter: {leadIds: ["x"]}) { conversions }"#, &[]),
 ];
 
 #[actix_web::test]
