@@ -11,8 +11,8 @@ use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, PostbackId};
 use crate::domain::postback::subscribers;
 use crate::store::clicks::ClickNews;
-use crate::store::conversions::ChangeRow;
 use crate::store::deliveries::{Claimed, NewDelivery};
+use crate::store::recording::ChangeRow;
 
 /// What to write, and the postbacks it is for. A click nobody subscribed to leaves nothing
 /// here, so clicks stay cheap.

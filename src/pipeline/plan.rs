@@ -25,8 +25,9 @@ use crate::domain::status::Status;
 use crate::domain::status_words::normalized;
 use crate::domain::verdict::{Verdict, VerdictKind};
 use crate::event_log::rows::{ConversionEventRow, InboundRow, encode};
-use crate::store::conversions::{ChangeRow, LeadRow, LedgerKeys, QuarantineRow, Recording};
+use crate::store::conversions::LedgerKeys;
 use crate::store::deliveries::{Claimed, ClaimedDelivery, FIRST_FENCE, NewDelivery};
+use crate::store::recording::{ChangeRow, LeadRow, QuarantineRow, Recording};
 
 /// The circumstances a batch is judged in.
 pub struct Circumstances<'a> {

@@ -10,9 +10,10 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::audit::{Actor, AuditedChange, Entity};
-use super::conversions::{self, ChangeRow, LeadRow, LedgerKeys, Recording};
+use super::conversions::{self, LedgerKeys};
 use super::deliveries::{Claimed, NewDelivery};
 use super::error::StoreError;
+use super::recording::{ChangeRow, LeadRow, Recording};
 use super::secrets::Keyring;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::event::{Cause, Event, status_event};

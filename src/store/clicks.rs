@@ -7,10 +7,10 @@ use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::conversions::{self, ChangeRow};
 use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
+use super::recording::{self, ChangeRow};
 use super::session::Session;
 use crate::domain::click::Click;
 use crate::domain::ids::{AdvertiserId, ClickId, LinkId, NodeId, OfferId, PartnerId};
@@ -40,7 +40,7 @@ pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNew
     let session = Session::checkout(pool).await?;
     let insert = session.prepare_cached(include_str!("queries/insert_clicks.sql")).await?;
     let log = log_batches::prepare_insert(&session).await?;
-    let changes = conversions::prepare_changes(&session).await?;
+    let changes = recording::prepare_changes(&session).await?;
     let deliveries = deliveries::prepare_insert(&session).await?;
     let now = clicks.last().map_or_else(chrono::Utc::now, |click| click.clicked_at);
     tokio::try_join!(
@@ -75,7 +75,7 @@ pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNew
                 .await?;
             Ok(())
         },
-        conversions::write_changes(&session, &changes, now, &news.changes),
+        recording::write_changes(&session, &changes, now, &news.changes),
         deliveries::insert(&session, &deliveries, node, now, &news.deliveries),
         log_batches::insert(&session, &log, log_batch.as_slice()),
         async { Ok::<_, StoreError>(session.commit().await?) },

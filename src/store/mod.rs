@@ -21,6 +21,7 @@ pub mod partitions;
 pub mod pool;
 pub mod quarantine;
 pub mod reconciliations;
+pub mod recording;
 pub mod reprocessing;
 pub mod search;
 pub mod secrets;

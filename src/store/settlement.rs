@@ -9,8 +9,9 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::by_hand::{ByHand, HandChange, StandingLead, read_leads};
-use super::conversions::{self, LedgerKeys, Recording};
+use super::conversions::{self, LedgerKeys};
 use super::error::StoreError;
+use super::recording::Recording;
 use super::secrets::Keyring;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::event::Event;
