@@ -13,7 +13,7 @@ build:
 test:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo test --locked
+	cargo test --locked --all-targets
 
 # Against a server that `make run` has started in another terminal.
 bench:
