@@ -26,6 +26,7 @@ pub mod payout;
 pub mod postback;
 pub mod reconciliation;
 pub mod redact;
+pub mod request;
 pub mod retry;
 pub mod status;
 pub mod status_words;

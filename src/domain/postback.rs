@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::catalogue::Catalogue;
 use super::event::Event;
-use super::facts::EventFacts;
+use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use super::request::RenderedRequest;
 use super::retry::RetrySchedule;
 use super::template::UrlTemplate;
 
@@ -49,6 +50,13 @@ pub struct Postback {
     pub timeout: Duration,
     pub retry: RetrySchedule,
     pub paused: bool,
+}
+
+impl Postback {
+    /// The request that tells it of an event.
+    pub fn render(&self, macros: &EventMacros) -> RenderedRequest {
+        RenderedRequest::get(self.url.render(macros))
+    }
 }
 
 /// Every (postback, event) that hears of a change: the partner's, the advertiser's and the

@@ -45,8 +45,16 @@ coded_enum! {
 /// How an exchange with a destination ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exchange {
-    Answered { status: u16, location: Option<String> },
-    Broken { kind: ErrorKind, message: String },
+    Answered {
+        status: u16,
+        location: Option<String>,
+        /// The `Retry-After` header as it was sent.
+        retry_after: Option<String>,
+    },
+    Broken {
+        kind: ErrorKind,
+        message: String,
+    },
 }
 
 /// An attempt judged: its outcome, and why in code and words.
@@ -98,7 +106,7 @@ pub fn judge(exchange: &Exchange, attempt: u32, schedule: &RetrySchedule, jitter
             reason: String::new(),
             retry_in: None,
         },
-        Exchange::Answered { status: status @ 300..=399, location } => Judgement {
+        Exchange::Answered { status: status @ 300..=399, location, .. } => Judgement {
             outcome: Outcome::Failed,
             error_kind: ErrorKind::Redirect,
             reason: match location {
@@ -149,7 +157,12 @@ mod tests {
     use super::*;
 
     fn answered(status: u16) -> Judgement {
-        judge(&Exchange::Answered { status, location: None }, 1, &RetrySchedule::default(), 1.0)
+        judge(
+            &Exchange::Answered { status, location: None, retry_after: None },
+            1,
+            &RetrySchedule::default(),
+            1.0,
+        )
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
 use crate::domain::redact::redact_url;
+use crate::domain::request::RenderedRequest;
 use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
 use crate::domain::status::Status;
 use crate::event_log::rows::AttemptRow;
@@ -24,8 +25,8 @@ pub async fn make(
     node: NodeId,
 ) -> AttemptRecord {
     let started_at = Utc::now();
-    let rendered = postback.url.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
-    let url = match Url::parse(&rendered) {
+    let request = postback.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
+    let url = match Url::parse(&request.url) {
         Ok(url) => url,
         Err(error) => {
             let judgement = Judgement {
@@ -34,12 +35,12 @@ pub async fn make(
                 reason: format!("not sent: the URL is not legal once its macros are filled ({error})"),
                 retry_in: None,
             };
-            return describe(postback, delivery, node, started_at, &rendered, &judgement, None);
+            return describe(postback, delivery, node, started_at, &request, &judgement, None);
         }
     };
-    let sent = sender.get(url, postback.timeout).await;
+    let sent = sender.send(&request, url, postback.timeout).await;
     let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
-    describe(postback, delivery, node, started_at, &rendered, &judgement, Some(sent))
+    describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
 }
 
 /// The record of an attempt whose task panicked.
@@ -47,7 +48,9 @@ pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -
     let exchange =
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
     let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
-    describe(postback, delivery, node, Utc::now(), postback.url.source(), &judgement, None)
+    // Rendering may be what panicked.
+    let request = RenderedRequest::get(postback.url.source().to_owned());
+    describe(postback, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
 /// The log row of an attempt that nobody recorded: its node stopped first. Whether the request
@@ -61,9 +64,10 @@ pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: Nod
         retry_in: None,
     };
     let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
-    let url = postback.map(|postback| postback.url.render(&macros)).unwrap_or_default();
+    let request =
+        postback.map_or_else(|| RenderedRequest::get(String::new()), |postback| postback.render(&macros));
     let owner = postback.map_or("", |postback| postback.owner.kind());
-    row(owner, delivery, node, abandoned.claimed_at, &url, &judgement, None)
+    row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
 }
 
 fn describe(
@@ -71,7 +75,7 @@ fn describe(
     delivery: &ClaimedDelivery,
     node: NodeId,
     started_at: DateTime<Utc>,
-    url: &str,
+    request: &RenderedRequest,
     judgement: &Judgement,
     sent: Option<Sent>,
 ) -> AttemptRecord {
@@ -80,7 +84,7 @@ fn describe(
         fence: delivery.fence,
         outcome: judgement.outcome,
         next_attempt_at: judgement.retry_in.map(|wait| Utc::now() + wait),
-        row: row(postback.owner.kind(), delivery, node, started_at, url, judgement, sent),
+        row: row(postback.owner.kind(), delivery, node, started_at, request, judgement, sent),
     }
 }
 
@@ -89,7 +93,7 @@ fn row(
     delivery: &ClaimedDelivery,
     node: NodeId,
     started_at: DateTime<Utc>,
-    url: &str,
+    request: &RenderedRequest,
     judgement: &Judgement,
     sent: Option<Sent>,
 ) -> AttemptRow {
@@ -119,8 +123,8 @@ fn row(
         payout_currency: facts.payout_currency.map_or("", Currency::code),
         country: facts.country.clone(),
         device: facts.device.clone(),
-        method: "GET",
-        url: redact_url(url),
+        method: request.method.code(),
+        url: redact_url(&request.url),
         outcome: judgement.outcome.code(),
         reason: judgement.reason.clone(),
         error_kind: judgement.error_kind.code(),

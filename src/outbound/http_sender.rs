@@ -3,9 +3,10 @@
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use reqwest::header::LOCATION;
+use reqwest::header::{LOCATION, RETRY_AFTER};
 use url::Url;
 
+use crate::domain::request::{Method, RenderedRequest};
 use crate::domain::retry::{ErrorKind, Exchange};
 
 /// What is kept of an answer's body, in bytes.
@@ -46,23 +47,29 @@ impl HttpSender {
         Ok(Self { client })
     }
 
-    /// `GET url`; `timeout` covers everything from the name look-up to the last byte of the body.
-    pub async fn get(&self, url: Url, timeout: Duration) -> Sent {
+    /// Sends `request` to `url`, its own URL parsed; `timeout` covers everything from the name
+    /// look-up to the last byte of the body.
+    pub async fn send(&self, request: &RenderedRequest, url: Url, timeout: Duration) -> Sent {
         let started = Instant::now();
         let mut heard = Heard::default();
-        let exchange = match tokio::time::timeout(timeout, self.exchange(url, started, &mut heard)).await {
-            Ok(Ok(())) => Exchange::Answered { status: heard.status, location: heard.location },
-            Ok(Err(error)) => broken(&error, heard.status),
-            Err(_) => Exchange::Broken {
-                kind: ErrorKind::Timeout,
-                message: match heard.status {
-                    0 => format!("no answer within {} ms", timeout.as_millis()),
-                    status => {
-                        format!("answered {status}, but not to the end within {} ms", timeout.as_millis())
-                    }
+        let exchange =
+            match tokio::time::timeout(timeout, self.exchange(request, url, started, &mut heard)).await {
+                Ok(Ok(())) => Exchange::Answered {
+                    status: heard.status,
+                    location: heard.location,
+                    retry_after: heard.retry_after,
                 },
-            },
-        };
+                Ok(Err(error)) => broken(&error, heard.status),
+                Err(_) => Exchange::Broken {
+                    kind: ErrorKind::Timeout,
+                    message: match heard.status {
+                        0 => format!("no answer within {} ms", timeout.as_millis()),
+                        status => {
+                            format!("answered {status}, but not to the end within {} ms", timeout.as_millis())
+                        }
+                    },
+                },
+            };
         Sent {
             exchange,
             response_body: String::from_utf8_lossy(&heard.body).into_owned(),
@@ -71,12 +78,34 @@ impl HttpSender {
         }
     }
 
-    async fn exchange(&self, url: Url, started: Instant, heard: &mut Heard) -> reqwest::Result<()> {
-        let mut response = self.client.get(url).send().await?;
+    async fn exchange(
+        &self,
+        request: &RenderedRequest,
+        url: Url,
+        started: Instant,
+        heard: &mut Heard,
+    ) -> reqwest::Result<()> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+        };
+        let mut sending = self.client.request(method, url);
+        for (name, value) in &request.headers {
+            sending = sending.header(name, value);
+        }
+        if !request.body.is_empty() {
+            sending = sending.body(request.body.clone());
+        }
+        let mut response = sending.send().await?;
         heard.first_byte_us = micros(started.elapsed());
         heard.status = response.status().as_u16();
-        let location = response.headers().get(LOCATION);
-        heard.location = location.map(|place| String::from_utf8_lossy(place.as_bytes()).into_owned());
+        let header = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        heard.location = header(LOCATION);
+        heard.retry_after = header(RETRY_AFTER);
         let mut read = 0;
         while let Some(chunk) = response.chunk().await? {
             let room = KEPT_BODY_BYTES.saturating_sub(heard.body.len());
@@ -95,6 +124,7 @@ impl HttpSender {
 struct Heard {
     status: u16,
     location: Option<String>,
+    retry_after: Option<String>,
     body: Vec<u8>,
     first_byte_us: u64,
 }
