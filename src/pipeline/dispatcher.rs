@@ -5,19 +5,25 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
+use chrono::TimeDelta;
 use futures_util::FutureExt;
+use uuid::Uuid;
 
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
+use super::queue_floor::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, Slot};
-use crate::domain::ids::PostbackId;
+use crate::domain::ids::{DeliveryId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
-use crate::store::deliveries::{self, ClaimedDelivery};
+use crate::store::deliveries::{self, ClaimedDelivery, QueuePosition};
 use crate::store::outcomes::AttemptRecord;
 
+/// How long after its due time a new delivery may become visible to others, usually.
+const HORIZON_SLACK: TimeDelta = TimeDelta::seconds(2);
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
 
@@ -106,11 +112,16 @@ impl Dispatcher {
         self.is_claiming = true;
         let services = self.services.clone();
         let postback_id = self.postback_id;
+        let began = Instant::now();
+        let horizon =
+            QueuePosition { due_at: services.now() - HORIZON_SLACK, delivery_id: DeliveryId(Uuid::nil()) };
+        let from = self.slots.floor().start(began);
         let claiming = async move {
-            let claimed = deliveries::claim(&services.pool, services.node, postback_id, slots.len()).await;
+            let claimed =
+                deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from).await;
             (claimed, slots)
         };
-        ctx.spawn(claiming.into_actor(self).map(|(claimed, slots), this, ctx| {
+        ctx.spawn(claiming.into_actor(self).map(move |(claimed, slots), this, ctx| {
             this.is_claiming = false;
             let claimed = claimed.unwrap_or_else(|error| {
                 tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
@@ -118,6 +129,9 @@ impl Dispatcher {
             });
             let is_full = claimed.len() == slots.len();
             this.slots.set_backlog(is_full);
+            let now = Instant::now();
+            let reached = claimed.last().map(ClaimedDelivery::position);
+            this.slots.floor().note(Reading { from, reached, horizon, is_full, took: now - began }, now);
             for (delivery, slot) in claimed.into_iter().zip(slots) {
                 this.send(delivery, slot, ctx);
             }

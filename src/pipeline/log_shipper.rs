@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use futures_util::TryFutureExt as _;
 
+use super::queue_floor::{QueueFloor, Reading};
 use super::services::Services;
 use crate::event_log::rows::{Log, decode};
 use crate::store::log_batches::{self, Shipment};
@@ -31,7 +33,11 @@ pub struct LogShipper {
     database_url: String,
     /// ClickHouse has its tables, as far as we know.
     is_migrated: bool,
+    /// Of each log.
+    floors: Floors,
 }
+
+type Floors = [QueueFloor<i64>; Log::ALL.len()];
 
 /// How a round ended.
 enum Round {
@@ -42,25 +48,28 @@ enum Round {
 
 impl LogShipper {
     pub fn new(services: Arc<Services>, database_url: String) -> Self {
-        Self { services, database_url, is_migrated: false }
+        Self { services, database_url, is_migrated: false, floors: Floors::default() }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let database_url = self.database_url.clone();
         let is_migrated = self.is_migrated;
+        let mut floors = self.floors.clone();
         let round = async move {
             if services.slots.is_closed() {
                 // Stopping: the last shipment is the app's to make.
-                return Round::Away;
+                return (Round::Away, floors);
             }
             if !is_migrated && let Err(error) = migrations::run(&database_url, &services.log).await {
                 note_reachability(&services, &format!("{error:#}"), false);
-                return Round::Away;
+                return (Round::Away, floors);
             }
-            ship_all(&services).await
+            let round = ship_all(&services, &mut floors).await;
+            (round, floors)
         };
-        ctx.spawn(round.into_actor(self).map(|round, this, ctx| {
+        ctx.spawn(round.into_actor(self).map(|(round, floors), this, ctx| {
+            this.floors = floors;
             // After any trouble the tables are looked at again: ClickHouse may have been emptied.
             this.is_migrated = matches!(round, Round::Done);
             let wait = if this.is_migrated { ROUND } else { AWAY_ROUND };
@@ -79,22 +88,36 @@ impl Actor for LogShipper {
 
 /// Ships what waits. Also called once more when the server stops.
 pub async fn flush(services: &Services) {
-    ship_all(services).await;
+    ship_all(services, &mut Floors::default()).await;
 }
 
-async fn ship_all(services: &Services) -> Round {
-    for log in Log::ALL {
+async fn ship_all(services: &Services, floors: &mut Floors) -> Round {
+    for (log, floor) in Log::ALL.into_iter().zip(floors) {
         loop {
-            let shipment =
-                match log_batches::claim_shipment(&services.pool, services.node, log, SHIPMENT_LEASE).await {
-                    Ok(Some(shipment)) => shipment,
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::warn!(%error, "log batches cannot be read");
-                        return Round::Away;
-                    }
-                };
-            let is_full = shipment.is_full;
+            let began = Instant::now();
+            let from = floor.start(began);
+            let pool = &services.pool;
+            let claimed = log_batches::horizon(pool)
+                .and_then(async |horizon| {
+                    let shipment =
+                        log_batches::claim_shipment(pool, services.node, log, SHIPMENT_LEASE, from).await?;
+                    Ok((horizon, shipment))
+                })
+                .await;
+            let (horizon, shipment) = match claimed {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(%error, "log batches cannot be read");
+                    return Round::Away;
+                }
+            };
+            let now = Instant::now();
+            let is_full = shipment.as_ref().is_some_and(|shipment| shipment.is_full);
+            let reached = shipment.as_ref().and_then(|shipment| shipment.batch_ids.last().copied());
+            floor.note(Reading { from, reached, horizon, is_full, took: now - began }, now);
+            let Some(shipment) = shipment else {
+                break;
+            };
             if !ship(services, shipment).await {
                 return Round::Away;
             }
@@ -131,7 +154,7 @@ async fn ship(services: &Services, shipment: Shipment) -> bool {
     }
     metrics::counter!("ricochet_log_rows_shipped_total", "log" => shipment.log.table())
         .increment(shipment.row_count as u64);
-    if let Err(error) = log_batches::finish_shipment(&services.pool, shipment.shipment_id).await {
+    if let Err(error) = log_batches::finish_shipment(&services.pool, &shipment).await {
         tracing::warn!(%error, "a shipment that arrived is sent once more, and recognised");
         return false;
     }

@@ -29,6 +29,7 @@ pub mod periodic;
 pub mod plan;
 pub mod preview;
 pub mod quarantine_releaser;
+mod queue_floor;
 pub mod recorder;
 pub mod rescuer;
 pub mod services;

@@ -1,7 +1,7 @@
 //! Small chores on a clock: each runs, waits, and runs again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context};
 use chrono::Utc;
@@ -16,6 +16,7 @@ const CATALOGUE: Duration = Duration::from_secs(1);
 const GAUGES: Duration = Duration::from_secs(5);
 const SIGNATURES: Duration = Duration::from_secs(60);
 const PARTITIONS: Duration = Duration::from_secs(3_600);
+const LEISURE: u32 = 20;
 
 /// An actor the node is nothing without. A panic ends its actor for good, and this kind cannot
 /// be replaced while others hold its address.
@@ -102,7 +103,8 @@ async fn measure(services: &Services) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Does a chore again and again on this thread, and complains once when it begins to fail.
+/// Does a chore again and again on this thread, and complains once when it begins to fail. One
+/// that takes long is done less often: of all the time it takes one part in [`LEISURE`].
 pub fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
 where
     F: Fn() -> Fut + 'static,
@@ -111,6 +113,7 @@ where
     actix::spawn(async move {
         let mut was_well = true;
         loop {
+            let began = Instant::now();
             let result = chore().await;
             if let Err(error) = &result
                 && was_well
@@ -118,7 +121,7 @@ where
                 tracing::warn!(%error, "{complaint}");
             }
             was_well = result.is_ok();
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(every.max(began.elapsed() * LEISURE)).await;
         }
     });
 }

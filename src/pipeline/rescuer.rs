@@ -10,7 +10,8 @@ use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
 use crate::domain::ids::NodeId;
 use crate::outbound::attempt;
-use crate::store::{StoreError, deliveries, nodes, outcomes};
+use crate::store::deliveries::{self, Look};
+use crate::store::{StoreError, nodes, outcomes};
 
 /// How long a node is taken to live after it last said so. What a dead node had in flight is
 /// due again within this time and one round.
@@ -20,6 +21,9 @@ const ROUND: Duration = Duration::from_millis(500);
 /// Age of the lease at which it is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(2);
 
+/// Of all the time, looking for what is due takes at most one part in this many: after a start
+/// in the middle of somebody's long transaction, the queues' dead beginnings are passed over.
+const LOOK_SHARE: u32 = 20;
 /// Rounds between looks for claims of live nodes whose lease has lapsed, which only an attempt
 /// that was lost inside its node leaves behind: a minute.
 const LAPSED_EVERY: u32 = 120;
@@ -30,7 +34,14 @@ pub struct Rescuer {
     supervisor: Addr<DispatcherSupervisor>,
     /// `None` until the first round that reached PostgreSQL.
     renewed_at: Option<Instant>,
+    next_look: Instant,
     round: u32,
+}
+
+/// What a round leaves for the next one.
+struct RoundDone {
+    renewed_at: Instant,
+    next_look: Instant,
 }
 
 /// What a round looks for.
@@ -42,22 +53,25 @@ enum Search {
 
 impl Rescuer {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
-        Self { services, supervisor, renewed_at: None, round: 0 }
+        Self { services, supervisor, renewed_at: None, next_look: Instant::now(), round: 0 }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
-        let renewed_at = self.renewed_at;
+        let (renewed_at, next_look) = (self.renewed_at, self.next_look);
         self.round = self.round.wrapping_add(1);
         let search = match self.round.is_multiple_of(LAPSED_EVERY) {
             true => Search::LapsedClaimsToo,
             false => Search::DeadNodes,
         };
-        let round = async move { go_round(&services, &supervisor, renewed_at, search).await };
+        let round = async move { go_round(&services, &supervisor, renewed_at, next_look, search).await };
         ctx.spawn(round.into_actor(self).map(|result, this, ctx| {
             match result {
-                Ok(renewed_at) => this.renewed_at = Some(renewed_at),
+                Ok(done) => {
+                    this.renewed_at = Some(done.renewed_at);
+                    this.next_look = done.next_look;
+                }
                 Err(error) => tracing::warn!(%error, "a rescue round failed and is tried again"),
             }
             ctx.run_later(ROUND, Self::next_round);
@@ -66,13 +80,14 @@ impl Rescuer {
 }
 
 /// Goes one round; the lease first, so that after an outage this node does not take its own
-/// claims for a dead one's. Returns when the lease was last renewed.
+/// claims for a dead one's.
 async fn go_round(
     services: &Services,
     supervisor: &Addr<DispatcherSupervisor>,
     renewed_at: Option<Instant>,
+    next_look: Instant,
     search: Search,
-) -> Result<Instant, StoreError> {
+) -> Result<RoundDone, StoreError> {
     let now = Instant::now();
     let renewed_at = match renewed_at {
         Some(renewed_at) if services.slots.is_closed() || now - renewed_at < RENEW_AFTER => renewed_at,
@@ -82,17 +97,25 @@ async fn go_round(
         }
     };
     if services.slots.is_closed() {
-        return Ok(renewed_at);
+        return Ok(RoundDone { renewed_at, next_look });
     }
     let dead = nodes::dead(&services.pool, NODE_LEASE).await?;
     if !dead.is_empty() || search == Search::LapsedClaimsToo {
         rescue(services, &dead).await?;
     }
-    let due = deliveries::due_postbacks(&services.pool).await?;
+    let (mut known, to_sweep) = services.slots.floors(now);
+    let look = if now >= next_look { Look::All } else { Look::Known };
+    let began = Instant::now();
+    let mut due = deliveries::due_postbacks(&services.pool, look, &mut known).await?;
+    let next_look = match look {
+        Look::All => Instant::now() + (Instant::now() - began) * LOOK_SHARE,
+        Look::Known => next_look,
+    };
+    due.extend(to_sweep);
     if !due.is_empty() {
         supervisor.do_send(Due(due));
     }
-    Ok(renewed_at)
+    Ok(RoundDone { renewed_at, next_look })
 }
 
 /// Takes back everything that `dead` nodes, or attempts that never ended, have claimed.

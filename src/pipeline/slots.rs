@@ -6,10 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
+use super::queue_floor::QueueFloor;
 use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
+use crate::store::deliveries::QueuePosition;
 
 #[derive(Default)]
 pub struct Slots {
@@ -21,6 +24,7 @@ pub struct Slots {
 pub struct DestinationSlots {
     taken: AtomicUsize,
     has_backlog: AtomicBool,
+    floor: Mutex<QueueFloor<QueuePosition>>,
 }
 
 /// One place; given back when dropped.
@@ -64,6 +68,21 @@ impl Slots {
         destinations.values().map(|destination| destination.taken.load(Ordering::Acquire)).sum()
     }
 
+    /// The destinations whose queue is read on from a place, and those that are to be swept.
+    pub fn floors(&self, now: Instant) -> (Vec<(PostbackId, QueuePosition)>, Vec<PostbackId>) {
+        let destinations = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut positions, mut to_sweep) = (Vec::new(), Vec::new());
+        for (postback, destination) in destinations.iter() {
+            let floor = destination.floor();
+            match floor.start(now) {
+                Some(position) => positions.push((*postback, position)),
+                None if floor.is_sweep_due(now) => to_sweep.push(*postback),
+                None => {}
+            }
+        }
+        (positions, to_sweep)
+    }
+
     /// A place for a new delivery. None, and the destination is marked as having a backlog,
     /// where it is paused, full, or older deliveries wait.
     pub fn try_take(&self, postback: &Postback) -> Option<Slot> {
@@ -95,5 +114,10 @@ impl DestinationSlots {
 
     pub fn has_backlog(&self) -> bool {
         self.has_backlog.load(Ordering::Acquire)
+    }
+
+    /// Where its deliveries in PostgreSQL are read from.
+    pub fn floor(&self) -> MutexGuard<'_, QueueFloor<QueuePosition>> {
+        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

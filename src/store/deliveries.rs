@@ -103,19 +103,38 @@ pub async fn insert(
     Ok(())
 }
 
-/// Claims up to `limit` deliveries of one postback that are due, oldest first.
+/// A place in a postback's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueuePosition {
+    pub due_at: DateTime<Utc>,
+    pub delivery_id: DeliveryId,
+}
+
+impl ClaimedDelivery {
+    pub fn position(&self) -> QueuePosition {
+        QueuePosition { due_at: self.due_at, delivery_id: self.delivery_id }
+    }
+}
+
+/// Claims up to `limit` deliveries of one postback that are due, oldest first, and none before
+/// `from`.
 pub async fn claim(
     pool: &Pool,
     node: NodeId,
     postback: PostbackId,
     limit: usize,
+    from: Option<QueuePosition>,
 ) -> Result<Vec<ClaimedDelivery>, StoreError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = client.query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64()]).await?;
+    let after = from.map_or(Uuid::nil(), |from| from.delivery_id.0);
+    let from = from.map(|from| from.due_at);
+    let rows = client
+        .query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64(), &from, &after])
+        .await?;
     let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    claimed.sort_by_key(|delivery| (delivery.due_at, delivery.delivery_id));
+    claimed.sort_by_key(ClaimedDelivery::position);
     Ok(claimed)
 }
 
@@ -147,12 +166,28 @@ fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
     })
 }
 
-/// The postbacks that have something due. Hops from postback to postback along the index, so
-/// the cost grows with destinations, not with their backlogs.
-pub async fn due_postbacks(pool: &Pool) -> Result<Vec<PostbackId>, StoreError> {
+/// Which postbacks are looked at for something due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Only those whose queue is read on from a position.
+    Known,
+    All,
+}
+
+/// The postbacks that have something due; of the `known` ones, past their position. The cost
+/// grows with destinations, not with their backlogs.
+pub async fn due_postbacks(
+    pool: &Pool,
+    look: Look,
+    known: &mut [(PostbackId, QueuePosition)],
+) -> Result<Vec<PostbackId>, StoreError> {
+    known.sort_by_key(|(postback, _)| *postback);
+    let postbacks: Vec<Uuid> = known.iter().map(|(postback, _)| postback.0).collect();
+    let times: Vec<DateTime<Utc>> = known.iter().map(|(_, position)| position.due_at).collect();
+    let deliveries: Vec<Uuid> = known.iter().map(|(_, position)| position.delivery_id.0).collect();
     let client = pool.get().await?;
     let statement = client.prepare_cached(include_str!("queries/due_postbacks.sql")).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let rows = client.query(&statement, &[&postbacks, &times, &deliveries, &(look == Look::All)]).await?;
     Ok(rows.iter().map(|row| PostbackId(row.get(0))).collect())
 }
 

@@ -6,12 +6,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::session::Session;
 use crate::domain::ids::NodeId;
 use crate::event_log::rows::{EncodedBatch, Log};
+
+/// First half of the advisory lock under which shipments of a log are formed.
+const FORMING_LOCK: i32 = 0x5348_4950;
 
 pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
     session
@@ -42,6 +46,8 @@ pub struct Shipment {
     pub shipment_id: Uuid,
     pub log: Log,
     pub row_count: usize,
+    /// Ascending.
+    pub batch_ids: Vec<i64>,
     pub payloads: Vec<Vec<u8>>,
     /// Whether more may be waiting behind it.
     pub is_full: bool,
@@ -51,95 +57,78 @@ pub struct Shipment {
 const SHIPMENT_BATCHES: i64 = 2_000;
 const SHIPMENT_ROWS: i64 = 20_000;
 
-/// Forms the next shipment of a log, or takes over one whose shipper is dead or has let its
-/// lease lapse.
-/// What a shipment holds is fixed before it is sent, so that sending it again is the same
-/// insert to ClickHouse.
+/// How far the numbers of batches that are being written now lie behind the last one, usually.
+const NUMBERS_UNDER_WAY: i64 = 10_000;
+
+/// Every batch up to this number has been written; but for stragglers.
+pub async fn horizon(pool: &Pool) -> Result<i64, StoreError> {
+    let client = pool.get().await?;
+    let statement = client
+        .prepare_cached("SELECT coalesce(pg_sequence_last_value('log_batches_batch_id_seq'), 0)")
+        .await?;
+    let last: i64 = client.query_one(&statement, &[]).await?.get(0);
+    Ok(last - NUMBERS_UNDER_WAY)
+}
+
+/// Takes over a shipment whose shipper is dead or has let its lease lapse, or forms the next one
+/// of a log from batches after `from`. What a shipment holds is fixed before it is sent, so that
+/// sending it again is the same insert to ClickHouse.
 pub async fn claim_shipment(
     pool: &Pool,
     node: NodeId,
     log: Log,
     lease: Duration,
+    from: Option<i64>,
 ) -> Result<Option<Shipment>, StoreError> {
     let lease_s = lease.as_secs_f64();
     let session = Session::checkout(pool).await?;
-    session.batch_execute("BEGIN").await?;
-    let lapsed = session
-        .query_opt(
-            "UPDATE log_shipments SET lease_until = now() + make_interval(secs => $2), shipped_by = $3
-             WHERE shipment_id = (
-                 SELECT shipment_id FROM log_shipments
-                 WHERE log = $1
-                   AND (refused_until IS NULL OR refused_until < now())
-                   AND (lease_until < now()
-                        -- One shipper a node, one shipment at a time: this one was given up.
-                        OR shipped_by = $3
-                        OR NOT EXISTS (SELECT 1 FROM nodes
-                                       WHERE node_id = shipped_by AND nodes.lease_until >= now()))
-                 ORDER BY shipment_id LIMIT 1 FOR UPDATE SKIP LOCKED
-             )
-             RETURNING shipment_id",
-            &[&log.table(), &lease_s, &node.0],
-        )
-        .await?;
-    let is_taken_over = lapsed.is_some();
-    let shipment_id: Uuid = match lapsed {
-        Some(row) => row.get(0),
+    // One former of a log's shipments at a time, over all nodes.
+    let lock = format!("BEGIN; SELECT pg_advisory_xact_lock({FORMING_LOCK}, {})", log as i32);
+    session.batch_execute(&lock).await?;
+    let take_over = session.prepare_cached(include_str!("queries/take_over_shipment.sql")).await?;
+    let taken_over = session.query_opt(&take_over, &[&log.table(), &lease_s, &node.0]).await?;
+    let is_taken_over = taken_over.is_some();
+    let claimed = match taken_over {
+        Some(row) => Some(row),
         None => {
-            let shipment_id = Uuid::now_v7();
-            let formed = session
-                .execute(
-                    "WITH waiting AS (
-                         SELECT batch_id, sum(row_count) OVER (ORDER BY batch_id) - row_count AS rows_before
-                         FROM (
-                             SELECT batch_id, row_count FROM log_batches
-                             WHERE log = $1 AND shipment_id IS NULL
-                             ORDER BY batch_id LIMIT $3 FOR UPDATE SKIP LOCKED
-                         ) AS oldest
-                     )
-                     UPDATE log_batches SET shipment_id = $2
-                     FROM waiting
-                     WHERE log_batches.batch_id = waiting.batch_id AND waiting.rows_before < $4",
-                    &[&log.table(), &shipment_id, &SHIPMENT_BATCHES, &SHIPMENT_ROWS],
-                )
-                .await?;
-            if formed == 0 {
-                session.batch_execute("ROLLBACK").await?;
-                session.give_back();
-                return Ok(None);
-            }
-            session
-                .execute(
-                    "INSERT INTO log_shipments (shipment_id, log, shipped_by, lease_until)
-                     VALUES ($1, $2, $4, now() + make_interval(secs => $3))",
-                    &[&shipment_id, &log.table(), &lease_s, &node.0],
-                )
-                .await?;
-            shipment_id
+            let form = session.prepare_cached(include_str!("queries/form_shipment.sql")).await?;
+            let id = Uuid::now_v7();
+            let from = from.unwrap_or(i64::MIN);
+            let bounds: [&(dyn ToSql + Sync); 3] = [&from, &SHIPMENT_BATCHES, &SHIPMENT_ROWS];
+            let [from, batches, rows] = bounds;
+            session.query_opt(&form, &[&log.table(), &id, &node.0, &lease_s, from, batches, rows]).await?
         }
     };
-    let rows = session
-        .query(
-            "SELECT row_count, payload FROM log_batches WHERE shipment_id = $1 ORDER BY batch_id",
-            &[&shipment_id],
+    let Some(claimed) = claimed else {
+        session.batch_execute("ROLLBACK").await?;
+        session.give_back();
+        return Ok(None);
+    };
+    session.commit().await?;
+    let batch_ids: Vec<i64> = claimed.get("batch_ids");
+    let read = session
+        .prepare_cached(
+            "SELECT row_count, payload FROM log_batches WHERE batch_id = ANY($1) ORDER BY batch_id",
         )
         .await?;
-    session.commit().await?;
+    let rows = session.query(&read, &[&batch_ids]).await?;
     session.give_back();
     let row_count: i64 = rows.iter().map(|row| i64::from(row.get::<_, i32>(0))).sum();
     let payloads: Vec<Vec<u8>> = rows.iter().map(|row| row.get(1)).collect();
     let is_full =
         is_taken_over || row_count >= SHIPMENT_ROWS || i64::try_from(payloads.len()) == Ok(SHIPMENT_BATCHES);
     let row_count = usize::try_from(row_count).unwrap_or(0);
-    Ok(Some(Shipment { shipment_id, log, row_count, payloads, is_full }))
+    let shipment_id = claimed.get("shipment_id");
+    Ok(Some(Shipment { shipment_id, log, row_count, batch_ids, payloads, is_full }))
 }
 
 /// Removes a shipment that ClickHouse has confirmed.
-pub async fn finish_shipment(pool: &Pool, shipment_id: Uuid) -> Result<(), StoreError> {
+pub async fn finish_shipment(pool: &Pool, shipment: &Shipment) -> Result<(), StoreError> {
     let session = Session::checkout(pool).await?;
+    let remove = session.prepare_cached("DELETE FROM log_batches WHERE batch_id = ANY($1)").await?;
     session.batch_execute("BEGIN").await?;
-    session.execute("DELETE FROM log_batches WHERE shipment_id = $1", &[&shipment_id]).await?;
-    session.execute("DELETE FROM log_shipments WHERE shipment_id = $1", &[&shipment_id]).await?;
+    session.execute(&remove, &[&shipment.batch_ids]).await?;
+    session.execute("DELETE FROM log_shipments WHERE shipment_id = $1", &[&shipment.shipment_id]).await?;
     session.commit().await?;
     session.give_back();
     Ok(())

@@ -1,8 +1,11 @@
+-- Reads on from where the last claim ended ($5, $6) instead of over what it took: those entries
+-- stay in the index for as long as any transaction in PostgreSQL is older than them.
 WITH due AS (
     SELECT delivery_id
     FROM deliveries
     WHERE postback_id = $1 AND claimed_by IS NULL AND next_attempt_at <= now()
-    ORDER BY next_attempt_at
+      AND (next_attempt_at, delivery_id) > (coalesce($5::timestamptz, '-infinity'), $6::uuid)
+    ORDER BY next_attempt_at, delivery_id
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
