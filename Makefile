@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make run` and `make test`.
 
-.PHONY: run test build bench fuzz clean
+.PHONY: run test build bench chaos fuzz clean
 
 # Release: the demo is also what people measure.
 run:
@@ -18,6 +18,12 @@ test:
 # Against a server that `make run` has started in another terminal.
 bench:
 	cargo run --release --locked -- bench
+
+# Nodes, databases and trackers broken at random, until so many kills; CHAOS_SEED repeats a run.
+CHAOS_KILLS ?= 500
+chaos:
+	RICOCHET_CHAOS_KILLS=$(CHAOS_KILLS) $(if $(CHAOS_SEED),RICOCHET_CHAOS_SEED=$(CHAOS_SEED)) \
+		cargo test --locked --test all chaos:: -- --nocapture
 
 # Every fuzz target for FUZZ_SECONDS; stops at the first crash.
 FUZZ_SECONDS ?= 30

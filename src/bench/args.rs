@@ -72,12 +72,18 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clicks: u32,
 
+    /// Three measurements in a row of a healthy destination at 50/s: alone, beside one that gets
+    /// 400/s and takes 2 s each, and beside 1,000 that hang
+    #[arg(long, conflicts_with_all = ["rate", "concurrency", "connections", "conversions", "offer_postbacks", "sink_delay_ms"])]
+    pub isolation: bool,
+
     /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
 /// The arguments, checked and completed.
+#[derive(Clone)]
 pub struct Settings {
     pub server: ServerUrl,
     pub database_url: String,
@@ -87,7 +93,18 @@ pub struct Settings {
     pub sink_delay: Duration,
     pub clicks: u32,
     pub drain: Duration,
+    pub isolation: bool,
+    pub leftovers: Leftovers,
     pub json: Option<PathBuf>,
+}
+
+/// Deliveries that still wait when a measurement is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftovers {
+    /// They are made in their time, like anybody's.
+    Kept,
+    /// They would disturb the next measurement.
+    Withdrawn,
 }
 
 /// What the bench needs of the demo's file; the rest is not its business.
@@ -128,8 +145,22 @@ impl Settings {
             sink_delay: Duration::from_millis(args.sink_delay_ms),
             clicks: args.clicks,
             drain: Duration::from_secs(args.drain_s),
+            isolation: args.isolation,
+            leftovers: Leftovers::Kept,
             json: args.json,
         })
+    }
+
+    /// The same server under another load.
+    pub fn with(&self, rate_per_second: u32, postbacks: usize, sink_delay: Duration, plan: Plan) -> Self {
+        Self {
+            plan: Plan { pace: Pace::Open { rate_per_second }, ..plan },
+            connections: usize::try_from((rate_per_second / 8).clamp(4, 256)).unwrap_or(4),
+            postbacks,
+            sink_delay,
+            json: None,
+            ..self.clone()
+        }
     }
 
     /// The settings as the report repeats them; the database's URL holds a password and is left out.

@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Rows come in chunks, each made when its first index is sent: nobody has to guess how many
-/// a closed loop will need.
-const CHUNK_ROWS: usize = 16_384;
+/// a closed loop will need. A chunk has about as many arrivals, however many a row has.
+const CHUNK_ARRIVALS: usize = 16_384;
 const CHUNKS: usize = 8_192;
-/// Most conversions of one run; the load ends there.
-pub const CAPACITY: u64 = (CHUNK_ROWS * CHUNKS) as u64;
 
 /// What the server said to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +73,7 @@ struct Chunk {
 pub struct Ledger {
     epoch: Instant,
     postbacks: usize,
+    chunk_rows: usize,
     chunks: Box<[OnceLock<Chunk>]>,
     accepted: AtomicU64,
     /// (postback, conversion) pairs that have arrived at least once.
@@ -98,6 +97,7 @@ impl Ledger {
         Self {
             epoch: Instant::now(),
             postbacks,
+            chunk_rows: CHUNK_ARRIVALS.div_ceil(postbacks.max(1)),
             chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
             accepted: AtomicU64::new(0),
             arrived_pairs: AtomicU64::new(0),
@@ -111,9 +111,9 @@ impl Ledger {
     }
 
     pub fn sent(&self, index: u64, due_ns: u64, sent_ns: u64) {
-        let (chunk, row) = place(index);
+        let (chunk, row) = self.place(index);
         let Some(slot) = self.chunks.get(chunk) else { return };
-        let row = &slot.get_or_init(|| Chunk::new(self.postbacks)).rows[row];
+        let row = &slot.get_or_init(|| Chunk::new(self.chunk_rows, self.postbacks)).rows[row];
         row.due_ns.store(due_ns, Relaxed);
         row.sent_ns.store(sent_ns, Relaxed);
     }
@@ -174,21 +174,31 @@ impl Ledger {
         self.chunks
             .iter()
             .filter_map(OnceLock::get)
-            .flat_map(move |chunk| (0..CHUNK_ROWS).map(move |row| chunk.entry(row, self.postbacks)))
+            .flat_map(move |chunk| (0..self.chunk_rows).map(move |row| chunk.entry(row, self.postbacks)))
             .filter(|entry| entry.sent_ns > 0)
     }
 
     fn row(&self, index: u64) -> Option<(&Chunk, usize)> {
-        let (chunk, row) = place(index);
+        let (chunk, row) = self.place(index);
         Some((self.chunks.get(chunk)?.get()?, row))
+    }
+
+    fn place(&self, index: u64) -> (usize, usize) {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        (index / self.chunk_rows, index % self.chunk_rows)
+    }
+
+    /// Most conversions of one run; the load ends there.
+    pub fn capacity(&self) -> u64 {
+        (self.chunk_rows * CHUNKS) as u64
     }
 }
 
 impl Chunk {
-    fn new(postbacks: usize) -> Self {
+    fn new(chunk_rows: usize, postbacks: usize) -> Self {
         Self {
-            rows: (0..CHUNK_ROWS).map(|_| Row::default()).collect(),
-            arrivals: (0..CHUNK_ROWS * postbacks).map(|_| Arrival::default()).collect(),
+            rows: (0..chunk_rows).map(|_| Row::default()).collect(),
+            arrivals: (0..chunk_rows * postbacks).map(|_| Arrival::default()).collect(),
         }
     }
 
@@ -211,11 +221,6 @@ impl Chunk {
     }
 }
 
-fn place(index: u64) -> (usize, usize) {
-    let index = usize::try_from(index).unwrap_or(usize::MAX);
-    (index / CHUNK_ROWS, index % CHUNK_ROWS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,7 +228,8 @@ mod tests {
     #[test]
     fn it_is_complete_when_every_postback_has_every_accepted_conversion() {
         let ledger = Ledger::new(2);
-        for index in [0, CHUNK_ROWS as u64] {
+        let of_second_chunk = ledger.chunk_rows as u64;
+        for index in [0, of_second_chunk] {
             ledger.sent(index, 1, 2);
             ledger.answered(index, 3, Outcome::Accepted);
             ledger.arrived(0, index, 4);
@@ -232,7 +238,7 @@ mod tests {
         ledger.arrived(1, 0, 5);
         ledger.arrived(1, 0, 6);
         assert!(!ledger.is_complete(), "a duplicate does not stand in for a loss");
-        ledger.arrived(1, CHUNK_ROWS as u64, 7);
+        ledger.arrived(1, of_second_chunk, 7);
         assert!(ledger.is_complete());
         let first = ledger.entries().next().unwrap();
         assert_eq!(first.arrivals, [(Some(4), 1), (Some(5), 2)]);
@@ -255,7 +261,7 @@ mod tests {
         ledger.sent(5, 1, 1);
         ledger.arrived(0, 4, 2);
         ledger.arrived(1, 5, 2);
-        ledger.arrived(0, CAPACITY, 2);
+        ledger.arrived(0, ledger.capacity(), 2);
         ledger.arrived(0, u64::MAX, 2);
         assert_eq!((ledger.strays(), ledger.arrived_pairs()), (4, 0));
     }

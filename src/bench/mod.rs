@@ -17,6 +17,7 @@
 
 mod args;
 mod http;
+mod isolation;
 mod ledger;
 mod load;
 mod network;
@@ -55,41 +56,57 @@ const DRAIN_CHECK: Duration = Duration::from_millis(20);
 /// What a shell shows for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
+/// Ended by Ctrl-C or SIGTERM.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; the bench's key is revoked and its postbacks are deleted")]
+struct Interrupted;
+
 /// Runs the bench to its end. The exit code is 1 if an accepted conversion's postback never
 /// came, or nothing was accepted at all.
 pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::resolve(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(bench(settings))
+    match runtime.block_on(bench(&settings)) {
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        result => result,
+    }
 }
 
-async fn bench(settings: Settings) -> anyhow::Result<ExitCode> {
+async fn bench(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let (text, json, is_sound) = if settings.isolation {
+        let report = isolation::run(settings).await?;
+        (report.to_string(), serde_json::to_vec_pretty(&report)?, report.is_sound())
+    } else {
+        let report = measure_once(settings).await?;
+        (report.to_string(), serde_json::to_vec_pretty(&report)?, report.is_sound())
+    };
+    print!("{text}");
+    if let Some(path) = &settings.json {
+        std::fs::write(path, json).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One load with a network and a sink of its own, cleaned up afterwards in any case.
+async fn measure_once(settings: &Settings) -> anyhow::Result<Report> {
     let run = format!("{:08x}", rand::random::<u32>());
     let ledger = Arc::new(Ledger::new(settings.postbacks));
     let sink = Sink::start(&run, ledger.clone(), settings.sink_delay)?;
     let network = Network::plan(&run, sink.port(), settings.postbacks);
 
     let outcome = tokio::select! {
-        outcome = measure(&settings, &run, &network, &ledger) => Some(outcome),
-        () = interrupted() => None,
+        outcome = measure(settings, &run, &network, &ledger) => outcome,
+        () = interrupted() => Err(Interrupted.into()),
     };
     // Also where the network was not created whole: this only touches the rows of this run.
-    let retired = network.retire(&settings.database_url).await;
+    let retired = network.retire(&settings.database_url, settings.leftovers).await;
     sink.stop();
-
-    let Some(outcome) = outcome else {
-        retired?;
-        eprintln!("Interrupted; the bench's key is revoked and its postbacks are deleted.");
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
     let report = outcome?;
-    print!("{report}");
-    if let Some(path) = &settings.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(path, json).with_context(|| format!("{} cannot be written", path.display()))?;
-    }
     retired?;
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 async fn measure(

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::catalogue::hash_key;
 
+use super::args::Leftovers;
 use super::http::{Connection, Server};
 use super::sink::postback_url;
 
@@ -150,8 +151,9 @@ impl Network {
         Ok(clicks)
     }
 
-    /// Revokes the key and deletes the postbacks; what they caused stays.
-    pub async fn retire(&self, database_url: &str) -> anyhow::Result<()> {
+    /// Revokes the key and deletes the postbacks; what they caused stays, but for deliveries that
+    /// are to be withdrawn.
+    pub async fn retire(&self, database_url: &str, leftovers: Leftovers) -> anyhow::Result<()> {
         let work = async {
             // A new connection: the first one may not have lived through the measurement.
             let client = connect(database_url).await?;
@@ -167,6 +169,14 @@ impl Network {
                     &[&self.advertiser_id],
                 )
                 .await?;
+            if leftovers == Leftovers::Withdrawn {
+                client
+                    .execute(
+                        "DELETE FROM deliveries WHERE postback_id = ANY($1) AND claimed_by IS NULL",
+                        &[&self.postback_ids()],
+                    )
+                    .await?;
+            }
             anyhow::Ok(())
         };
         work.await.with_context(|| {

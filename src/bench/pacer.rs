@@ -28,7 +28,7 @@ pub enum Pacer {
 impl Pacer {
     /// `start_ns` is the load's start by the ledger's clock.
     pub fn start(plan: Plan, ledger: Arc<Ledger>, start_ns: u64) -> std::io::Result<Self> {
-        let cursor = Cursor::new(plan);
+        let cursor = Cursor::new(plan, ledger.capacity());
         if plan.pace == Pace::Closed {
             return Ok(Self::Closed { cursor: RefCell::new(cursor), ledger, start_ns });
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::ledger;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -28,6 +27,17 @@ pub struct Plan {
     pub warmup: Duration,
 }
 
+impl Plan {
+    /// The same for a longer time.
+    pub fn longer_by(self, more: Duration) -> Self {
+        let extent = match self.extent {
+            Extent::Duration(duration) => Extent::Duration(duration + self.warmup + more),
+            conversions => conversions,
+        };
+        Self { extent, ..self }
+    }
+}
+
 /// One request to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
@@ -40,13 +50,15 @@ pub struct Ticket {
 #[derive(Debug)]
 pub struct Cursor {
     plan: Plan,
+    /// Most tickets there are.
+    capacity: u64,
     taken: u64,
     measured: u64,
 }
 
 impl Cursor {
-    pub fn new(plan: Plan) -> Self {
-        Self { plan, taken: 0, measured: 0 }
+    pub fn new(plan: Plan, capacity: u64) -> Self {
+        Self { plan, capacity, taken: 0, measured: 0 }
     }
 
     pub fn taken(&self) -> u64 {
@@ -55,7 +67,7 @@ impl Cursor {
 
     /// The next ticket, or `None` when the plan is fulfilled. `elapsed_ns` counts from the start.
     pub fn take(&mut self, elapsed_ns: u64) -> Option<Ticket> {
-        if self.taken >= ledger::CAPACITY {
+        if self.taken >= self.capacity {
             return None;
         }
         let due_ns = match self.plan.pace {
@@ -91,7 +103,7 @@ mod tests {
     use super::*;
 
     fn due_times(plan: Plan) -> Vec<u64> {
-        let mut cursor = Cursor::new(plan);
+        let mut cursor = Cursor::new(plan, u64::MAX);
         std::iter::from_fn(|| cursor.take(0)).map(|ticket| ticket.due_ns.unwrap()).collect()
     }
 
@@ -123,7 +135,7 @@ mod tests {
             extent: Extent::Duration(Duration::from_nanos(10)),
             warmup: Duration::from_nanos(5),
         };
-        let mut cursor = Cursor::new(plan);
+        let mut cursor = Cursor::new(plan, u64::MAX);
         assert_eq!(cursor.take(0), Some(Ticket { index: 0, due_ns: None }));
         assert_eq!(cursor.take(14), Some(Ticket { index: 1, due_ns: None }));
         assert_eq!(cursor.take(15), None);
@@ -134,7 +146,7 @@ mod tests {
     fn the_closed_loop_can_count_too() {
         let plan =
             Plan { pace: Pace::Closed, extent: Extent::Conversions(2), warmup: Duration::from_nanos(5) };
-        let mut cursor = Cursor::new(plan);
+        let mut cursor = Cursor::new(plan, u64::MAX);
         let taken = [0, 4, 5, 6, 7].map(|elapsed_ns| cursor.take(elapsed_ns).is_some());
         assert_eq!(taken, [true, true, true, true, false]);
     }

@@ -51,15 +51,24 @@ pub fn run(args: &DevArgs) -> anyhow::Result<()> {
     let clickhouse_url = clickhouse_url.context("ClickHouse has no address")?;
     let settings = settings(args, &data_dir, database_url, clickhouse_url)?;
 
-    let ran = run_server(args, &data_dir, &settings);
+    let is_own_postgres = engines.as_ref().is_some_and(|engines| engines.database_url().is_some());
+    let ran = run_server(args, &data_dir, &settings, is_own_postgres);
     let stopped = engines.map_or(Ok(()), Engines::stop);
     ran?;
     Ok(stopped?)
 }
 
-fn run_server(args: &DevArgs, data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
+fn run_server(
+    args: &DevArgs,
+    data_dir: &Path,
+    settings: &Settings,
+    is_own_postgres: bool,
+) -> anyhow::Result<()> {
     let metrics = metrics::install()?;
     actix::System::new().block_on(async {
+        if is_own_postgres && let Err(error) = embedded::wal::make_ready(&settings.database_url).await {
+            tracing::warn!(%error, "the first minutes under load will be bumpy");
+        }
         let app = App::start(settings, metrics).await?;
         let demo = if args.demo { Some(Demo::start(&app, settings, data_dir).await?) } else { None };
         if let Some(demo) = &demo {

@@ -27,6 +27,7 @@ mod log_file;
 mod loopback_http;
 mod postgres;
 mod process;
+pub mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,157 @@
+//! Everything that can go wrong, at random and again and again: nodes killed, PostgreSQL and
+//! ClickHouse stopped, trackers at their worst, while conversions keep coming in. In the end
+//! every accepted event must be delivered, failed or skipped with a reason, and every attempt
+//! must be in the log exactly once.
+//!
+//! `RICOCHET_CHAOS_KILLS` says how many kills, `RICOCHET_CHAOS_SEED` repeats a run (as far as the
+//! machine's own timing allows). `make chaos` makes a long run, `make test` a short one.
+
+mod books;
+mod dice;
+mod zoo;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use ricochet::domain::event::Event;
+use tokio::sync::RwLock;
+
+use self::dice::Dice;
+use self::zoo::{Animal, NATURES};
+use crate::support::databases::{Databases, EnginePair};
+use crate::support::server::{Server, client};
+use crate::support::world::World;
+
+const NODES: usize = 2;
+const CLIENTS: usize = 8;
+/// Of the short run that `make test` makes.
+const FEW_KILLS: usize = 6;
+/// Between tries of attempts; there are [`TRIES`] of them.
+const WAIT_MS: i64 = 150;
+const TRIES: usize = 60;
+const TIMEOUT_MS: i32 = 400;
+
+fn from_environment(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number, not {text:?}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_breaks_every_event_is_accounted_for() {
+    let kills = from_environment("RICOCHET_CHAOS_KILLS").map_or(FEW_KILLS, |kills| kills as usize);
+    let seed = from_environment("RICOCHET_CHAOS_SEED").unwrap_or_else(rand::random);
+    println!("chaos: {kills} kills, seed {seed} (RICOCHET_CHAOS_SEED={seed} repeats it)");
+    let mut dice = Dice::of(seed);
+
+    let world = World::on(Databases::own().await).await;
+    let mut zoo = Vec::new();
+    for nature in NATURES {
+        let animal = Animal::start(nature, dice.throw()).await;
+        world.postback_with(&animal.url, &[Event::Sale], &[WAIT_MS; TRIES], TIMEOUT_MS).await;
+        zoo.push(animal);
+    }
+    let mut nodes = Vec::new();
+    for _ in 0..NODES {
+        nodes.push(Server::start(&world.databases).await);
+    }
+    let click = world.click(&nodes[0], world.fixed.1).await;
+    let load = Load {
+        urls: nodes.iter().map(|node| node.url(&format!("/{}/s2s", world.api_key))).collect(),
+        query: format!("click_id={click}&action=sale&status=approved"),
+        accepted: AtomicUsize::new(0),
+        is_over: AtomicBool::new(false),
+    };
+    let nodes: Vec<RwLock<Server>> = nodes.into_iter().map(RwLock::new).collect();
+    let trouble = async {
+        let pair = world.databases.pair.clone();
+        for kill in 1..=kills {
+            make_trouble(&mut dice, &nodes, &pair).await;
+            if kill % 25 == 0 {
+                println!("chaos: {kill} kills, {} conversions", load.accepted.load(Ordering::Relaxed));
+            }
+        }
+        load.is_over.store(true, Ordering::Release);
+    };
+    tokio::join!(trouble, join_all((0..CLIENTS).map(|client| load.post(client))));
+
+    zoo.iter().for_each(Animal::calm);
+    let accepted = load.accepted.load(Ordering::Relaxed);
+    println!("chaos: over after {accepted} conversions; waiting for the rest to be delivered");
+    books::until_settled(&world, Duration::from_secs(120)).await;
+    let totals = books::audit(&world, &zoo, accepted, kills).await;
+    println!("chaos: {totals}");
+}
+
+/// Advertisers that repeat a request until it is answered 2xx, by any node.
+struct Load {
+    urls: Vec<String>,
+    query: String,
+    accepted: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Load {
+    async fn post(&self, client_number: usize) {
+        let client = client();
+        let mut number = 0;
+        while !self.is_over.load(Ordering::Acquire) {
+            let mut tries = 0;
+            let began = Instant::now();
+            loop {
+                let node = &self.urls[(client_number + number + tries) % self.urls.len()];
+                let url = format!("{node}?{}&request_id={client_number}-{number}", self.query);
+                let answer = client.get(&url).timeout(Duration::from_secs(5)).send().await;
+                match answer.map(|answer| answer.status().as_u16()) {
+                    Ok(200) => break,
+                    Ok(503) | Err(_) => {}
+                    Ok(status) => panic!("a conversion was answered {status}"),
+                }
+                tries += 1;
+                assert!(began.elapsed() < Duration::from_secs(120), "no node takes conversions any more");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            self.accepted.fetch_add(1, Ordering::Relaxed);
+            number += 1;
+            // The load must leave room for nine destinations a conversion on a small machine.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+}
+
+/// One kill of a node, and now and then worse.
+async fn make_trouble(dice: &mut Dice, nodes: &[RwLock<Server>], pair: &Arc<EnginePair>) {
+    tokio::time::sleep(Duration::from_millis(dice.within(0..400))).await;
+    let mut node = nodes[dice.within(0..nodes.len() as u64) as usize].write().await;
+    match dice.within(0..8) {
+        // As an operator would, for once.
+        0 => assert!(node.stop().success(), "SIGTERM: {}", node.log()),
+        _ => node.kill(),
+    }
+    let disaster = dice.within(0..12);
+    if disaster < 2 {
+        let pair = pair.clone();
+        let outage = Duration::from_millis(dice.within(0..500));
+        let restart = move || {
+            match disaster {
+                0 => pair.engines.kill_postgres(),
+                _ => pair.engines.stop_postgres(),
+            }
+            .unwrap();
+            std::thread::sleep(outage);
+            pair.engines.start_postgres().unwrap();
+        };
+        tokio::task::spawn_blocking(restart).await.unwrap();
+    } else if disaster == 2 {
+        let pair = pair.clone();
+        let outage = Duration::from_millis(dice.within(0..2_000));
+        let restart = move || {
+            pair.engines.kill_clickhouse().unwrap();
+            std::thread::sleep(outage);
+            pair.engines.start_clickhouse().unwrap();
+        };
+        tokio::task::spawn_blocking(restart).await.unwrap();
+    }
+    node.restart().await;
+}

@@ -1,0 +1,137 @@
+//! The audit afterwards: what was accepted, what was sent, what was logged.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::zoo::{Animal, Nature};
+use crate::support::world::World;
+
+/// One delivery's lines in the log.
+#[derive(Default)]
+struct Account {
+    txid: String,
+    url: String,
+    /// Attempt number, outcome, error kind, reason.
+    attempts: Vec<(u32, String, String, String)>,
+}
+
+pub struct Totals {
+    conversions: usize,
+    deliveries: usize,
+    attempts: usize,
+    interrupted: usize,
+    states: HashMap<String, usize>,
+    duplicates: u32,
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} conversions, {} deliveries {:?}, {} attempts ({} interrupted by a kill), {} duplicates on the wire",
+            self.conversions, self.deliveries, self.states, self.attempts, self.interrupted, self.duplicates
+        )
+    }
+}
+
+/// Waits until nothing is left to be delivered or shipped; as long as there is progress.
+pub async fn until_settled(world: &World, patience: Duration) {
+    let (mut left, mut since) = (i64::MAX, Instant::now());
+    loop {
+        let now = world
+            .count("SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM log_batches)")
+            .await;
+        if now == 0 {
+            return;
+        }
+        if now < left {
+            (left, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < patience, "{now} deliveries and log batches are left, and stay");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize) -> Totals {
+    assert_eq!(
+        world.count("SELECT count(*) FROM conversions").await,
+        i64::try_from(accepted).unwrap(),
+        "conversions accepted and conversions kept"
+    );
+    let accounts = accounts(world).await;
+    let finished = finished(world).await;
+    assert_eq!(finished.len(), accepted * zoo.len(), "deliveries");
+    assert_eq!(accounts.len(), finished.len(), "deliveries in the log");
+
+    let mut states: HashMap<String, usize> = HashMap::new();
+    let (mut attempts, mut interrupted) = (0, 0);
+    // Attempts and lost attempts, by destination and conversion.
+    let mut told: HashMap<(usize, &str), (u32, u32)> = HashMap::new();
+    for (delivery, (state, reason)) in &finished {
+        let account = accounts.get(delivery).unwrap_or_else(|| panic!("delivery {delivery} is not in the log"));
+        let numbers: Vec<u32> = account.attempts.iter().map(|attempt| attempt.0).collect();
+        let expected: Vec<u32> = (1..=u32::try_from(numbers.len()).unwrap()).collect();
+        assert_eq!(numbers, expected, "attempts of delivery {delivery}: {:?}", account.attempts);
+        let (_, outcome, _, last_reason) = account.attempts.last().unwrap();
+        assert_eq!(outcome, state, "delivery {delivery} and its last attempt");
+        assert!(state == "delivered" || !reason.is_empty(), "delivery {delivery} has {state} without a reason");
+        assert!(state == "delivered" || !last_reason.is_empty(), "the log gives no reason for {delivery}");
+        *states.entry(state.clone()).or_default() += 1;
+        attempts += numbers.len();
+        let lost = account.attempts.iter().filter(|attempt| attempt.2 == "interrupted").count();
+        interrupted += lost;
+        let place = zoo.iter().position(|animal| account.url.starts_with(&animal.url)).unwrap();
+        let entry = told.entry((place, account.txid.as_str())).or_default();
+        *entry = (entry.0 + u32::try_from(numbers.len()).unwrap(), entry.1 + u32::try_from(lost).unwrap());
+    }
+
+    let mut duplicates = 0;
+    for (place, animal) in zoo.iter().enumerate() {
+        for (txid, times) in animal.received() {
+            let (attempts, lost) = told[&(place, txid.as_str())];
+            assert!(times <= attempts, "{:?} got {txid} {times} times, the log tells {attempts}", animal.nature);
+            // Only a steady tracker's repeats are all ours: others asked for them.
+            if animal.nature == Nature::Steady {
+                assert!(times <= 1 + lost, "{txid} was sent {times} times, {lost} of them lost by a kill");
+                duplicates += times - 1;
+            }
+        }
+        if animal.nature == Nature::Steady {
+            assert_eq!(animal.received().len(), accepted, "a steady tracker hears of every conversion");
+        }
+    }
+    println!("chaos: {kills} kills interrupted {interrupted} attempts");
+    Totals { conversions: accepted, deliveries: finished.len(), attempts, interrupted, states, duplicates }
+}
+
+async fn accounts(world: &World) -> HashMap<String, Account> {
+    let rows: Vec<(String, String, String, u32, String, String, String)> = world
+        .databases
+        .log
+        .client()
+        .query(
+            "SELECT toString(delivery_id), txid, url, attempt, toString(outcome), toString(error_kind), reason
+             FROM attempts ORDER BY delivery_id, attempt",
+        )
+        .fetch_all()
+        .await
+        .unwrap();
+    let mut accounts: HashMap<String, Account> = HashMap::new();
+    for (delivery, txid, url, attempt, outcome, error_kind, reason) in rows {
+        let account = accounts.entry(delivery).or_default();
+        (account.txid, account.url) = (txid, url);
+        account.attempts.push((attempt, outcome, error_kind, reason));
+    }
+    accounts
+}
+
+/// State and reason of every finished delivery.
+async fn finished(world: &World) -> HashMap<String, (String, String)> {
+    let db = world.databases.pool.get().await.unwrap();
+    let rows = db
+        .query("SELECT delivery_id::text, state, reason FROM deliveries_finished", &[])
+        .await
+        .unwrap();
+    rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect()
+}

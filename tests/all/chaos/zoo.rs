@@ -1,0 +1,198 @@
+//! Trackers at their worst, until they are told to calm down.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+
+use super::dice::Dice;
+
+/// How a tracker behaves while it is not calm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Nature {
+    /// Always answers at once.
+    Steady,
+    /// Answers, but takes its time.
+    Slow,
+    /// Any trouble, request by request.
+    Moody,
+    /// Never answers.
+    Hanging,
+    /// Answers a byte at a time, without end.
+    Trickling,
+    /// Answers 200 and says in the body that it refused.
+    Lying,
+    /// Answers 429 with a time to come back at, as seconds or as a date.
+    Throttling,
+    /// Answers more compressed zeros than any memory holds.
+    Bombing,
+    /// Sends callers elsewhere; the only one that does so for ever.
+    Redirecting,
+}
+
+pub const NATURES: [Nature; 9] = [
+    Nature::Steady,
+    Nature::Slow,
+    Nature::Moody,
+    Nature::Hanging,
+    Nature::Trickling,
+    Nature::Lying,
+    Nature::Throttling,
+    Nature::Bombing,
+    Nature::Redirecting,
+];
+
+#[derive(Clone)]
+pub struct Animal {
+    pub nature: Nature,
+    pub url: String,
+    is_calm: Arc<AtomicBool>,
+    dice: Arc<Mutex<Dice>>,
+    /// Requests received, by the conversion's txid.
+    received: Arc<Mutex<HashMap<String, u32>>>,
+}
+
+/// What is done with one request.
+enum Deed {
+    Answer { status: &'static str, headers: String, body: &'static str },
+    AnswerAfter(Duration),
+    Hang,
+    Trickle,
+    Reset,
+    CutShort,
+    Bomb,
+}
+
+fn answer(status: &'static str, body: &'static str) -> Deed {
+    Deed::Answer { status, headers: String::new(), body }
+}
+
+impl Animal {
+    pub async fn start(nature: Nature, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let animal = Self {
+            nature,
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            is_calm: Arc::default(),
+            dice: Arc::new(Mutex::new(Dice::of(seed))),
+            received: Arc::default(),
+        };
+        let serving = animal.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let animal = serving.clone();
+                tokio::spawn(async move { animal.serve(stream).await });
+            }
+        });
+        animal
+    }
+
+    pub fn calm(&self) {
+        self.is_calm.store(true, Ordering::Release);
+    }
+
+    /// Requests received, by txid.
+    pub fn received(&self) -> HashMap<String, u32> {
+        self.received.lock().unwrap().clone()
+    }
+
+    fn deed(&self) -> Deed {
+        if self.nature == Nature::Redirecting {
+            let headers = "location: http://elsewhere.example/\r\n".to_owned();
+            return Deed::Answer { status: "302 Found", headers, body: "" };
+        }
+        if self.is_calm.load(Ordering::Acquire) {
+            return answer("200 OK", "OK");
+        }
+        let mut dice = self.dice.lock().unwrap();
+        match self.nature {
+            Nature::Steady | Nature::Redirecting => answer("200 OK", "OK"),
+            Nature::Slow => Deed::AnswerAfter(Duration::from_millis(dice.within(0..300))),
+            Nature::Moody => match dice.within(0..8) {
+                0 => answer("500 Internal Server Error", "no"),
+                1 => answer("503 Service Unavailable", "later"),
+                2 => Deed::Reset,
+                3 => Deed::CutShort,
+                4 => Deed::Hang,
+                _ => answer("200 OK", "OK"),
+            },
+            Nature::Hanging => Deed::Hang,
+            Nature::Trickling => Deed::Trickle,
+            Nature::Lying => answer("200 OK", "REFUSED"),
+            Nature::Throttling => {
+                let headers = match dice.within(0..2) {
+                    0 => "retry-after: 1\r\n".to_owned(),
+                    _ => {
+                        let date = Utc::now() + TimeDelta::seconds(1);
+                        format!("retry-after: {}\r\n", date.format("%a, %d %b %Y %H:%M:%S GMT"))
+                    }
+                };
+                Deed::Answer { status: "429 Too Many Requests", headers, body: "" }
+            }
+            Nature::Bombing => Deed::Bomb,
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream) -> Option<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if stream.read_line(&mut head).await.ok()? == 0 {
+                    return None;
+                }
+            }
+            let url = Url::parse(&format!("{}{}", self.url, head.split(' ').nth(1)?)).ok()?;
+            let txid = url.query_pairs().find(|(name, _)| name == "txid")?.1.into_owned();
+            *self.received.lock().unwrap().entry(txid).or_default() += 1;
+            match self.deed() {
+                Deed::Answer { status, headers, body } => {
+                    reply(&mut stream, status, &headers, body).await?;
+                }
+                Deed::AnswerAfter(pause) => {
+                    tokio::time::sleep(pause).await;
+                    reply(&mut stream, "200 OK", "", "OK").await?;
+                }
+                Deed::Hang => std::future::pending().await,
+                Deed::Trickle => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.ok()?;
+                    loop {
+                        stream.write_all(b".").await.ok()?;
+                        stream.flush().await.ok()?;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                Deed::Reset => {
+                    // Without lingering, a close sends RST.
+                    stream.get_ref().set_zero_linger().ok()?;
+                    return None;
+                }
+                Deed::CutShort => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nOK").await.ok()?;
+                    return None;
+                }
+                Deed::Bomb => {
+                    let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
+                    stream.write_all(head.as_bytes()).await.ok()?;
+                    // A gzip stream may have any number of members: here one after another of zeros.
+                    loop {
+                        stream.write_all(ZEROS).await.ok()?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn reply(stream: &mut BufReader<TcpStream>, status: &str, headers: &str, body: &str) -> Option<()> {
+    let answer = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes()).await.ok()
+}
+
+/// A million zeros in gzip (RFC 1952), a thousand to one.
+const ZEROS: &[u8] = include_bytes!("zeros.gz");
