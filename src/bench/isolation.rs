@@ -10,7 +10,7 @@ use super::args::{Leftovers, Settings};
 use super::measure_once;
 use super::probe::load_average;
 use super::report::{Latency, Report};
-use super::schedule::{Pace, Plan};
+use super::schedule::Plan;
 
 /// The healthy destination's conversions a second.
 const HEALTHY_RATE: u32 = 50;
