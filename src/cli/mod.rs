@@ -4,6 +4,7 @@
 mod dev;
 mod healthcheck;
 mod reconcile;
+mod secrets;
 mod send;
 mod serve;
 mod setup;
@@ -68,6 +69,9 @@ enum Command {
     /// Make, list and revoke advertisers' API keys.
     #[command(subcommand)]
     Key(setup::KeyCommand),
+    /// Encrypt stored secrets again, after the master key has been changed.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Compare an advertiser's CSV file with what a running server has, and apply it if asked.
     Reconcile(reconcile::ReconcileArgs),
     /// Post a conversion as an advertiser would, and show the answer.
@@ -127,6 +131,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Link(command) => setup::link(&command)?,
         Command::Postback(command) => setup::postback(&command)?,
         Command::Key(command) => setup::key(&command)?,
+        Command::Secrets(command) => secrets::run(&command)?,
         Command::Reconcile(args) => return reconcile::run(&args),
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),

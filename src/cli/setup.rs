@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::block_on;
+use super::secrets::{self, PostbackSecretCommand, SignPostback};
 use super::token::{Database, connect};
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId};
@@ -125,6 +126,11 @@ pub enum PostbackCommand {
     Create(Box<CreatePostback>),
     /// List all that are not deleted, newest first.
     List(Database),
+    /// Say how a postback is signed: in headers, in its URL, or not at all.
+    Sign(SignPostback),
+    /// Make, list and retire the secrets that a postback is signed with.
+    #[command(subcommand)]
+    Secret(PostbackSecretCommand),
 }
 
 #[derive(Debug, Args)]
@@ -174,7 +180,7 @@ pub enum KeyCommand {
     },
 }
 
-const ACTOR: Actor = Actor::CommandLine;
+pub(super) const ACTOR: Actor = Actor::CommandLine;
 
 pub fn advertiser(command: &NamedCommand) -> anyhow::Result<()> {
     block_on(async {
@@ -288,6 +294,11 @@ pub fn link(command: &LinkCommand) -> anyhow::Result<()> {
 }
 
 pub fn postback(command: &PostbackCommand) -> anyhow::Result<()> {
+    match command {
+        PostbackCommand::Sign(args) => return secrets::sign_postback(args),
+        PostbackCommand::Secret(command) => return secrets::postback_secret(command),
+        PostbackCommand::Create(_) | PostbackCommand::List(_) => {}
+    }
     block_on(async {
         match command {
             PostbackCommand::Create(args) => {
@@ -319,6 +330,7 @@ pub fn postback(command: &PostbackCommand) -> anyhow::Result<()> {
                     println!("{}  {state}  {}  {}", row.postback_id, events.join(","), row.url_template);
                 }
             }
+            PostbackCommand::Sign(_) | PostbackCommand::Secret(_) => unreachable!("handled above"),
         }
         Ok(())
     })
@@ -374,7 +386,7 @@ async fn all<R: Positioned>(
 }
 
 /// The fault with the name of the argument it is in.
-fn flagged(error: ChangeError) -> anyhow::Error {
+pub(super) fn flagged(error: ChangeError) -> anyhow::Error {
     let flag = |field: &str| match field {
         "name" | "label" => field.to_owned(),
         "url_template" => "--url".into(),
@@ -406,7 +418,7 @@ fn event(text: &str) -> Result<Event, String> {
     coded(text, Event::from_code, Event::ALL.iter().map(|event| event.code()))
 }
 
-fn coded<T>(
+pub(super) fn coded<T>(
     text: &str,
     from_code: impl Fn(&str) -> Option<T>,
     codes: impl Iterator<Item = &'static str>,

@@ -12,4 +12,5 @@ mod operations;
 mod readme;
 mod rules;
 mod setup;
+mod signing;
 mod support;
