@@ -19,7 +19,8 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let id = Uuid::try_parse(text.trim());
-        id.map(Self).map_err(|_| "write an id such as 0198d5f0-0000-7000-8000-000000000000; `list` shows them")
+        id.map(Self)
+            .map_err(|_| "write an id such as 0198d5f0-0000-7000-8000-000000000000; `list` shows them")
     }
 }
 

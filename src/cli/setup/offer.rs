@@ -105,7 +105,8 @@ pub async fn run(command: &OfferCommand) -> anyhow::Result<()> {
         }
         OfferCommand::Update(args) => {
             let settings = args.rest.change(args.name.clone(), args.landing_url.clone());
-            let changed = offers::update(&args.common.pool()?, ACTOR, OfferId(args.offer_id.0), settings).await;
+            let changed =
+                offers::update(&args.common.pool()?, ACTOR, OfferId(args.offer_id.0), settings).await;
             let spelled = [("offer_id", "OFFER_ID")];
             args.common.output.row(&changed.map_err(|error| flagged(error, &spelled))?)
         }
