@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use sha2::Sha256;
 use url::{Position, Url};
 
@@ -45,7 +46,7 @@ pub enum Signing {
 }
 
 /// The names of the parameters that a signature in the URL takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UrlParameters {
     time: String,
     nonce: String,

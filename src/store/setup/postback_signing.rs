@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Pool, Transaction};
+use serde::Serialize;
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -24,7 +25,7 @@ use crate::store::secrets::Keyring;
 pub const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// How a postback is signed; no secret is in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SigningSettings {
     pub postback_id: PostbackId,
     pub form: SigningForm,
@@ -33,7 +34,7 @@ pub struct SigningSettings {
     pub secrets: Vec<LiveSecret>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LiveSecret {
     pub secret_id: Uuid,
     pub created_at: DateTime<Utc>,
