@@ -8,6 +8,8 @@ mod secrets;
 mod send;
 mod serve;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::path::PathBuf;

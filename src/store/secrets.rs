@@ -91,6 +91,11 @@ impl Keyring {
         self.0.is_empty()
     }
 
+    /// Whether it can decrypt what is under this key.
+    pub fn holds(&self, master_key_id: &str) -> bool {
+        self.ids().any(|id| id == master_key_id)
+    }
+
     fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|master| master.id.as_str())
     }
