@@ -3,6 +3,7 @@
 mod access;
 mod chaos;
 mod clicks;
+mod commands;
 mod conversions;
 mod delivery;
 mod doors;
@@ -13,4 +14,5 @@ mod operations;
 mod readme;
 mod rules;
 mod setup;
+mod signing;
 mod support;

@@ -111,7 +111,7 @@ async fn accounts(world: &World) -> HashMap<String, Account> {
         .log
         .client()
         .query(
-            "SELECT toString(delivery_id), txid, url, attempt, toString(outcome), toString(error_kind), reason
+            "SELECT toString(delivery_id), txid, url, toUInt32(attempt), toString(outcome), toString(error_kind), reason
              FROM attempts ORDER BY delivery_id, attempt",
         )
         .fetch_all()
