@@ -231,23 +231,6 @@ pub async fn get(
     Ok(record.filter(|record| super::status_words::is_within(scope, Some(record.advertiser_id))))
 }
 
-/// All integrations in scope, by name. A partner sees none: they are the advertiser's.
-pub async fn list(client: &impl GenericClient, scope: Scope) -> Result<Vec<IntegrationRecord>, StoreError> {
-    let of_advertiser = match scope {
-        Scope::Everything => None,
-        Scope::Advertiser(id) => Some(id.0),
-        Scope::Partner(_) => return Ok(Vec::new()),
-    };
-    let rows = client
-        .query(
-            "SELECT * FROM integrations WHERE $1::uuid IS NULL OR advertiser_id = $1
-             ORDER BY name, integration_id",
-            &[&of_advertiser],
-        )
-        .await?;
-    rows.iter().map(read).collect()
-}
-
 /// Checks settings; returns the networks as they are kept.
 async fn check(
     client: &impl GenericClient,
@@ -305,7 +288,7 @@ fn field_map_json(settings: &IntegrationSettings) -> serde_json::Value {
     serde_json::to_value(&settings.field_map).expect("a map of texts is JSON")
 }
 
-fn read(row: &Row) -> Result<IntegrationRecord, StoreError> {
+pub(super) fn read(row: &Row) -> Result<IntegrationRecord, StoreError> {
     let code = |column: &str, code: i32| {
         u16::try_from(code).map_err(|_| StoreError::Unreadable(format!("integrations.{column}: {code}")))
     };

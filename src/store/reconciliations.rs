@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::audit::{self, Actor, Entity};
 use super::error::StoreError;
+use super::used_signatures;
+use crate::domain::access::signature::UsedSignature;
 use crate::domain::ids::AdvertiserId;
 use crate::domain::reconciliation::RowResult;
 
@@ -132,16 +134,29 @@ pub async fn add_rows(pool: &Pool, id: Uuid, rows: &[NewRow]) -> Result<(), Stor
     Ok(())
 }
 
-/// Adds what we have of the period and the file lacks, then lets the file be seen and applied.
+/// A file that was read to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct WholeFile {
+    pub advertiser: AdvertiserId,
+    pub period: Option<Period>,
+    pub last_position: i64,
+}
+
+/// Uses up the signatures the file came with, adds what we have of the period and the file lacks,
+/// then lets the file be seen and applied. False, and nothing done, where a signature was used up
+/// before.
 pub async fn finish_reading(
     pool: &Pool,
     id: Uuid,
-    advertiser: AdvertiserId,
-    period: Option<Period>,
-    last_position: i64,
-) -> Result<(), StoreError> {
+    file: WholeFile,
+    signatures: &[UsedSignature],
+) -> Result<bool, StoreError> {
+    let WholeFile { advertiser, period, last_position } = file;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
+    if !used_signatures::use_up(&transaction, id, signatures).await? {
+        return Ok(false);
+    }
     if let Some(Period { from, to }) = period {
         transaction.batch_execute("SET LOCAL statement_timeout = '120s'").await?;
         transaction
@@ -162,7 +177,7 @@ pub async fn finish_reading(
     let shown = "UPDATE reconciliations SET state = 'shown' WHERE reconciliation_id = $1";
     transaction.execute(shown, &[&id]).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// A file and how far it is.
@@ -178,6 +193,12 @@ pub struct Summary {
     pub applied: HashMap<String, i64>,
     /// Rows that are to be applied and were not yet.
     pub remaining: i64,
+}
+
+/// Whose file it is; `None` where there is none that could be read to its end.
+pub async fn owner(pool: &Pool, id: Uuid) -> Result<Option<AdvertiserId>, StoreError> {
+    let owner = "SELECT advertiser_id FROM reconciliations WHERE reconciliation_id = $1 AND state <> 'reading'";
+    Ok(pool.get().await?.query_opt(owner, &[&id]).await?.map(|row| AdvertiserId(row.get(0))))
 }
 
 pub async fn summary(pool: &Pool, id: Uuid) -> Result<Option<Summary>, StoreError> {

@@ -3,13 +3,21 @@
 use deadpool_postgres::{GenericClient, Pool};
 use uuid::Uuid;
 
-use super::ChangeError;
+use super::{ChangeError, Position, Positioned};
 use crate::domain::status::Meaning;
 use crate::domain::status_words::{Place, normalized};
+use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
+use crate::store::search::{Columns, Search, page};
 use crate::store::status_words::{self, SetWordError, StatusWordRecord};
+
+impl Positioned for StatusWordRecord {
+    fn position(&self) -> Position {
+        Position { time: self.created_at, id: self.status_word_id.0 }
+    }
+}
 
 /// Says what a word means at a place in scope. Requests that wait for it are processed within
 /// seconds.
@@ -62,13 +70,28 @@ pub async fn remove(
     Ok(())
 }
 
-/// The words in scope, or those of one place.
+/// The words in scope, or those of one place, newest first. A partner sees none: they are the
+/// advertiser's.
 pub async fn list(
     pool: &Pool,
     scope: Scope,
     place: Option<Place>,
-) -> Result<Vec<StatusWordRecord>, StoreError> {
-    status_words::list(&pool.get().await?, scope, place).await
+    request: &PageRequest,
+) -> Result<Page<StatusWordRecord>, StoreError> {
+    const COLUMNS: Columns = Columns {
+        selected: "*",
+        from: status_words::WITH_OWNERS,
+        time: "created_at",
+        id: "status_word_id",
+    };
+    let mut search = Search::default();
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => search.compare("owner_id =", Some(id.0)),
+        Scope::Partner(_) => return Ok(Page::empty()),
+    }
+    search.compare("coalesce(integration_id, offer_id, advertiser_id) =", place.map(Place::id));
+    page(pool, COLUMNS, search, request, status_words::read).await
 }
 
 async fn find(client: &impl GenericClient, place: Place, word: &str) -> Result<Option<Uuid>, ChangeError> {
@@ -76,14 +99,9 @@ async fn find(client: &impl GenericClient, place: Place, word: &str) -> Result<O
     if word.contains('\0') {
         return Err(refused(place, SetWordError::Word));
     }
-    let id = match place {
-        Place::Integration(id) => id.0,
-        Place::Offer(id) => id.0,
-        Place::Advertiser(id) => id.0,
-    };
     let known = "SELECT status_word_id FROM status_words
                  WHERE coalesce(integration_id, offer_id, advertiser_id) = $1 AND word = $2";
-    Ok(client.query_opt(known, &[&id, &word]).await?.map(|row| row.get(0)))
+    Ok(client.query_opt(known, &[&place.id(), &word]).await?.map(|row| row.get(0)))
 }
 
 fn refused(place: Place, error: SetWordError) -> ChangeError {
