@@ -174,6 +174,10 @@ pub async fn finish_reading(
             )
             .await?;
     }
+    let count = "INSERT INTO reconciliation_counts (reconciliation_id, result, applied, row_count)
+                 SELECT reconciliation_id, result, '', count(*) FROM reconciliation_rows
+                 WHERE reconciliation_id = $1 GROUP BY reconciliation_id, result";
+    transaction.execute(count, &[&id]).await?;
     let shown = "UPDATE reconciliations SET state = 'shown' WHERE reconciliation_id = $1";
     transaction.execute(shown, &[&id]).await?;
     transaction.commit().await?;
@@ -205,8 +209,8 @@ pub async fn summary(pool: &Pool, id: Uuid) -> Result<Option<Summary>, StoreErro
     let client = pool.get().await?;
     let file = "SELECT * FROM reconciliations WHERE reconciliation_id = $1 AND state <> 'reading'";
     let Some(file) = client.query_opt(file, &[&id]).await? else { return Ok(None) };
-    let counts = "SELECT result, applied, count(*) FROM reconciliation_rows WHERE reconciliation_id = $1 \
-                  GROUP BY result, applied";
+    let counts = "SELECT result, nullif(applied, ''), row_count FROM reconciliation_counts \
+                  WHERE reconciliation_id = $1";
     let mut summary = Summary {
         advertiser_id: AdvertiserId(file.get("advertiser_id")),
         state: file.get("state"),
@@ -255,11 +259,17 @@ pub async fn rows(
     rows.iter().map(stored).collect()
 }
 
-/// The next rows that wait to be applied.
-pub async fn rows_to_apply(pool: &Pool, id: Uuid, limit: i64) -> Result<Vec<StoredRow>, StoreError> {
+/// The next rows after a position that wait to be applied. To begin anew each time would be to
+/// pass by all those applied meanwhile, whose entries stay in the index until it is vacuumed.
+pub async fn rows_to_apply(
+    pool: &Pool,
+    id: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredRow>, StoreError> {
     let statement = "SELECT * FROM reconciliation_rows WHERE reconciliation_id = $1 AND applied IS NULL \
-                     AND result IN ('change', 'new', 'quarantine') ORDER BY position LIMIT $2";
-    let rows = pool.get().await?.query(statement, &[&id, &limit]).await?;
+                     AND result IN ('change', 'new', 'quarantine') AND position > $2 ORDER BY position LIMIT $3";
+    let rows = pool.get().await?.query(statement, &[&id, &after, &limit]).await?;
     rows.iter().map(stored).collect()
 }
 
@@ -272,10 +282,33 @@ pub async fn mark_applied(
     let positions: Vec<i64> = marks.iter().map(|mark| mark.0).collect();
     let applied: Vec<&str> = marks.iter().map(|mark| mark.1).collect();
     let details: Vec<Value> = marks.iter().map(|mark| mark.2.clone()).collect();
-    let statement = "UPDATE reconciliation_rows AS rows SET applied = mark.applied, applied_details = mark.details \
-                     FROM unnest($2::bigint[], $3::text[], $4::jsonb[]) AS mark(position, applied, details) \
-                     WHERE rows.reconciliation_id = $1 AND rows.position = mark.position AND rows.applied IS NULL";
-    pool.get().await?.execute(statement, &[&id, &positions, &applied, &details]).await?;
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    // Whoever applies the same file waits here, and not in the midst of its counts.
+    let lock = "SELECT 1 FROM reconciliations WHERE reconciliation_id = $1 FOR UPDATE";
+    transaction.query(lock, &[&id]).await?;
+    let statement = transaction
+        .prepare_cached(
+            "WITH marked AS (
+                 UPDATE reconciliation_rows AS rows SET applied = mark.applied, applied_details = mark.details
+                 FROM unnest($2::bigint[], $3::text[], $4::jsonb[]) AS mark(position, applied, details)
+                 WHERE rows.reconciliation_id = $1 AND rows.position = mark.position AND rows.applied IS NULL
+                 RETURNING rows.result, rows.applied
+             ), counted AS (
+                 SELECT result, applied, count(*) AS row_count FROM marked GROUP BY result, applied
+             ), waiting AS (
+                 UPDATE reconciliation_counts AS counts SET row_count = counts.row_count - gone.row_count
+                 FROM (SELECT result, sum(row_count)::bigint AS row_count FROM counted GROUP BY result) AS gone
+                 WHERE counts.reconciliation_id = $1 AND counts.result = gone.result AND counts.applied = ''
+             )
+             INSERT INTO reconciliation_counts AS counts (reconciliation_id, result, applied, row_count)
+             SELECT $1, result, applied, row_count FROM counted
+             ON CONFLICT (reconciliation_id, result, applied)
+             DO UPDATE SET row_count = counts.row_count + excluded.row_count",
+        )
+        .await?;
+    transaction.execute(&statement, &[&id, &positions, &applied, &details]).await?;
+    transaction.commit().await?;
     Ok(())
 }
 
