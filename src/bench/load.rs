@@ -46,11 +46,7 @@ impl Target {
             format!("/{api_key}/s2s?action=sale&status=approved&click_id={click}&request_id={run}-")
                 .into_bytes()
         };
-        Self {
-            server,
-            prefixes: clicks.iter().map(prefix).collect(),
-            accepted: Acceptance::NewConversion,
-        }
+        Self { server, prefixes: clicks.iter().map(prefix).collect(), accepted: Acceptance::NewConversion }
     }
 
     /// Clicks of a link, told apart by `sub1={run}-{index}`.

@@ -126,8 +126,9 @@ pub async fn admit(doors: &Doors, request: &HttpRequest, body: Body, credential:
 /// A caller by API key whose body has not come yet.
 pub struct Announced {
     pub advertiser_id: AdvertiserId,
-    /// What the body will make of the signature; `None` where nobody looks.
-    pub verification: Option<Verification>,
+    /// What the body will make of the signature, or what is wrong with it already; `None` where
+    /// nobody looks.
+    pub verification: Option<Result<Verification, SignatureFault>>,
     pub policy: SignaturePolicy,
     has_unreadable_secret: bool,
 }
@@ -157,9 +158,8 @@ pub fn announce(doors: &Doors, request: &HttpRequest, key: &str) -> Result<Annou
             let now = doors.services.now().timestamp();
             announced.policy = access.policy;
             announced.has_unreadable_secret = access.has_unreadable_secret;
-            let begun =
-                Verification::begin(&signed, advertiser_id, access.policy, &access.secrets, now);
-            announced.verification = Some(begun.map_err(|fault| announced.refuse(fault))?);
+            announced.verification =
+                Some(Verification::begin(&signed, advertiser_id, access.policy, &access.secrets, now));
         }
         doors.gate.limiter.check_advertiser(advertiser_id, own_rate, source_ip).map_err(Verdict::Denied)?;
         Ok(announced)

@@ -96,7 +96,13 @@ async fn try_take_in(
 
     let content_type =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let verification = announced.as_mut().and_then(|announced| announced.verification.take());
+    let verification = match &mut announced {
+        Some(announced) => match announced.verification.take().transpose() {
+            Ok(verification) => verification,
+            Err(fault) => return Err(refuse_signature(request, announced, fault, doors)),
+        },
+        None => None,
+    };
     let taken = if content_type.starts_with("multipart/form-data") {
         // The signature would be over the form, of which only the file is read.
         if verification.as_ref().is_some_and(Verification::covers_body) {
@@ -302,7 +308,8 @@ async fn authenticate_bodiless(
                        advertiser here, or upload the file with mode=apply";
         return Err(Refusal::new(401, "authorization", "signature_not_possible", message).answer());
     }
-    if let Some(Err(fault)) = announced.verification.take().map(Verification::finish) {
+    let verified = announced.verification.take().map(|begun| begun.and_then(Verification::finish));
+    if let Some(Err(fault)) = verified {
         return Err(refuse_signature(request, announced, fault, doors));
     }
     Ok(caller)

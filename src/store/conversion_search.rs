@@ -147,7 +147,11 @@ mod tests {
             ..ConversionFilter::default()
         };
         let mut search = search(Scope::Partner(PartnerId(Uuid::from_u128(1))), &filter);
-        search.go_on_after("created_at", "lead_id", Some(Position { time: DateTime::UNIX_EPOCH, id: Uuid::nil() }));
+        search.go_on_after(
+            "created_at",
+            "lead_id",
+            Some(Position { time: DateTime::UNIX_EPOCH, id: Uuid::nil() }),
+        );
         let expected = " WHERE partner_id = $1 AND partner_id = ANY($2) AND request_id = $3 AND NOT is_test \
                         AND (created_at, lead_id) < ($4, $5)";
         assert_eq!((search.where_clause().as_str(), search.values().len()), (expected, 5));

@@ -201,7 +201,8 @@ pub struct Summary {
 
 /// Whose file it is; `None` where there is none that could be read to its end.
 pub async fn owner(pool: &Pool, id: Uuid) -> Result<Option<AdvertiserId>, StoreError> {
-    let owner = "SELECT advertiser_id FROM reconciliations WHERE reconciliation_id = $1 AND state <> 'reading'";
+    let owner =
+        "SELECT advertiser_id FROM reconciliations WHERE reconciliation_id = $1 AND state <> 'reading'";
     Ok(pool.get().await?.query_opt(owner, &[&id]).await?.map(|row| AdvertiserId(row.get(0))))
 }
 

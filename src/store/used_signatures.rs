@@ -65,7 +65,8 @@ pub async fn use_up(
         let use_up = "INSERT INTO used_signatures (digest, exchange_id, expires_at) VALUES ($1, $2, $3)
                       ON CONFLICT DO NOTHING";
         let expires_at = expires_at.unwrap_or(DateTime::UNIX_EPOCH);
-        if transaction.execute(use_up, &[&signature.digest.as_slice(), &exchange_id, &expires_at]).await? == 0 {
+        if transaction.execute(use_up, &[&signature.digest.as_slice(), &exchange_id, &expires_at]).await? == 0
+        {
             return Ok(false);
         }
     }

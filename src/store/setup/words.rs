@@ -78,12 +78,8 @@ pub async fn list(
     place: Option<Place>,
     request: &PageRequest,
 ) -> Result<Page<StatusWordRecord>, StoreError> {
-    const COLUMNS: Columns = Columns {
-        selected: "*",
-        from: status_words::WITH_OWNERS,
-        time: "created_at",
-        id: "status_word_id",
-    };
+    const COLUMNS: Columns =
+        Columns { selected: "*", from: status_words::WITH_OWNERS, time: "created_at", id: "status_word_id" };
     let mut search = Search::default();
     match scope {
         Scope::Everything => {}

@@ -66,7 +66,7 @@ async fn the_documented_php_keeps_the_click_and_reports() {
     let (_, code) = page.split_once("```php\n").unwrap();
     let (code, _) = code.split_once("```").unwrap();
     for (number, place) in ["_GET['click_id']", "_COOKIE['ricochet_click_id']"].into_iter().enumerate() {
-        let click = world.click(&server, world.fixed.1).await;
+        let click = world.click(&server, world.percent.1).await;
         let code = code.replacen("<?php", &format!("${place} = getenv('CLICK');"), 1);
         let report = "reportConversion(getenv('BASE'), getenv('KEY'), getenv('ORDER'), '9.50');";
         let mut php = Command::new("php");
@@ -76,7 +76,8 @@ async fn the_documented_php_keeps_the_click_and_reports() {
         let output = tokio::task::spawn_blocking(move || php.output().unwrap()).await.unwrap();
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
-        let of_click = format!("SELECT count(*) FROM conversions WHERE click_id = '{click}' AND status = 'hold'");
+        let of_click =
+            format!("SELECT count(*) FROM conversions WHERE click_id = '{click}' AND status = 'hold'");
         assert_eq!(world.count(&of_click).await, 1, "{told}");
     }
 }

@@ -164,8 +164,8 @@ fn peak_memory(server: &Server) -> u64 {
 
 #[actix_web::test]
 async fn a_file_takes_no_more_memory_the_longer_it_is() {
-    const ROWS: usize = 10_000;
-    const ROW_BYTES: usize = 8 * 1024;
+    const ROWS: usize = 20_000;
+    const ROW_BYTES: usize = 4 * 1024;
     let world = World::new().await;
     let server = Server::start(&world.databases).await;
     let chunk = |from: usize| {
@@ -180,13 +180,13 @@ async fn a_file_takes_no_more_memory_the_longer_it_is() {
         let rows = futures_util::stream::iter((0..chunks).map(move |number| chunk(number * 100)));
         reqwest::Body::wrap_stream(header.chain(rows))
     };
-    // What every upload takes is there after the first.
-    assert_eq!(answer(upload(&world, &server, "", body(10))).await.0, 200);
+    // What every upload takes, a few chunks of rows at their various stages, is there after the first.
+    assert_eq!(answer(upload(&world, &server, "", body(50))).await.0, 200);
     let before = peak_memory(&server);
     let (status, shown) = answer(upload(&world, &server, "", body(ROWS / 100))).await;
     assert_eq!((status, &shown["totals"]["error"]), (200, &json!(ROWS)), "{}", shown["totals"]);
     let grown = peak_memory(&server) - before;
-    assert!(grown < 24 * 1024 * 1024, "a file of {} bytes took {grown} more", ROWS * ROW_BYTES);
+    assert!(grown < 32 * 1024 * 1024, "a file of {} bytes took {grown} more", ROWS * ROW_BYTES);
 }
 
 #[actix_web::test]
