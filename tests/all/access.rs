@@ -5,4 +5,4 @@ mod bounds;
 mod files;
 mod setting_up;
 mod signatures;
-mod stage;
+pub mod stage;

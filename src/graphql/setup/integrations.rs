@@ -172,7 +172,7 @@ impl IntegrationQueries {
     ) -> Result<LogConnection<Integration>, Failure> {
         let request = page_request(ctx, List::Integrations, first, after)?;
         let scope = caller(ctx)?.scope();
-        let page = read_store(integrations::list(pool(ctx), scope, &request)).await?;
+        let page = read_store(integrations::page(pool(ctx), scope, &request)).await?;
         Ok(connection(List::Integrations, &request, page))
     }
 }

@@ -130,7 +130,7 @@ impl WordQueries {
         let scope = caller(ctx)?.scope();
         let StatusWordsFilter { integration_id, offer_id, advertiser_id } = filter.unwrap_or_default();
         let place = place("", integration_id.as_ref(), offer_id.as_ref(), advertiser_id.as_ref())?;
-        let page = read_store(words::list(pool(ctx), scope, place, &request)).await?;
+        let page = read_store(words::page(pool(ctx), scope, place, &request)).await?;
         Ok(connection(List::StatusWords, &request, page))
     }
 }

@@ -12,9 +12,11 @@ use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
-use crate::store::integrations::{self, IntegrationRecord, IntegrationSettings, SaveError, SecretRule};
-use crate::store::search::{Columns, Search, page};
+use crate::store::integrations::{self, IntegrationRecord, SaveError, SecretRule};
+use crate::store::search::{self, Columns, Search};
 use crate::store::status_words;
+
+pub use crate::store::integrations::IntegrationSettings as Settings;
 
 /// Adds an integration of an advertiser's, with words that hold at it alone.
 pub async fn create(
@@ -22,7 +24,7 @@ pub async fn create(
     actor: Actor,
     scope: Scope,
     advertiser: AdvertiserId,
-    settings: &IntegrationSettings,
+    settings: &Settings,
     words: &BTreeMap<String, Meaning>,
 ) -> Result<IntegrationRecord, ChangeError> {
     check_texts(settings)?;
@@ -49,7 +51,7 @@ pub async fn update(
     actor: Actor,
     scope: Scope,
     id: IntegrationId,
-    change: impl FnOnce(&mut IntegrationSettings),
+    change: impl FnOnce(&mut Settings),
 ) -> Result<IntegrationRecord, ChangeError> {
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
@@ -90,7 +92,7 @@ impl Positioned for IntegrationRecord {
 }
 
 /// Integrations in scope, newest first. A partner sees none: they are the advertiser's.
-pub async fn list(
+pub async fn page(
     pool: &Pool,
     scope: Scope,
     request: &PageRequest,
@@ -103,7 +105,18 @@ pub async fn list(
         Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
         Scope::Partner(_) => return Ok(Page::empty()),
     }
-    page(pool, COLUMNS, search, request, integrations::read).await
+    search::page(pool, COLUMNS, search, request, integrations::read).await
+}
+
+/// One integration in scope.
+pub async fn one(pool: &Pool, scope: Scope, id: IntegrationId) -> Result<IntegrationRecord, ChangeError> {
+    let known = integrations::get(&pool.get().await?, scope, id).await?;
+    known.ok_or_else(|| refused("integration_id", SaveError::NotFound))
+}
+
+/// Integrations in scope, by name.
+pub async fn list(pool: &Pool, scope: Scope) -> Result<Vec<IntegrationRecord>, StoreError> {
+    integrations::list(&pool.get().await?, scope).await
 }
 
 async fn finish(
@@ -119,7 +132,7 @@ async fn finish(
 /// Longest fixed answer, in characters.
 const BODY_CHARS: usize = 4_096;
 
-fn check_texts(settings: &IntegrationSettings) -> Result<(), ChangeError> {
+fn check_texts(settings: &Settings) -> Result<(), ChangeError> {
     name("name", &settings.name)?;
     let mut map = settings.field_map.iter().flat_map(|(field, templates)| templates.iter().chain([field]));
     if map.any(|text| text.contains('\0') || text.chars().count() > BODY_CHARS) {

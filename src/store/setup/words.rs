@@ -10,7 +10,7 @@ use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
-use crate::store::search::{Columns, Search, page};
+use crate::store::search::{self, Columns, Search};
 use crate::store::status_words::{self, SetWordError, StatusWordRecord};
 
 impl Positioned for StatusWordRecord {
@@ -70,9 +70,18 @@ pub async fn remove(
     Ok(())
 }
 
+/// The words in scope, or those of one place.
+pub async fn list(
+    pool: &Pool,
+    scope: Scope,
+    place: Option<Place>,
+) -> Result<Vec<StatusWordRecord>, StoreError> {
+    status_words::list(&pool.get().await?, scope, place).await
+}
+
 /// The words in scope, or those of one place, newest first. A partner sees none: they are the
 /// advertiser's.
-pub async fn list(
+pub async fn page(
     pool: &Pool,
     scope: Scope,
     place: Option<Place>,
@@ -87,7 +96,7 @@ pub async fn list(
         Scope::Partner(_) => return Ok(Page::empty()),
     }
     search.compare("coalesce(integration_id, offer_id, advertiser_id) =", place.map(Place::id));
-    page(pool, COLUMNS, search, request, status_words::read).await
+    search::page(pool, COLUMNS, search, request, status_words::read).await
 }
 
 async fn find(client: &impl GenericClient, place: Place, word: &str) -> Result<Option<Uuid>, ChangeError> {
