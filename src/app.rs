@@ -48,7 +48,7 @@ pub struct Doors {
     pub clicks: Addr<ClickRecorder>,
     pub click: ClickDoor,
     pub metrics: PrometheusHandle,
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     /// Places in the lanes for items of batches, over all requests.
     pub batch_permits: Arc<Semaphore>,
 }
@@ -125,15 +125,18 @@ impl App {
         country::watch(countries.clone());
         let click = ClickDoor::new(countries, settings.network_id.clone());
 
-        let gate =
-            Gate { limiter: Limiter::new(settings.rates), trusted_proxies: settings.trusted_proxies.clone() };
+        let gate = Arc::new(Gate {
+            limiter: Limiter::new(settings.rates),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            body_timeout: settings.body_timeout,
+        });
         let doors = Data::new(Doors {
             services: services.clone(),
             lanes,
             clicks,
             click,
             metrics,
-            gate,
+            gate: gate.clone(),
             batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
         });
         periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
@@ -146,6 +149,7 @@ impl App {
         let graphql = Data::new(GraphqlDoor {
             schema: graphql::schema_of_node(services.clone(), readers.clone()),
             pool: readers,
+            gate,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
         });
         let routes = move |config: &mut web::ServiceConfig| {

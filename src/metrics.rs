@@ -44,6 +44,10 @@ fn describe() {
         "Age of the oldest delivery that is due"
     );
     describe_gauge!("ricochet_attempts_in_flight", "Attempts under way on this node");
+    describe_gauge!(
+        "ricochet_batch_results_waiting",
+        "Results of items of arrays and streams, decided or not, that their callers have not read"
+    );
     describe_gauge!("ricochet_log_backlog_rows", "Log rows waiting in PostgreSQL for ClickHouse");
     describe_gauge!("ricochet_log_backlog_oldest_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_gauge!("ricochet_clickhouse_up", "1 while ClickHouse takes the log");

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
-use serde::Deserialize;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::http::ServerUrl;
 use super::report::SettingsReport;
@@ -13,6 +13,17 @@ use super::schedule::{Extent, Pace, Plan};
 
 const DEFAULT_CONCURRENCY: u32 = 32;
 const DEFAULT_DURATION_S: u64 = 10;
+
+/// What is done at the server's door.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// Conversions are reported, and their postbacks received
+    #[default]
+    Conversions,
+    /// A link is clicked, and the redirect awaited
+    Clicks,
+}
 
 /// Measure a running server: report conversions, receive their postbacks, say how long both took
 ///
@@ -31,6 +42,10 @@ pub struct BenchArgs {
     /// The server's PostgreSQL (without TLS), in place of the demo file's
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+
+    /// What to measure; of clicks, `--conversions` and the rates count clicks
+    #[arg(long, value_enum, default_value_t)]
+    pub door: Door,
 
     /// Open loop: conversions a second, whether or not answers come; latency counts from the
     /// moment each was due
@@ -85,6 +100,7 @@ pub struct BenchArgs {
 /// The arguments, checked and completed.
 #[derive(Clone)]
 pub struct Settings {
+    pub door: Door,
     pub server: ServerUrl,
     pub database_url: String,
     pub plan: Plan,
@@ -136,12 +152,18 @@ impl Settings {
             Some(conversions) => Extent::Conversions(conversions),
             None => Extent::Duration(Duration::from_secs(args.duration_s.unwrap_or(DEFAULT_DURATION_S))),
         };
+        // A click causes no postback of the bench's.
+        let postbacks = match args.door {
+            Door::Conversions => usize::from(args.offer_postbacks),
+            Door::Clicks => 0,
+        };
         Ok(Self {
+            door: args.door,
             server: ServerUrl::parse(&url)?,
             database_url,
             plan: Plan { pace, extent, warmup: Duration::from_secs(args.warmup_s) },
             connections: usize::try_from(connections)?,
-            postbacks: usize::from(args.offer_postbacks),
+            postbacks,
             sink_delay: Duration::from_millis(args.sink_delay_ms),
             clicks: args.clicks,
             drain: Duration::from_secs(args.drain_s),
@@ -171,6 +193,7 @@ impl Settings {
         };
         SettingsReport {
             run: run.to_owned(),
+            door: self.door,
             server: self.server.to_string(),
             rate_per_second: match self.plan.pace {
                 Pace::Open { rate_per_second } => Some(rate_per_second),
@@ -224,6 +247,15 @@ mod tests {
         assert_eq!(closed.plan.extent, Extent::Duration(Duration::from_secs(10)));
         assert!(parse(&["--rate", "1", "--concurrency", "1"]).is_err());
         assert!(parse(&["--rate", "0"]).is_err());
+    }
+
+    #[test]
+    fn clicks_cause_no_postbacks() {
+        let of = |arguments: &[&str]| Settings::resolve(parse(arguments).unwrap()).unwrap();
+        let clicks = of(&["--door", "clicks"]);
+        assert_eq!((clicks.door, clicks.postbacks), (Door::Clicks, 0));
+        let conversions = of(&[]);
+        assert_eq!((conversions.door, conversions.postbacks), (Door::Conversions, 1));
     }
 
     #[test]

@@ -102,7 +102,10 @@ impl IsolationReport {
 
 impl Display for IsolationReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "a healthy destination at {HEALTHY_RATE}/s, milliseconds from the request to its postback\n")?;
+        writeln!(
+            f,
+            "a healthy destination at {HEALTHY_RATE}/s, milliseconds from the request to its postback\n"
+        )?;
         writeln!(f, "{:<46} {:>8} {:>8} {:>8} {:>6}", "", "p50", "p99", "max", "lost")?;
         for phase in &self.phases {
             let ms = |us: u64| us as f64 / 1_000.0;

@@ -1,4 +1,4 @@
-//! The load: connections that report conversions, on a runtime and thread of their own.
+//! The load: connections that report conversions or click, on a runtime and thread of their own.
 
 use std::io::Write;
 use std::rc::Rc;
@@ -12,6 +12,7 @@ use hyper::{StatusCode, Uri};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use super::http::{Connection, HttpError, Server};
 use super::ledger::{Ledger, Outcome};
@@ -26,8 +27,16 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// What to ask for, prepared so that a request is one copy and one number.
 pub struct Target {
     server: Server,
-    /// Path and query up to the number in the request id, for each click.
+    /// Path and query up to the number of the request, in turns.
     prefixes: Vec<Vec<u8>>,
+    accepted: Acceptance,
+}
+
+/// What the server answers when all is well.
+#[derive(Debug, Clone, Copy)]
+enum Acceptance {
+    NewConversion,
+    Redirect,
 }
 
 impl Target {
@@ -37,7 +46,13 @@ impl Target {
             format!("/{api_key}/s2s?action=sale&status=approved&click_id={click}&request_id={run}-")
                 .into_bytes()
         };
-        Self { server, prefixes: clicks.iter().map(prefix).collect() }
+        Self { server, prefixes: clicks.iter().map(prefix).collect(), accepted: Acceptance::NewConversion }
+    }
+
+    /// Clicks of a link, told apart by `sub1={run}-{index}`.
+    pub fn clicks(server: Server, link: Uuid, run: &str) -> Self {
+        let prefix = format!("/click/{link}?sub1={run}-").into_bytes();
+        Self { server, prefixes: vec![prefix], accepted: Acceptance::Redirect }
     }
 
     fn uri(&self, index: u64) -> Result<Uri, hyper::http::uri::InvalidUri> {
@@ -162,9 +177,7 @@ impl Caller {
     async fn call(&mut self, index: u64) -> (Outcome, Option<Duration>) {
         let Ok(uri) = self.target.uri(index) else { return (Outcome::Broken, None) };
         match timeout(REQUEST_TIMEOUT, self.connection.get(uri)).await {
-            Ok(Ok((StatusCode::OK, body))) if is_newly_recorded(body) => (Outcome::Accepted, None),
-            Ok(Ok((StatusCode::OK, _))) => (Outcome::NotNew, None),
-            Ok(Ok((status, _))) => (Outcome::Status(status.as_u16()), None),
+            Ok(Ok((status, body))) => (self.target.accepted.judge(status, body), None),
             Ok(Err(HttpError::Connect { .. } | HttpError::Closed)) => {
                 (Outcome::Broken, Some(RECONNECT_PAUSE))
             }
@@ -173,6 +186,17 @@ impl Caller {
                 self.connection.close();
                 (Outcome::TimedOut, None)
             }
+        }
+    }
+}
+
+impl Acceptance {
+    fn judge(self, status: StatusCode, body: &[u8]) -> Outcome {
+        match (self, status) {
+            (Self::NewConversion, StatusCode::OK) if is_newly_recorded(body) => Outcome::Accepted,
+            (Self::NewConversion, StatusCode::OK) => Outcome::NotNew,
+            (Self::Redirect, StatusCode::FOUND) => Outcome::Accepted,
+            (_, status) => Outcome::Status(status.as_u16()),
         }
     }
 }
@@ -189,6 +213,14 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_redirect_is_a_click() {
+        let outcome = |status| Acceptance::Redirect.judge(status, b"");
+        assert_eq!(outcome(StatusCode::FOUND), Outcome::Accepted);
+        assert_eq!(outcome(StatusCode::OK), Outcome::Status(200));
+        assert_eq!(outcome(StatusCode::SERVICE_UNAVAILABLE), Outcome::Status(503));
+    }
 
     #[test]
     fn only_a_new_conversion_is_accepted() {

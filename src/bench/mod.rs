@@ -1,5 +1,6 @@
 //! `ricochet bench`: the yardstick. It reports conversions, receives their postbacks, and says
-//! how long both took and what was lost or came twice.
+//! how long both took and what was lost or came twice. Or it clicks, and counts afterwards in the
+//! database whether every redirect's click is there.
 //!
 //! ```text
 //! Network (PostgreSQL) ── offer, key, postbacks ──► server under test
@@ -41,7 +42,7 @@ use tokio::time::{Instant, sleep};
 
 pub use args::BenchArgs;
 
-use args::Settings;
+use args::{Door, Settings};
 use ledger::Ledger;
 use load::{Load, Summary, Target};
 use network::Network;
@@ -62,7 +63,7 @@ const INTERRUPTED: u8 = 130;
 struct Interrupted;
 
 /// Runs the bench to its end. The exit code is 1 if an accepted conversion's postback never
-/// came, or nothing was accepted at all.
+/// came, a redirect's click is not in the database, or nothing was accepted at all.
 pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::resolve(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -117,8 +118,17 @@ async fn measure(
 ) -> anyhow::Result<Report> {
     let server = settings.server.resolve().await?;
     network.create(&settings.database_url).await?;
-    let clicks = network.click(&server, settings.clicks).await?;
-    let target = Target::new(server.clone(), network.api_key(), &clicks, run);
+    let target = match settings.door {
+        Door::Conversions => {
+            let clicks = network.click(&server, settings.clicks).await?;
+            Target::new(server.clone(), network.api_key(), &clicks, run)
+        }
+        Door::Clicks => {
+            // So that the server knows the link.
+            network.click(&server, 1).await?;
+            Target::clicks(server.clone(), network.link(), run)
+        }
+    };
 
     let memory_before = probe::resident_memory(&server).await;
     let load_before = load_average();
@@ -135,7 +145,13 @@ async fn measure(
         after_drain_bytes: probe::resident_memory(&server).await,
     };
     let machine = Machine::describe(load_before, load_after);
-    report(settings, run, ledger, summary, machine, memory)
+    let mut report = report(settings, run, ledger, summary, machine, memory)?;
+    if settings.door == Door::Clicks {
+        // All but the one that was made beforehand.
+        report.totals.recorded_clicks =
+            Some(network.recorded_clicks(&settings.database_url).await?.saturating_sub(1));
+    }
+    Ok(report)
 }
 
 fn report(

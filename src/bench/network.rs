@@ -64,6 +64,18 @@ impl Network {
         &self.api_key
     }
 
+    pub fn link(&self) -> Uuid {
+        self.link_id
+    }
+
+    /// Clicks of the bench's link that are durable.
+    pub async fn recorded_clicks(&self, database_url: &str) -> anyhow::Result<u64> {
+        let client = connect(database_url).await?;
+        let count = "SELECT count(*) FROM clicks WHERE link_id = $1";
+        let count: i64 = client.query_one(count, &[&self.link_id]).await?.get(0);
+        Ok(count.unsigned_abs())
+    }
+
     /// Writes all of it in one transaction, so that a server that knows the link knows the rest.
     pub async fn create(&self, database_url: &str) -> anyhow::Result<()> {
         let mut client = connect(database_url).await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::args::Door;
 use super::ledger::{Entry, Ledger, Outcome};
 use super::load::Summary;
 use super::probe::ServerMemory;
@@ -24,6 +25,7 @@ pub struct Report {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SettingsReport {
     pub run: String,
+    pub door: Door,
     pub server: String,
     /// `None`: a closed loop.
     pub rate_per_second: Option<u32>,
@@ -69,6 +71,9 @@ pub struct Totals {
     pub delivered_unaccepted: u64,
     /// Arrivals that no request of this run has caused.
     pub strays: u64,
+    /// Clicks of the run in the database; more than accepted where an answer was lost. `None`
+    /// where clicks were not what was measured.
+    pub recorded_clicks: Option<u64>,
 }
 
 /// Of the measured part only.
@@ -123,11 +128,16 @@ impl Report {
 
     /// Whether something was accepted and all of it arrived.
     pub fn is_sound(&self) -> bool {
-        self.totals.accepted > 0 && self.totals.lost == 0
+        self.totals.accepted > 0 && self.totals.lost == 0 && self.totals.lost_clicks() == 0
     }
 }
 
 impl Totals {
+    /// Redirects whose click is not in the database.
+    pub fn lost_clicks(&self) -> u64 {
+        self.recorded_clicks.map_or(0, |recorded| self.accepted.saturating_sub(recorded))
+    }
+
     fn add(&mut self, entry: &Entry) {
         self.sent += 1;
         let arrived = entry.arrivals.iter().filter(|(first, _)| first.is_some()).count() as u64;

@@ -2,54 +2,67 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::args::Door;
 use super::report::{Latency, Report};
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { settings, machine, server_memory, totals, measured } = self;
+        let is_clicks = settings.door == Door::Clicks;
         write!(f, "bench {} of {}: ", settings.run, settings.server)?;
         match settings.rate_per_second {
             Some(rate) => write!(f, "open loop, {rate}/s over {} connections", settings.connections)?,
             None => write!(f, "closed loop of {} connections", settings.connections)?,
         }
         if let Some(conversions) = settings.conversions {
-            write!(f, ", {conversions} conversions")?;
+            write!(f, ", {conversions} {}", if is_clicks { "clicks" } else { "conversions" })?;
         }
         if let Some(duration_s) = settings.duration_s {
             write!(f, ", {duration_s} s")?;
         }
-        writeln!(
-            f,
-            " after {} s of warm-up; {} postback(s) a conversion, sink answers after {} ms",
-            settings.warmup_s, settings.offer_postbacks, settings.sink_delay_ms
-        )?;
+        write!(f, " after {} s of warm-up", settings.warmup_s)?;
+        if is_clicks {
+            writeln!(f, "; clicks")?;
+        } else {
+            let (postbacks, delay_ms) = (settings.offer_postbacks, settings.sink_delay_ms);
+            writeln!(f, "; {postbacks} postback(s) a conversion, sink answers after {delay_ms} ms")?;
+        }
 
         writeln!(
             f,
             "\n{:<38} {:>10.1}/s   ({} of {} sent)",
             "accepted", measured.accepted_per_second, measured.accepted, measured.sent
         )?;
-        writeln!(
-            f,
-            "{:<38} {:>10.1}/s   ({})",
-            "delivered", measured.delivered_per_second, measured.delivered
-        )?;
+        if !is_clicks {
+            writeln!(
+                f,
+                "{:<38} {:>10.1}/s   ({})",
+                "delivered", measured.delivered_per_second, measured.delivered
+            )?;
+        }
         writeln!(f, "\n{:<38} {:>10} {:>10} {:>10}", "milliseconds", "p50", "p99", "max")?;
         times(f, "accept (due → answer)", &measured.accept)?;
         times(f, "  of it from sending on", &measured.accept_from_send)?;
         times(f, "  of it before sending (bench's own)", &measured.send_delay)?;
-        times(f, "accept-to-delivery (sent → sink)", &measured.accept_to_delivery)?;
-        times(f, "  answer → sink, 0 if sink was first", &measured.answer_to_delivery)?;
+        if !is_clicks {
+            times(f, "accept-to-delivery (sent → sink)", &measured.accept_to_delivery)?;
+            times(f, "  answer → sink, 0 if sink was first", &measured.answer_to_delivery)?;
+        }
 
         writeln!(f, "\nwhole run, warm-up included: {} sent, {} accepted", totals.sent, totals.accepted)?;
         for (why, count) in &totals.errors {
             writeln!(f, "  not accepted, {why}: {count}")?;
         }
-        writeln!(
-            f,
-            "  delivered {} of {}, lost {}, duplicates {}",
-            totals.delivered, totals.expected_deliveries, totals.lost, totals.duplicates
-        )?;
+        match totals.recorded_clicks {
+            Some(recorded) => {
+                writeln!(f, "  clicks in the database {recorded}, lost {}", totals.lost_clicks())?;
+            }
+            None => writeln!(
+                f,
+                "  delivered {} of {}, lost {}, duplicates {}",
+                totals.delivered, totals.expected_deliveries, totals.lost, totals.duplicates
+            )?,
+        }
         if totals.delivered_unaccepted > 0 {
             writeln!(f, "  delivered though not accepted: {}", totals.delivered_unaccepted)?;
         }
@@ -76,6 +89,12 @@ impl Report {
         let totals = &self.totals;
         if totals.accepted == 0 {
             return writeln!(f, "FAILED: nothing was accepted; the errors above say why.");
+        }
+        if totals.recorded_clicks.is_some() {
+            return match totals.lost_clicks() {
+                0 => writeln!(f, "Every redirect's click is in the database."),
+                lost => writeln!(f, "FAILED: {lost} clicks that were redirected are not in the database."),
+            };
         }
         if totals.delivered == 0 {
             return writeln!(

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// Arrivals are fixed in advance and do not wait for answers. Latency counts from the

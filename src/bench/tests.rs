@@ -188,6 +188,27 @@ async fn the_wait_for_the_tail_ends_when_all_is_there() {
 }
 
 #[test]
+fn a_redirect_whose_click_is_not_in_the_database_is_a_loss() {
+    let ledger = Ledger::new(0);
+    for index in 0..3 {
+        ledger.sent(index, 1, 1);
+        ledger.answered(index, 2, ledger::Outcome::Accepted);
+    }
+    let summary = Summary { measured_from_ns: 1, taken: 3 };
+    let settings = report::SettingsReport { door: Door::Clicks, ..Default::default() };
+    let mut report = Report::new(&ledger, summary, settings, Machine::default(), Default::default());
+    for (recorded, is_sound, last) in [
+        (2, false, "FAILED: 1 clicks that were redirected are not in the database.\n"),
+        (3, true, "Every redirect's click is in the database.\n"),
+        (4, true, "Every redirect's click is in the database.\n"),
+    ] {
+        report.totals.recorded_clicks = Some(recorded);
+        assert_eq!(report.is_sound(), is_sound, "{recorded}");
+        assert!(report.to_string().ends_with(last), "{report}");
+    }
+}
+
+#[test]
 fn percentiles_count_from_where_they_say() {
     let ledger = Ledger::new(1);
     let ms = 1_000_000;

@@ -117,6 +117,13 @@ pub const SETTINGS: &[Setting] = &[
          past it it gets 429, and the log one row a second. 0 sets no limit.",
     ),
     defaulted(
+        "RICOCHET_BODY_TIMEOUT_S",
+        "30",
+        "a whole number from 1 to 3600",
+        "Seconds that a request's body may take to arrive; past them callers get 408. Streams of lines and \
+         files are read for as long as they come.",
+    ),
+    defaulted(
         "RICOCHET_CLICK_RETENTION_DAYS",
         "400",
         "a whole number from 31 to 36500",

@@ -21,7 +21,8 @@ pub enum Place {
 }
 
 impl Place {
-    fn id(self) -> Uuid {
+    /// The id of whichever it is.
+    pub fn id(self) -> Uuid {
         match self {
             Self::Integration(id) => id.0,
             Self::Offer(id) => id.0,

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Bytes, Payload};
@@ -19,7 +20,7 @@ use crate::domain::access::AdvertiserAccess;
 use crate::domain::access::allowlist::Allowlist;
 use crate::domain::access::denial::Denial;
 use crate::domain::access::replay::Proof;
-use crate::domain::access::signature::{self, SignatureFault, Signed};
+use crate::domain::access::signature::{self, SignatureFault, Signed, Verification};
 use crate::domain::access::signature_policy::SignaturePolicy;
 use crate::domain::access::signed_query;
 use crate::domain::ids::AdvertiserId;
@@ -30,6 +31,8 @@ pub struct Gate {
     pub limiter: Limiter,
     /// Our own proxies, whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Allowlist,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
 }
 
 /// Who a request says it is from.
@@ -99,8 +102,10 @@ pub async fn admit(doors: &Doors, request: &HttpRequest, body: Body, credential:
     let body = match body {
         Body::Unread => Ok(Bytes::new()),
         // A refused request is logged with its parameters, if they are not too many.
-        Body::Whole { payload, .. } if known.is_err() => limits::read_body(payload, BODY_BYTES).await,
-        Body::Whole { payload, most_bytes } => limits::read_body(payload, most_bytes).await,
+        Body::Whole { payload, most_bytes } => {
+            let most_bytes = if known.is_err() { BODY_BYTES } else { most_bytes };
+            limits::read_body(payload, most_bytes, doors.gate.body_timeout).await
+        }
     };
     let advertiser_id = match (&known, credential) {
         (Ok((advertiser_id, _)), _) => Some(*advertiser_id),
@@ -116,6 +121,50 @@ pub async fn admit(doors: &Doors, request: &HttpRequest, body: Body, credential:
     });
     let result = result.map_err(|verdict| bounded(doors, verdict, source_ip));
     Entry { source_ip, advertiser_id, body: body.unwrap_or_default(), result }
+}
+
+/// A caller by API key whose body has not come yet.
+pub struct Announced {
+    pub advertiser_id: AdvertiserId,
+    /// What the body will make of the signature, or what is wrong with it already; `None` where
+    /// nobody looks.
+    pub verification: Option<Result<Verification, SignatureFault>>,
+    pub policy: SignaturePolicy,
+    has_unreadable_secret: bool,
+}
+
+impl Announced {
+    /// What a fault of the signature comes to.
+    pub fn refuse(&self, fault: SignatureFault) -> Verdict {
+        signature_verdict(fault, self.has_unreadable_secret)
+    }
+}
+
+/// Judges a request with an API key by its head, for a door that reads the body as it comes and
+/// asks the verification at its end.
+pub fn announce(doors: &Doors, request: &HttpRequest, key: &str) -> Result<Announced, Verdict> {
+    let source_ip = source_ip(request);
+    let announced = let_through(doors, request).and_then(|()| {
+        let (advertiser_id, access) = identify(doors, Credential::ApiKey(key), source_ip)?;
+        let own_rate = access.as_ref().and_then(|access| access.requests_per_second);
+        let mut announced = Announced {
+            advertiser_id,
+            verification: None,
+            policy: SignaturePolicy::Off,
+            has_unreadable_secret: false,
+        };
+        if let Some(access) = access {
+            let signed = signed(request, b"")?;
+            let now = doors.services.now().timestamp();
+            announced.policy = access.policy;
+            announced.has_unreadable_secret = access.has_unreadable_secret;
+            announced.verification =
+                Some(Verification::begin(&signed, advertiser_id, access.policy, &access.secrets, now));
+        }
+        doors.gate.limiter.check_advertiser(advertiser_id, own_rate, source_ip).map_err(Verdict::Denied)?;
+        Ok(announced)
+    });
+    announced.map_err(|verdict| bounded(doors, verdict, source_ip))
 }
 
 /// Judges the head and the rates of a request that needs no credential, such as a click.
@@ -165,15 +214,19 @@ fn authenticate(
             admitted.proof = Proof { exchange_id: Uuid::now_v7(), signatures: signatures.into() };
             Ok(admitted)
         }
-        Err(SignatureFault::Wrong) if access.has_unreadable_secret => {
-            Err(Verdict::Denied(Denial::SecretsUnreadable))
-        }
-        Err(fault) => Err(Verdict::Denied(Denial::Signature(fault))),
+        Err(fault) => Err(signature_verdict(fault, access.has_unreadable_secret)),
     }
 }
 
+fn signature_verdict(fault: SignatureFault, has_unreadable_secret: bool) -> Verdict {
+    Verdict::Denied(match fault {
+        SignatureFault::Wrong if has_unreadable_secret => Denial::SecretsUnreadable,
+        fault => Denial::Signature(fault),
+    })
+}
+
 /// What a request says about its signature. A header that is no text is as wrong as any other.
-fn signed<'a>(request: &'a HttpRequest, body: &'a Bytes) -> Result<Signed<'a>, Verdict> {
+fn signed<'a>(request: &'a HttpRequest, body: &'a [u8]) -> Result<Signed<'a>, Verdict> {
     let values = |name: &str| {
         let values = request.headers().get_all(name).map(|value| value.to_str());
         values.collect::<Result<Vec<_>, _>>().map_err(|_| {
@@ -193,7 +246,7 @@ fn signed<'a>(request: &'a HttpRequest, body: &'a Bytes) -> Result<Signed<'a>, V
 
 /// A refusal, or 429 where its source has had too many of them: guessing keys and filling the log
 /// with refusals are worth little then.
-fn bounded(doors: &Doors, verdict: Verdict, source: Option<IpAddr>) -> Verdict {
+pub fn bounded(doors: &Doors, verdict: Verdict, source: Option<IpAddr>) -> Verdict {
     match verdict {
         Verdict::Denied(Denial::TooManyRequests { .. }) => verdict,
         verdict => doors.gate.limiter.check_refusal(source).err().map_or(verdict, Verdict::Denied),

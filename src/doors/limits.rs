@@ -22,8 +22,6 @@ pub const PARAMETERS: usize = 200;
 /// Most headers, and their longest names and values together, in bytes.
 const HEADERS: usize = 80;
 const HEADER_BYTES: usize = 32 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// How much of a body that is too large is read and dropped, in bytes: a sender that is cut off
 /// while it writes often never reads the answer.
 const DROPPED_BYTES: usize = 1024 * 1024;
@@ -40,9 +38,9 @@ pub fn check_head(request: &HttpRequest) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Reads a body of at most `most_bytes`.
-pub async fn read_body(payload: Payload, most_bytes: usize) -> Result<Bytes, Verdict> {
-    let read = tokio::time::timeout(BODY_TIME, gather(payload, most_bytes)).await;
+/// Reads a body of at most `most_bytes` that arrives within `timeout`.
+pub async fn read_body(payload: Payload, most_bytes: usize, timeout: Duration) -> Result<Bytes, Verdict> {
+    let read = tokio::time::timeout(timeout, gather(payload, most_bytes)).await;
     read.unwrap_or(Err(Verdict::Denied(Denial::SlowBody)))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_multipart::Multipart;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
@@ -12,13 +12,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::access::{self, Announced};
 use super::answer;
-use super::request::source_ip;
+use super::request::{bearer_key, source_ip};
 use crate::app::Doors;
+use crate::domain::access::denial::Denial;
+use crate::domain::access::signature::{SignatureFault, Verification};
+use crate::domain::access::signature_policy::SignaturePolicy;
 use crate::domain::fields::parse_time;
 use crate::domain::ids::AdvertiserId;
 use crate::domain::reconciliation::RowResult;
-use crate::domain::verdict::{FieldError, error_body};
+use crate::domain::verdict::{FieldError, Manner, Verdict, error_body};
 use crate::graphql::scope::Grant;
 use crate::pipeline::inbound::NotDurable;
 use crate::reconcile::apply::{self, ApplyError};
@@ -75,7 +79,8 @@ async fn try_take_in(
     body: web::Payload,
     doors: &Doors,
 ) -> Result<HttpResponse, HttpResponse> {
-    let (actor, advertiser) = authenticate(request, parameters.advertiser_id.as_deref(), doors).await?;
+    let Caller { actor, advertiser, mut announced } =
+        authenticate(request, parameters.advertiser_id.as_deref(), doors).await?;
     let applies = match parameters.mode.as_deref() {
         None | Some("dry-run") => false,
         Some("apply") => true,
@@ -91,7 +96,19 @@ async fn try_take_in(
 
     let content_type =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let verification = match &mut announced {
+        Some(announced) => match announced.verification.take().transpose() {
+            Ok(verification) => verification,
+            Err(fault) => return Err(refuse_signature(request, announced, fault, doors)),
+        },
+        None => None,
+    };
     let taken = if content_type.starts_with("multipart/form-data") {
+        // The signature would be over the form, of which only the file is read.
+        if verification.as_ref().is_some_and(Verification::covers_body) {
+            let message = "a signed file is sent alone, with content-type text/csv, and signed as it is";
+            return Err(Refusal::new(401, "signature", "bad_signature", message).answer());
+        }
         let mut parts = Multipart::new(request.headers(), body);
         let part = loop {
             match parts.next().await {
@@ -103,13 +120,17 @@ async fn try_take_in(
                 }
             }
         };
-        upload::take_in(&doors.services, sender, encoding, period, part).await
+        upload::take_in(&doors.services, sender, encoding, period, verification, part).await
     } else {
-        upload::take_in(&doors.services, sender, encoding, period, body).await
+        upload::take_in(&doors.services, sender, encoding, period, verification, body).await
     };
     let file = taken.map_err(|error| match error {
         UploadError::File(error) => Refusal(422, error).answer(),
         UploadError::TooLarge(error) => Refusal(413, error).answer(),
+        UploadError::Signature(fault) => match &announced {
+            Some(announced) => refuse_signature(request, announced, fault, doors),
+            None => denied(Verdict::Denied(Denial::Signature(fault))),
+        },
         UploadError::Store(error) => store_failed(&error),
     })?;
     if applies {
@@ -224,43 +245,87 @@ fn differences() -> Vec<&'static str> {
         .collect()
 }
 
-/// The caller and whose file it is about: an API key's advertiser, an advertiser's token, or an
-/// owner's token that names the advertiser.
+/// Who asks, and whose file it is about.
+struct Caller {
+    actor: Actor,
+    advertiser: AdvertiserId,
+    /// `None`: it came with a token.
+    announced: Option<Announced>,
+}
+
+/// The caller: an API key of the advertiser, a token of its own, or an owner's token that names
+/// the advertiser. Keys are held to the advertiser's allowlist, rate and signatures, as at every
+/// door; whoever guesses is slowed down.
 async fn authenticate(
     request: &HttpRequest,
     advertiser_id: Option<&str>,
     doors: &Doors,
-) -> Result<(Actor, AdvertiserId), HttpResponse> {
-    let nobody = || {
-        let message = "send Authorization: Bearer with an API key of the advertiser or a token of its own";
-        Refusal::new(401, "authorization", "unknown_key", message).answer()
+) -> Result<Caller, HttpResponse> {
+    let nobody = || match doors.gate.limiter.check_refusal(source_ip(request)) {
+        Ok(()) => {
+            let message =
+                "send Authorization: Bearer with an API key of the advertiser or a token of its own";
+            Refusal::new(401, "authorization", "unknown_key", message).answer()
+        }
+        Err(denial) => denied(Verdict::Denied(denial)),
     };
-    let header =
-        request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (scheme, secret) = header.trim().split_once(' ').ok_or_else(nobody)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(nobody());
+    let secret = bearer_key(request.headers()).ok_or_else(nobody)?;
+    if doors.services.catalogue().advertiser_by_key(secret).is_some() {
+        let announced = access::announce(doors, request, secret).map_err(denied)?;
+        let advertiser = announced.advertiser_id;
+        return Ok(Caller { actor: Actor::ApiKey, advertiser, announced: Some(announced) });
     }
-    let secret = secret.trim();
-    if let Some(advertiser) = doors.services.catalogue().advertiser_by_key(secret) {
-        return Ok((Actor::ApiKey, advertiser));
-    }
+    access::let_through(doors, request).map_err(denied)?;
     let principal = tokens::find_live(&doors.services.pool, secret).await;
     let principal = principal.map_err(|error| store_failed(&error))?.ok_or_else(nobody)?;
-    match principal.grant {
-        Grant::Advertiser(advertiser) => Ok((principal.into(), advertiser)),
+    let advertiser = match principal.grant {
+        Grant::Advertiser(advertiser) => advertiser,
         Grant::Owner => {
             let message = "an owner's token says whose file it is: add ?advertiser_id= and its id";
             let named = advertiser_id.and_then(|id| id.parse().ok());
-            let advertiser =
-                named.ok_or_else(|| Refusal::new(400, "advertiser_id", "missing", message).answer())?;
-            Ok((principal.into(), advertiser))
+            named.ok_or_else(|| Refusal::new(400, "advertiser_id", "missing", message).answer())?
         }
         Grant::Partner(_) | Grant::Bi(_) => {
             let message = "reconciliation needs an advertiser's API key or an owner's token";
-            Err(Refusal::new(403, "authorization", "forbidden", message).answer())
+            return Err(Refusal::new(403, "authorization", "forbidden", message).answer());
         }
+    };
+    Ok(Caller { actor: principal.into(), advertiser, announced: None })
+}
+
+/// The caller of a request without a body. Where the advertiser's requests must be signed, an API
+/// key does not do: a signature covers neither the method nor the path, so that of one such
+/// request would be good for any other.
+async fn authenticate_bodiless(
+    request: &HttpRequest,
+    advertiser_id: Option<&str>,
+    doors: &Doors,
+) -> Result<Caller, HttpResponse> {
+    let mut caller = authenticate(request, advertiser_id, doors).await?;
+    let Some(announced) = &mut caller.announced else { return Ok(caller) };
+    if announced.policy == SignaturePolicy::Required {
+        let message = "this advertiser's requests must be signed, and only an upload can be; use a token of the \
+                       advertiser here, or upload the file with mode=apply";
+        return Err(Refusal::new(401, "authorization", "signature_not_possible", message).answer());
     }
+    let verified = announced.verification.take().map(|begun| begun.and_then(Verification::finish));
+    if let Some(Err(fault)) = verified {
+        return Err(refuse_signature(request, announced, fault, doors));
+    }
+    Ok(caller)
+}
+
+fn refuse_signature(
+    request: &HttpRequest,
+    announced: &Announced,
+    fault: SignatureFault,
+    doors: &Doors,
+) -> HttpResponse {
+    denied(access::bounded(doors, announced.refuse(fault), source_ip(request)))
+}
+
+fn denied(verdict: Verdict) -> HttpResponse {
+    answer::of_result(Manner::Usual, Ok(verdict))
 }
 
 /// A file of the caller's; another's does not exist.
@@ -270,16 +335,16 @@ async fn find(
     advertiser_id: Option<&str>,
     doors: &Doors,
 ) -> Result<(Uuid, Actor, Sender), HttpResponse> {
-    let (actor, advertiser) = authenticate(request, advertiser_id, doors).await?;
+    let Caller { actor, advertiser, .. } = authenticate_bodiless(request, advertiser_id, doors).await?;
     let unknown = || {
         let message =
             "there is no such reconciliation, or it is more than 30 days old; upload the file again";
         Refusal::new(404, "reconciliation_id", "unknown_reconciliation", message).answer()
     };
     let file: Uuid = id.parse().map_err(|_| unknown())?;
-    let summary = reconciliations::summary(&doors.services.pool, file).await;
-    match summary.map_err(|error| store_failed(&error))? {
-        Some(summary) if summary.advertiser_id == advertiser => {
+    let owner = reconciliations::owner(&doors.services.pool, file).await;
+    match owner.map_err(|error| store_failed(&error))? {
+        Some(owner) if owner == advertiser => {
             Ok((file, actor, Sender { advertiser, source_ip: source_ip(request) }))
         }
         _ => Err(unknown()),

@@ -2,7 +2,7 @@
 //!
 //! The answer has a sentence for people and `extensions.code` for programs: `BAD_INPUT` (with
 //! `extensions.field`), `NOT_FOUND` (with `extensions.field`), `FORBIDDEN`, `CONFLICT`,
-//! `UNAUTHENTICATED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
+//! `UNAUTHENTICATED`, `RATE_LIMITED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
 //! databases said is logged and not shown: it may quote other people's data.
 
 use std::time::Duration;
@@ -38,6 +38,10 @@ pub enum Failure {
         detail: String,
     },
     Unauthenticated,
+    /// Too many requests of this source had no live token.
+    RateLimited {
+        retry_after_s: u64,
+    },
     LogUnavailable {
         detail: String,
     },
@@ -58,6 +62,7 @@ impl Failure {
             Self::Forbidden { .. } => "FORBIDDEN",
             Self::Raced { .. } => "CONFLICT",
             Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::RateLimited { .. } => "RATE_LIMITED",
             Self::LogUnavailable { .. } => "LOG_UNAVAILABLE",
             Self::StoreUnavailable { .. } => "STORE_UNAVAILABLE",
         }
@@ -77,12 +82,25 @@ impl Failure {
                  `ricochet token` makes one"
                     .into()
             }
+            Self::RateLimited { .. } => {
+                "too many requests from your address had no live token; send it again after the seconds \
+                 that Retry-After says"
+                    .into()
+            }
             Self::LogUnavailable { .. } => {
                 "the log (ClickHouse) did not answer in time; try again, or ask for a shorter time".into()
             }
             Self::StoreUnavailable { .. } => {
                 "the store (PostgreSQL) did not answer in time; try again, or ask for a shorter time".into()
             }
+        }
+    }
+
+    /// Seconds after which to come again; 0 where waiting changes nothing.
+    pub fn retry_after_s(&self) -> u64 {
+        match self {
+            Self::RateLimited { retry_after_s } => *retry_after_s,
+            _ => 0,
         }
     }
 
@@ -104,6 +122,7 @@ impl Failure {
             Self::BadInput { .. }
             | Self::NotFound { .. }
             | Self::Forbidden { .. }
+            | Self::RateLimited { .. }
             | Self::Unauthenticated => {}
         }
     }

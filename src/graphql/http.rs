@@ -4,6 +4,7 @@
 //! schema included.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -14,7 +15,9 @@ use deadpool_postgres::Pool;
 use super::Schema;
 use super::failure::{Failure, read_store};
 use super::scope::Principal;
+use crate::doors::access::Gate;
 use crate::doors::answer::{resource, resource_of};
+use crate::doors::request::source_ip;
 use crate::doors::table;
 use crate::store::tokens;
 
@@ -28,6 +31,8 @@ pub struct GraphqlDoor {
     pub schema: Schema,
     /// Where tokens are looked up.
     pub pool: Pool,
+    /// What bounds guesses at tokens and slow bodies, shared with the other doors.
+    pub gate: Arc<Gate>,
     /// The `node_modules` folder with the files of GraphiQL; without it GET explains itself.
     pub graphiql_dir: Option<PathBuf>,
 }
@@ -62,11 +67,14 @@ async fn execute(
     request: &HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, (StatusCode, Failure)> {
-    let principal = authenticate(&door.pool, request).await?;
+    let principal = authenticate(door, request).await?;
     let bad_request = |message: String| (StatusCode::BAD_REQUEST, Failure::bad_input("body", message));
-    let body = body
-        .to_bytes_limited(MAX_BODY_BYTES)
+    let body = tokio::time::timeout(door.gate.body_timeout, body.to_bytes_limited(MAX_BODY_BYTES))
         .await
+        .map_err(|_| {
+            let message = "the body took too long to arrive; send it at once";
+            (StatusCode::REQUEST_TIMEOUT, Failure::bad_input("body", message))
+        })?
         .map_err(|_| {
             let message = format!("a request has at most {MAX_BODY_BYTES} bytes; put less into one");
             (StatusCode::PAYLOAD_TOO_LARGE, Failure::bad_input("body", message))
@@ -87,12 +95,20 @@ async fn execute(
     Ok(HttpResponse::Ok().json(response))
 }
 
-async fn authenticate(pool: &Pool, request: &HttpRequest) -> Result<Principal, (StatusCode, Failure)> {
-    let nobody = (StatusCode::UNAUTHORIZED, Failure::Unauthenticated);
+async fn authenticate(door: &GraphqlDoor, request: &HttpRequest) -> Result<Principal, (StatusCode, Failure)> {
+    // Guesses count against their source as they do at the other doors; a good token is never
+    // locked out by them.
+    let nobody = || match door.gate.limiter.check_refusal(source_ip(request)) {
+        Ok(()) => (StatusCode::UNAUTHORIZED, Failure::Unauthenticated),
+        Err(denial) => {
+            let retry_after_s = denial.retry_after_s().unwrap_or(1);
+            (StatusCode::TOO_MANY_REQUESTS, Failure::RateLimited { retry_after_s })
+        }
+    };
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(bearer) = header.and_then(bearer_token) else { return Err(nobody) };
-    match read_store(tokens::find_live(pool, bearer)).await {
-        Ok(principal) => principal.ok_or(nobody),
+    let Some(bearer) = header.and_then(bearer_token) else { return Err(nobody()) };
+    match read_store(tokens::find_live(&door.pool, bearer)).await {
+        Ok(principal) => principal.ok_or_else(nobody),
         Err(failure) => Err((StatusCode::SERVICE_UNAVAILABLE, failure)),
     }
 }
@@ -112,6 +128,7 @@ fn refuse(status: StatusCode, failure: &Failure) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     match status {
         StatusCode::UNAUTHORIZED => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::TOO_MANY_REQUESTS => response.insert_header((RETRY_AFTER, failure.retry_after_s())),
         StatusCode::SERVICE_UNAVAILABLE => response.insert_header((RETRY_AFTER, "1")),
         _ => &mut response,
     };

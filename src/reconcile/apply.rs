@@ -39,13 +39,12 @@ pub async fn apply(
     file: Uuid,
     most_rows: i64,
 ) -> Result<(), ApplyError> {
-    let mut done = 0;
+    let (mut done, mut position) = (0, 0);
     while done < most_rows {
         let limit = BATCH_ROWS.min(most_rows - done);
-        let rows = reconciliations::rows_to_apply(&services.pool, file, limit).await?;
-        if rows.is_empty() {
-            break;
-        }
+        let rows = reconciliations::rows_to_apply(&services.pool, file, position, limit).await?;
+        let Some(last) = rows.last() else { break };
+        position = last.position;
         done += i64::try_from(rows.len()).unwrap_or(limit);
         apply_batch(services, lanes, sender, file, rows).await?;
     }

@@ -1,7 +1,8 @@
 //! Reads CSV as advertisers send it: comma, semicolon or tab, with or without a byte order mark,
 //! quoted or not, in UTF-8 or an encoding that is named.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, Cursor, Read};
 use std::rc::Rc;
 
@@ -22,7 +23,7 @@ const COLUMNS: usize = 200;
 /// One row of the file: the columns that are filled, by their names in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRow {
-    /// Where the row, or the blank lines before it, begin; the header is line 1.
+    /// Where the row begins, counted as editors do; the first line of the file is line 1.
     pub line: u64,
     pub parameters: Vec<(String, String)>,
     pub errors: Vec<FieldError>,
@@ -60,8 +61,8 @@ pub fn read(
     let begins = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
     let head = head.split_off(begins);
     let separator = separator_of(&head);
-    let since_row = Rc::new(Cell::new(0));
-    let guarded = Guarded { inner: Cursor::new(head).chain(source), since_row: since_row.clone() };
+    let lines = Rc::new(RefCell::new(Lines::default()));
+    let guarded = Guarded { inner: Cursor::new(head).chain(source), lines: lines.clone() };
     let mut reader =
         ReaderBuilder::new().delimiter(separator).flexible(true).has_headers(false).from_reader(guarded);
 
@@ -76,11 +77,13 @@ pub fn read(
     let names = header(&record, encoding, separator)?;
     let mut chunk = Vec::with_capacity(CHUNK_ROWS);
     loop {
-        since_row.set(0);
+        lines.borrow_mut().since_row = 0;
         if !reader.read_byte_record(&mut record).map_err(broken)? {
             break;
         }
-        chunk.push(row(&record, &names, encoding));
+        let begins = record.position().map_or(0, csv::Position::byte);
+        let line = lines.borrow_mut().line_of(begins);
+        chunk.push(row(&record, line, &names, encoding));
         if chunk.len() == CHUNK_ROWS
             && take(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS))) == Appetite::Enough
         {
@@ -151,8 +154,7 @@ fn header(
     Ok(names)
 }
 
-fn row(record: &ByteRecord, names: &[String], encoding: &'static Encoding) -> FileRow {
-    let line = record.position().map_or(0, csv::Position::line);
+fn row(record: &ByteRecord, line: u64, names: &[String], encoding: &'static Encoding) -> FileRow {
     let mut row = FileRow { line, parameters: Vec::with_capacity(names.len()), errors: Vec::new() };
     if record.len() != names.len() {
         let message = format!(
@@ -219,20 +221,58 @@ fn unreadable(error: io::Error) -> FieldError {
     FieldError::new("file", "unreadable", format!("the file could not be read to its end: {error}"))
 }
 
-/// Counts what was read since the last row.
+/// Looks at what the CSV reader reads: how much since the last row, and where its lines begin.
 struct Guarded<R> {
     inner: R,
-    since_row: Rc<Cell<usize>>,
+    lines: Rc<RefCell<Lines>>,
 }
 
 impl<R: Read> Read for Guarded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.since_row.get() > ROW_BYTES {
+        let mut lines = self.lines.borrow_mut();
+        if lines.since_row > ROW_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let read = self.inner.read(buffer)?;
-        self.since_row.set(self.since_row.get() + read);
+        lines.pass(&buffer[..read]);
         Ok(read)
+    }
+}
+
+/// Where lines begin. The CSV reader counts too, but says of a row where the blank lines before
+/// it began, and does not take CR alone for the end of a line, though it does for that of a row.
+#[derive(Default)]
+struct Lines {
+    /// Bytes that were read since the last row.
+    since_row: usize,
+    /// Byte and number of each line that is not blank, from the last row on.
+    begun: VecDeque<(u64, u64)>,
+    /// How many bytes there were, and how many of their lines have ended.
+    bytes: u64,
+    ended: u64,
+    last: Option<u8>,
+}
+
+impl Lines {
+    fn pass(&mut self, read: &[u8]) {
+        self.since_row += read.len();
+        for byte in read {
+            match (self.last, byte) {
+                // One end of a line, counted at its first half.
+                (Some(b'\r'), b'\n') => {}
+                (_, b'\r' | b'\n') => self.ended += 1,
+                (None | Some(b'\r' | b'\n'), _) => self.begun.push_back((self.bytes, self.ended + 1)),
+                _ => {}
+            }
+            self.last = Some(*byte);
+            self.bytes += 1;
+        }
+    }
+
+    /// The line of a row which, with the blank lines before it, begins at this byte.
+    fn line_of(&mut self, byte: u64) -> u64 {
+        while self.begun.pop_front_if(|(begins, _)| *begins < byte).is_some() {}
+        self.begun.front().map_or(0, |(_, line)| *line)
     }
 }
 
@@ -277,7 +317,7 @@ mod tests {
         let rows = rows(b"order_id;sum\nr1;1,50\n\n\"r\n2\";2.00;x\nr3;3\n", UTF_8).unwrap();
         let seen: Vec<_> =
             rows.iter().map(|row| (row.line, row.errors.first().map_or("", |error| error.code))).collect();
-        assert_eq!(seen, [(2, "decimal_comma"), (3, "column_count"), (6, "")]);
+        assert_eq!(seen, [(2, "decimal_comma"), (4, "column_count"), (6, "")]);
         assert!(rows[0].errors[0].message.contains("1.50"), "{:?}", rows[0]);
     }
 
@@ -305,7 +345,48 @@ mod tests {
         assert_eq!(code(&unclosed), "row_too_long");
     }
 
+    #[test]
+    fn lines_are_counted_as_editors_do() {
+        let lines = |file: &str| -> Vec<u64> {
+            rows(file.as_bytes(), UTF_8).unwrap().iter().map(|row| row.line).collect()
+        };
+        assert_eq!(lines("txid\na\n\n\nb\nc"), [2, 5, 6]);
+        assert_eq!(lines("\u{feff}txid\r\na\r\n\r\nb\r\n"), [2, 4]);
+        assert_eq!(lines("txid\ra\r\rb\r"), [2, 4]);
+        assert_eq!(lines("\n\ntxid\r\n\"a\r\n\r\n\"\r\n\n\"b\"\nc"), [4, 8, 9]);
+        let (long, wide) = ("\n".repeat(40_000), "x".repeat(30_000));
+        assert_eq!(lines(&format!("txid{long}{wide}\n{wide}\n")), [40_001, 40_002], "past every buffer");
+    }
+
+    /// Fields of a row, quoted as they need, and the number of lines that they take.
+    fn written_row() -> impl Strategy<Value = (String, u64)> {
+        let field = prop_oneof!["[a-z;]{1,5}", "([a-z]|\n|\r\n|\"\"){1,6}"];
+        proptest::collection::vec(field, 1..4).prop_map(|fields| {
+            let lines = fields.iter().map(|field| field.matches('\n').count() as u64).sum();
+            let quoted: Vec<_> = fields.iter().map(|field| format!("\"{field}\"")).collect();
+            (quoted.join(","), lines)
+        })
+    }
+
     proptest! {
+        #[test]
+        fn every_row_is_at_the_line_that_its_writer_counted(
+            bom in any::<bool>(),
+            end in prop_oneof![Just("\n"), Just("\r\n")],
+            written in proptest::collection::vec((0..3u64, written_row()), 0..700),
+        ) {
+            let mut file = format!("{}txid{end}", if bom { "\u{feff}" } else { "" });
+            let (mut line, mut expected) = (2, Vec::new());
+            for (blank_lines, (row, lines_within)) in written {
+                file.push_str(&end.repeat(blank_lines as usize));
+                expected.push(line + blank_lines);
+                file.push_str(&format!("{row}{end}"));
+                line += blank_lines + lines_within + 1;
+            }
+            let lines: Vec<u64> = rows(file.as_bytes(), UTF_8).unwrap().iter().map(|row| row.line).collect();
+            prop_assert_eq!(lines, expected);
+        }
+
         #[test]
         fn no_file_panics(file in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = rows(&file, UTF_8);

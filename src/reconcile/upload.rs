@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::csv_file::{self, Appetite};
 use super::judge::{Sender, judge_and_store};
+use crate::domain::access::signature::{SignatureFault, UsedSignature, Verification};
 use crate::domain::verdict::FieldError;
 use crate::pipeline::services::Services;
 use crate::store::StoreError;
-use crate::store::reconciliations::{self, Period};
+use crate::store::reconciliations::{self, Period, WholeFile};
 
 /// Largest file, in bytes, and most rows.
 const FILE_BYTES: usize = 1024 * 1024 * 1024;
@@ -29,6 +30,8 @@ pub enum UploadError {
     /// The file cannot be read; the row and field are in the message.
     File(FieldError),
     TooLarge(FieldError),
+    /// What came is not what was signed, or was taken in before.
+    Signature(SignatureFault),
     Store(StoreError),
 }
 
@@ -38,22 +41,26 @@ impl From<StoreError> for UploadError {
     }
 }
 
-/// Takes a file in. Nothing of it can be seen unless all of it could be read.
+/// Takes a file in. Nothing of it can be seen unless all of it could be read, and, where
+/// `verification` looks at a signature over it, is what was signed.
 pub async fn take_in<E: std::fmt::Display>(
     services: &Services,
     sender: Sender,
     encoding: &'static Encoding,
     period: Option<Period>,
+    verification: Option<Verification>,
     upload: impl Stream<Item = Result<Bytes, E>>,
 ) -> Result<Uuid, UploadError> {
     let file = reconciliations::begin(&services.pool, sender.advertiser, period).await?;
-    let taken = read_and_judge(services, sender, encoding, file, upload).await;
-    match taken {
-        Ok(last_position) => {
-            reconciliations::finish_reading(&services.pool, file, sender.advertiser, period, last_position)
-                .await?;
-            Ok(file)
-        }
+    let taken = async {
+        let (last_position, signatures) =
+            read_and_judge(services, sender, encoding, file, verification, upload).await?;
+        let whole = WholeFile { advertiser: sender.advertiser, period, last_position };
+        let is_first = reconciliations::finish_reading(&services.pool, file, whole, &signatures).await?;
+        if is_first { Ok(()) } else { Err(UploadError::Signature(SignatureFault::Replayed)) }
+    };
+    match taken.await {
+        Ok(()) => Ok(file),
         Err(error) => {
             // What cannot be forgotten now is by age.
             if let Err(error) = reconciliations::forget(&services.pool, file).await {
@@ -69,8 +76,9 @@ async fn read_and_judge<E: std::fmt::Display>(
     sender: Sender,
     encoding: &'static Encoding,
     file: Uuid,
+    verification: Option<Verification>,
     upload: impl Stream<Item = Result<Bytes, E>>,
-) -> Result<i64, UploadError> {
+) -> Result<(i64, Vec<UsedSignature>), UploadError> {
     let (pieces, received) = mpsc::channel(PIECES);
     let (chunks, mut parsed) = mpsc::channel(CHUNKS);
     // The CSV reader blocks until the next piece is there.
@@ -81,7 +89,7 @@ async fn read_and_judge<E: std::fmt::Display>(
             Err(_) => Appetite::Enough,
         })
     });
-    let feeding = feed(upload, pieces);
+    let feeding = feed(upload, pieces, verification);
     // Ends owning nothing: with the receiver it lets go of the parser, and so of the feeder.
     let judging = async move {
         let mut position = 0;
@@ -102,8 +110,10 @@ async fn read_and_judge<E: std::fmt::Display>(
         }
     };
     let (fed, judged) = tokio::join!(feeding, judging);
-    fed?;
-    judged
+    let verification = fed?;
+    let last_position = judged?;
+    let signatures = verification.map_or(Ok(Vec::new()), Verification::finish);
+    Ok((last_position, signatures.map_err(UploadError::Signature)?))
 }
 
 /// Hands the upload on piece by piece. Once nobody reads any more, the rest is thrown away, so
@@ -111,7 +121,8 @@ async fn read_and_judge<E: std::fmt::Display>(
 async fn feed<E: std::fmt::Display>(
     upload: impl Stream<Item = Result<Bytes, E>>,
     pieces: mpsc::Sender<io::Result<Bytes>>,
-) -> Result<(), UploadError> {
+    mut verification: Option<Verification>,
+) -> Result<Option<Verification>, UploadError> {
     let mut upload = std::pin::pin!(upload);
     let mut received = 0;
     while let Some(piece) = upload.next().await {
@@ -130,9 +141,12 @@ async fn feed<E: std::fmt::Display>(
             let _ = pieces.send(Err(io::ErrorKind::UnexpectedEof.into())).await;
             return Err(UploadError::TooLarge(FieldError::new("file", "too_large", message)));
         }
+        if let Some(verification) = &mut verification {
+            verification.update(&piece);
+        }
         let _ = pieces.send(Ok(piece)).await;
     }
-    Ok(())
+    Ok(verification)
 }
 
 /// The pieces of an upload as one source for the CSV reader.

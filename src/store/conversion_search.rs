@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::search::{Columns, Search, page};
 use crate::domain::status::Status;
 use crate::event_log::reader::TestRows;
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
@@ -53,7 +53,7 @@ pub struct ConversionRecord {
     pub updated_at: DateTime<Utc>,
 }
 
-const COLUMNS: &str = "lead_id, advertiser_id, offer_id, partner_id, link_id, click_id, request_id, \
+const SELECTED: &str = "lead_id, advertiser_id, offer_id, partner_id, link_id, click_id, request_id, \
     customer_id, action, status, amount, currency, payout, payout_currency, comment, is_test, created_at, \
     updated_at";
 
@@ -97,105 +97,34 @@ pub async fn conversions(
     filter: &ConversionFilter,
     request: &PageRequest,
 ) -> Result<Page<ConversionRecord>, StoreError> {
-    let mut search = Search::new(scope, filter);
-    let mut client = pool.get().await?;
-    // One snapshot, so that the total fits the page; and PostgreSQL stops before callers do.
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
-    transaction.batch_execute("SET LOCAL statement_timeout = '15s'").await?;
-    let total = if request.with_total {
-        let statement = format!("SELECT count(*) FROM conversions{}", search.where_clause());
-        let count: i64 = transaction.query_one(&statement, &search.values()).await?.try_get(0)?;
-        Some(count.unsigned_abs())
-    } else {
-        None
-    };
-    search.go_on_after(request.after);
-    let limit = search.value(i64::try_from(request.rows + 1).unwrap_or(i64::MAX));
-    let statement = format!(
-        "SELECT {COLUMNS} FROM conversions{} ORDER BY created_at DESC, lead_id DESC LIMIT ${limit}",
-        search.where_clause()
-    );
-    let rows = transaction.query(&statement, &search.values()).await?;
-    transaction.commit().await?;
-    let rows = rows.iter().map(ConversionRecord::from_row).collect::<Result<_, _>>()?;
-    Ok(Page::of_surplus(rows, request, total))
+    const COLUMNS: Columns =
+        Columns { selected: SELECTED, from: "conversions", time: "created_at", id: "lead_id" };
+    page(pool, COLUMNS, search(scope, filter), request, ConversionRecord::from_row).await
 }
 
-/// Conditions, and the values that stand in them as `$1`, `$2`, …
-struct Search {
-    conditions: Vec<String>,
-    values: Vec<Box<dyn ToSql + Sync + Send>>,
-}
-
-impl Search {
-    fn new(scope: Scope, filter: &ConversionFilter) -> Self {
-        let mut search = Self { conditions: Vec::new(), values: Vec::new() };
-        match scope {
-            Scope::Everything => {}
-            Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
-            Scope::Partner(id) => search.compare("partner_id =", Some(id.0)),
-        }
-        search.one_of("status", filter.statuses.iter().map(|status| status.code()).collect());
-        search.one_of("offer_id", filter.offer_ids.clone());
-        search.one_of("partner_id", filter.partner_ids.clone());
-        search.one_of("advertiser_id", filter.advertiser_ids.clone());
-        search.compare("lead_id =", filter.lead_id);
-        search.compare("click_id =", filter.click_id);
-        search.compare("request_id =", filter.request_id.clone());
-        search.compare("customer_id =", filter.customer_id.clone());
-        search.compare("created_at >=", filter.from);
-        search.compare("created_at <", filter.to);
-        match filter.tests {
-            TestRows::Included => {}
-            TestRows::LeftOut => search.conditions.push("NOT is_test".into()),
-            TestRows::Only => search.conditions.push("is_test".into()),
-        }
-        search
+fn search(scope: Scope, filter: &ConversionFilter) -> Search {
+    let mut search = Search::default();
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
+        Scope::Partner(id) => search.compare("partner_id =", Some(id.0)),
     }
-
-    /// Adds a value and says which number it has.
-    fn value(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
-        self.values.push(Box::new(value));
-        self.values.len()
+    search.one_of("status", filter.statuses.iter().map(|status| status.code()).collect());
+    search.one_of("offer_id", filter.offer_ids.clone());
+    search.one_of("partner_id", filter.partner_ids.clone());
+    search.one_of("advertiser_id", filter.advertiser_ids.clone());
+    search.compare("lead_id =", filter.lead_id);
+    search.compare("click_id =", filter.click_id);
+    search.compare("request_id =", filter.request_id.clone());
+    search.compare("customer_id =", filter.customer_id.clone());
+    search.compare("created_at >=", filter.from);
+    search.compare("created_at <", filter.to);
+    match filter.tests {
+        TestRows::Included => {}
+        TestRows::LeftOut => search.condition("NOT is_test"),
+        TestRows::Only => search.condition("is_test"),
     }
-
-    fn compare(&mut self, comparison: &'static str, value: Option<impl ToSql + Sync + Send + 'static>) {
-        if let Some(value) = value {
-            let number = self.value(value);
-            self.conditions.push(format!("{comparison} ${number}"));
-        }
-    }
-
-    fn one_of(&mut self, column: &'static str, values: Vec<impl ToSql + Sync + Send + 'static>) {
-        if !values.is_empty() {
-            let number = self.value(values);
-            self.conditions.push(format!("{column} = ANY(${number})"));
-        }
-    }
-
-    fn go_on_after(&mut self, after: Option<Position>) {
-        if let Some(after) = after {
-            let (time, id) = (self.value(after.time), self.value(after.id));
-            self.conditions.push(format!("(created_at, lead_id) < (${time}, ${id})"));
-        }
-    }
-
-    fn where_clause(&self) -> String {
-        if self.conditions.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", self.conditions.join(" AND "))
-        }
-    }
-
-    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
-    }
+    search
 }
 
 #[cfg(test)]
@@ -205,8 +134,8 @@ mod tests {
 
     #[test]
     fn nothing_asked_restricts_nothing() {
-        let search = Search::new(Scope::Everything, &ConversionFilter::default());
-        assert_eq!((search.where_clause().as_str(), search.values.len()), ("", 0));
+        let search = search(Scope::Everything, &ConversionFilter::default());
+        assert_eq!((search.where_clause().as_str(), search.values().len()), ("", 0));
     }
 
     #[test]
@@ -217,10 +146,14 @@ mod tests {
             tests: TestRows::LeftOut,
             ..ConversionFilter::default()
         };
-        let mut search = Search::new(Scope::Partner(PartnerId(Uuid::from_u128(1))), &filter);
-        search.go_on_after(Some(Position { time: DateTime::UNIX_EPOCH, id: Uuid::nil() }));
+        let mut search = search(Scope::Partner(PartnerId(Uuid::from_u128(1))), &filter);
+        search.go_on_after(
+            "created_at",
+            "lead_id",
+            Some(Position { time: DateTime::UNIX_EPOCH, id: Uuid::nil() }),
+        );
         let expected = " WHERE partner_id = $1 AND partner_id = ANY($2) AND request_id = $3 AND NOT is_test \
                         AND (created_at, lead_id) < ($4, $5)";
-        assert_eq!((search.where_clause().as_str(), search.values.len()), (expected, 5));
+        assert_eq!((search.where_clause().as_str(), search.values().len()), (expected, 5));
     }
 }

@@ -298,7 +298,7 @@ fn field_map_json(settings: &IntegrationSettings) -> serde_json::Value {
     serde_json::to_value(&settings.field_map).expect("a map of texts is JSON")
 }
 
-fn read(row: &Row) -> Result<IntegrationRecord, StoreError> {
+pub(super) fn read(row: &Row) -> Result<IntegrationRecord, StoreError> {
     let code = |column: &str, code: i32| {
         u16::try_from(code).map_err(|_| StoreError::Unreadable(format!("integrations.{column}: {code}")))
     };

@@ -49,8 +49,9 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000004_clicks"),
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
-    postgres!("20261122000009_flat_queues"),
+    postgres!("20261122000002_reconciliation"),
     postgres!("20261122000007_postback_secrets"),
+    postgres!("20261122000009_flat_queues"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::audit::{self, Actor, Entity};
 use super::error::StoreError;
+use super::used_signatures;
+use crate::domain::access::signature::UsedSignature;
 use crate::domain::ids::AdvertiserId;
 use crate::domain::reconciliation::RowResult;
 
@@ -132,16 +134,29 @@ pub async fn add_rows(pool: &Pool, id: Uuid, rows: &[NewRow]) -> Result<(), Stor
     Ok(())
 }
 
-/// Adds what we have of the period and the file lacks, then lets the file be seen and applied.
+/// A file that was read to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct WholeFile {
+    pub advertiser: AdvertiserId,
+    pub period: Option<Period>,
+    pub last_position: i64,
+}
+
+/// Uses up the signatures the file came with, adds what we have of the period and the file lacks,
+/// then lets the file be seen and applied. False, and nothing done, where a signature was used up
+/// before.
 pub async fn finish_reading(
     pool: &Pool,
     id: Uuid,
-    advertiser: AdvertiserId,
-    period: Option<Period>,
-    last_position: i64,
-) -> Result<(), StoreError> {
+    file: WholeFile,
+    signatures: &[UsedSignature],
+) -> Result<bool, StoreError> {
+    let WholeFile { advertiser, period, last_position } = file;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
+    if !used_signatures::use_up(&transaction, id, signatures).await? {
+        return Ok(false);
+    }
     if let Some(Period { from, to }) = period {
         transaction.batch_execute("SET LOCAL statement_timeout = '120s'").await?;
         transaction
@@ -159,10 +174,14 @@ pub async fn finish_reading(
             )
             .await?;
     }
+    let count = "INSERT INTO reconciliation_counts (reconciliation_id, result, applied, row_count)
+                 SELECT reconciliation_id, result, '', count(*) FROM reconciliation_rows
+                 WHERE reconciliation_id = $1 GROUP BY reconciliation_id, result";
+    transaction.execute(count, &[&id]).await?;
     let shown = "UPDATE reconciliations SET state = 'shown' WHERE reconciliation_id = $1";
     transaction.execute(shown, &[&id]).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// A file and how far it is.
@@ -180,12 +199,19 @@ pub struct Summary {
     pub remaining: i64,
 }
 
+/// Whose file it is; `None` where there is none that could be read to its end.
+pub async fn owner(pool: &Pool, id: Uuid) -> Result<Option<AdvertiserId>, StoreError> {
+    let owner =
+        "SELECT advertiser_id FROM reconciliations WHERE reconciliation_id = $1 AND state <> 'reading'";
+    Ok(pool.get().await?.query_opt(owner, &[&id]).await?.map(|row| AdvertiserId(row.get(0))))
+}
+
 pub async fn summary(pool: &Pool, id: Uuid) -> Result<Option<Summary>, StoreError> {
     let client = pool.get().await?;
     let file = "SELECT * FROM reconciliations WHERE reconciliation_id = $1 AND state <> 'reading'";
     let Some(file) = client.query_opt(file, &[&id]).await? else { return Ok(None) };
-    let counts = "SELECT result, applied, count(*) FROM reconciliation_rows WHERE reconciliation_id = $1 \
-                  GROUP BY result, applied";
+    let counts = "SELECT result, nullif(applied, ''), row_count FROM reconciliation_counts \
+                  WHERE reconciliation_id = $1";
     let mut summary = Summary {
         advertiser_id: AdvertiserId(file.get("advertiser_id")),
         state: file.get("state"),
@@ -234,11 +260,17 @@ pub async fn rows(
     rows.iter().map(stored).collect()
 }
 
-/// The next rows that wait to be applied.
-pub async fn rows_to_apply(pool: &Pool, id: Uuid, limit: i64) -> Result<Vec<StoredRow>, StoreError> {
+/// The next rows after a position that wait to be applied. To begin anew each time would be to
+/// pass by all those applied meanwhile, whose entries stay in the index until it is vacuumed.
+pub async fn rows_to_apply(
+    pool: &Pool,
+    id: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredRow>, StoreError> {
     let statement = "SELECT * FROM reconciliation_rows WHERE reconciliation_id = $1 AND applied IS NULL \
-                     AND result IN ('change', 'new', 'quarantine') ORDER BY position LIMIT $2";
-    let rows = pool.get().await?.query(statement, &[&id, &limit]).await?;
+                     AND result IN ('change', 'new', 'quarantine') AND position > $2 ORDER BY position LIMIT $3";
+    let rows = pool.get().await?.query(statement, &[&id, &after, &limit]).await?;
     rows.iter().map(stored).collect()
 }
 
@@ -251,10 +283,33 @@ pub async fn mark_applied(
     let positions: Vec<i64> = marks.iter().map(|mark| mark.0).collect();
     let applied: Vec<&str> = marks.iter().map(|mark| mark.1).collect();
     let details: Vec<Value> = marks.iter().map(|mark| mark.2.clone()).collect();
-    let statement = "UPDATE reconciliation_rows AS rows SET applied = mark.applied, applied_details = mark.details \
-                     FROM unnest($2::bigint[], $3::text[], $4::jsonb[]) AS mark(position, applied, details) \
-                     WHERE rows.reconciliation_id = $1 AND rows.position = mark.position AND rows.applied IS NULL";
-    pool.get().await?.execute(statement, &[&id, &positions, &applied, &details]).await?;
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    // Whoever applies the same file waits here, and not in the midst of its counts.
+    let lock = "SELECT 1 FROM reconciliations WHERE reconciliation_id = $1 FOR UPDATE";
+    transaction.query(lock, &[&id]).await?;
+    let statement = transaction
+        .prepare_cached(
+            "WITH marked AS (
+                 UPDATE reconciliation_rows AS rows SET applied = mark.applied, applied_details = mark.details
+                 FROM unnest($2::bigint[], $3::text[], $4::jsonb[]) AS mark(position, applied, details)
+                 WHERE rows.reconciliation_id = $1 AND rows.position = mark.position AND rows.applied IS NULL
+                 RETURNING rows.result, rows.applied
+             ), counted AS (
+                 SELECT result, applied, count(*) AS row_count FROM marked GROUP BY result, applied
+             ), waiting AS (
+                 UPDATE reconciliation_counts AS counts SET row_count = counts.row_count - gone.row_count
+                 FROM (SELECT result, sum(row_count)::bigint AS row_count FROM counted GROUP BY result) AS gone
+                 WHERE counts.reconciliation_id = $1 AND counts.result = gone.result AND counts.applied = ''
+             )
+             INSERT INTO reconciliation_counts AS counts (reconciliation_id, result, applied, row_count)
+             SELECT $1, result, applied, row_count FROM counted
+             ON CONFLICT (reconciliation_id, result, applied)
+             DO UPDATE SET row_count = counts.row_count + excluded.row_count",
+        )
+        .await?;
+    transaction.execute(&statement, &[&id, &positions, &applied, &details]).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -56,8 +56,8 @@ pub async fn page<R: Positioned>(
 /// Conditions, and the values that stand in them as `$1`, `$2`, …
 #[derive(Default)]
 pub struct Search {
-    pub(super) conditions: Vec<String>,
-    pub(super) values: Vec<Box<dyn ToSql + Sync + Send>>,
+    conditions: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
 impl Search {
@@ -85,7 +85,7 @@ impl Search {
         }
     }
 
-    fn go_on_after(&mut self, time: &str, id: &str, after: Option<Position>) {
+    pub(super) fn go_on_after(&mut self, time: &str, id: &str, after: Option<Position>) {
         if let Some(after) = after {
             let (time_number, id_number) = (self.value(after.time), self.value(after.id));
             self.conditions.push(format!("({time}, {id}) < (${time_number}, ${id_number})"));

@@ -91,6 +91,13 @@ pub async fn remove(
     Ok(removed > 0)
 }
 
+/// The words, each with the advertiser whose integration or offer it is at.
+pub(super) const WITH_OWNERS: &str = "(
+    SELECT status_words.*,
+           coalesce(status_words.advertiser_id, offers.advertiser_id, integrations.advertiser_id) AS owner_id
+    FROM status_words LEFT JOIN offers USING (offer_id) LEFT JOIN integrations USING (integration_id)
+) AS words";
+
 /// All words in scope, or those of one place. A partner sees none: they are the advertiser's.
 pub async fn list(
     client: &impl GenericClient,
@@ -102,20 +109,15 @@ pub async fn list(
         Scope::Advertiser(id) => Some(id.0),
         Scope::Partner(_) => return Ok(Vec::new()),
     };
-    let (integration, offer, advertiser) = place.map_or((None, None, None), columns);
     let rows = client
         .query(
-            "SELECT status_words.*,
-                    coalesce(status_words.advertiser_id, offers.advertiser_id, integrations.advertiser_id)
-                        AS owner_id
-             FROM status_words LEFT JOIN offers USING (offer_id) LEFT JOIN integrations USING (integration_id)
-             WHERE ($1::uuid IS NULL
-                    OR coalesce(status_words.advertiser_id, offers.advertiser_id, integrations.advertiser_id) = $1)
-               AND (coalesce($2::uuid, $3::uuid, $4::uuid) IS NULL
-                    OR coalesce(status_words.integration_id, status_words.offer_id, status_words.advertiser_id)
-                       = coalesce($2, $3, $4))
-             ORDER BY owner_id, status_words.offer_id, status_words.integration_id, word",
-            &[&of_advertiser, &integration, &offer, &advertiser],
+            &format!(
+                "SELECT * FROM {WITH_OWNERS}
+                 WHERE ($1::uuid IS NULL OR owner_id = $1)
+                   AND ($2::uuid IS NULL OR coalesce(integration_id, offer_id, advertiser_id) = $2)
+                 ORDER BY owner_id, offer_id, integration_id, word"
+            ),
+            &[&of_advertiser, &place.map(Place::id)],
         )
         .await?;
     rows.iter().map(read).collect()
@@ -166,7 +168,7 @@ pub(super) fn place_and_meaning(row: &Row) -> Result<(Place, Meaning), StoreErro
     Ok((place, meaning))
 }
 
-fn read(row: &Row) -> Result<StatusWordRecord, StoreError> {
+pub(super) fn read(row: &Row) -> Result<StatusWordRecord, StoreError> {
     let (place, meaning) = place_and_meaning(row)?;
     Ok(StatusWordRecord {
         status_word_id: StatusWordId(row.get("status_word_id")),

@@ -1,13 +1,14 @@
 //! Signatures of recorded requests, until they are stale anyway.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::session::Session;
-use crate::domain::access::replay::{NewlyUsed, SignatureLedger};
+use crate::domain::access::replay::{NewlyUsed, REMEMBERED_S, SignatureLedger};
+use crate::domain::access::signature::UsedSignature;
 
 pub async fn prepare_find(session: &Session) -> Result<Statement, tokio_postgres::Error> {
     session.prepare_cached("SELECT digest, exchange_id FROM used_signatures WHERE digest = ANY($1)").await
@@ -50,6 +51,26 @@ pub async fn insert(session: &Session, statement: &Statement, used: &[NewlyUsed]
         .collect();
     session.execute(statement, &[&digests, &exchanges, &expiries]).await?;
     Ok(())
+}
+
+/// Uses up the signatures of one request outside the batches of conversions. False where one of
+/// them was used up before.
+pub async fn use_up(
+    transaction: &Transaction<'_>,
+    exchange_id: Uuid,
+    signatures: &[UsedSignature],
+) -> Result<bool, StoreError> {
+    for signature in signatures {
+        let expires_at = DateTime::from_timestamp(signature.signed_at.saturating_add(REMEMBERED_S), 0);
+        let use_up = "INSERT INTO used_signatures (digest, exchange_id, expires_at) VALUES ($1, $2, $3)
+                      ON CONFLICT DO NOTHING";
+        let expires_at = expires_at.unwrap_or(DateTime::UNIX_EPOCH);
+        if transaction.execute(use_up, &[&signature.digest.as_slice(), &exchange_id, &expires_at]).await? == 0
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Forgets what is stale.

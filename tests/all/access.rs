@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod files;
 mod setting_up;
 mod signatures;
 pub mod stage;

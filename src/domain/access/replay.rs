@@ -18,7 +18,7 @@ pub struct Proof {
 
 /// How long a signature is remembered past its own time, in seconds: until it is stale on a node
 /// whose clock is as late as a sender's may be.
-const REMEMBERED_S: i64 = 2 * TOLERANCE_S;
+pub const REMEMBERED_S: i64 = 2 * TOLERANCE_S;
 
 /// What is known of the signatures that a batch of requests came with.
 #[derive(Debug, Default)]

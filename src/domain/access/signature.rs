@@ -105,48 +105,84 @@ pub fn verify(
     secrets: &[SharedSecret],
     now: i64,
 ) -> Result<Vec<UsedSignature>, SignatureFault> {
-    if policy == SignaturePolicy::Off {
-        return Ok(Vec::new());
+    let mut verification = Verification::begin(signed, advertiser, policy, secrets, now)?;
+    verification.update(signed.body);
+    verification.finish()
+}
+
+/// The judgement of a request whose body comes piece by piece, and of which none is kept.
+pub struct Verification {
+    policy: SignaturePolicy,
+    now: i64,
+    has_query: bool,
+    has_body: bool,
+    proofs: Vec<Proving>,
+}
+
+impl Verification {
+    /// Reads what the head says; the body of `signed` is not looked at.
+    pub fn begin(
+        signed: &Signed,
+        advertiser: AdvertiserId,
+        policy: SignaturePolicy,
+        secrets: &[SharedSecret],
+        now: i64,
+    ) -> Result<Self, SignatureFault> {
+        let query = SignedQuery::read(signed.query);
+        let mut verification =
+            Self { policy, now, has_query: !query.is_empty(), has_body: false, proofs: Vec::new() };
+        if policy == SignaturePolicy::Off {
+            return Ok(verification);
+        }
+        let claims = [ricochet_claim(signed)?, webhook_claim(signed)?, query_claim(&query)?];
+        let proving = |claim| Proving::begin(claim, advertiser, secrets);
+        verification.proofs = claims.into_iter().flatten().map(proving).collect();
+        if verification.proofs.is_empty() && policy == SignaturePolicy::Required {
+            return Err(SignatureFault::Missing);
+        }
+        Ok(verification)
     }
-    let query = SignedQuery::read(signed.query);
-    let header = ricochet_claim(signed)?;
-    let webhook = webhook_claim(signed)?;
-    let in_query = query_claim(&query)?;
-    if header.is_none() && webhook.is_none() && in_query.is_none() {
-        return match policy {
-            SignaturePolicy::Required => Err(SignatureFault::Missing),
-            SignaturePolicy::Off | SignaturePolicy::Optional => Ok(Vec::new()),
-        };
+
+    /// Whether there is a signature that the body may make wrong.
+    pub fn covers_body(&self) -> bool {
+        self.proofs.iter().any(|proof| proof.form.covers_body())
     }
-    let covers_body = header.is_some() || webhook.is_some();
-    if !covers_body && !signed.body.is_empty() {
-        return Err(SignatureFault::UnsignedBody);
+
+    /// The next piece of the body.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.has_body |= !piece.is_empty();
+        self.proofs.iter_mut().filter(|proof| proof.form.covers_body()).for_each(|proof| proof.update(piece));
     }
-    if in_query.is_none() && !query.is_empty() {
-        return Err(SignatureFault::UnsignedQuery);
-    }
-    let mut used = Vec::new();
-    for claim in [header, webhook, in_query].into_iter().flatten() {
-        let Some(message) = claim.proven_message(secrets) else { return Err(SignatureFault::Wrong) };
-        match claim.signed_at {
-            None if policy == SignaturePolicy::Required => return Err(SignatureFault::MissingTimestamp),
-            // Nothing dates it, so nothing could forget it either: it may come again.
-            None => {}
-            Some(signed_at) if signed_at.abs_diff(now) > TOLERANCE_S.unsigned_abs() => {
-                return Err(SignatureFault::Stale { signed_at, now });
-            }
-            Some(signed_at) => {
-                let digest = Sha256::new()
-                    .chain_update(b"ricochet used signature")
-                    .chain_update(advertiser.0)
-                    .chain_update([claim.form as u8])
-                    .chain_update(message)
-                    .finalize();
-                used.push(UsedSignature { digest: digest.into(), signed_at });
+
+    /// Judges once the whole body is there.
+    pub fn finish(self) -> Result<Vec<UsedSignature>, SignatureFault> {
+        if self.proofs.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.has_body && !self.covers_body() {
+            return Err(SignatureFault::UnsignedBody);
+        }
+        if self.has_query && self.proofs.iter().all(|proof| proof.form.covers_body()) {
+            return Err(SignatureFault::UnsignedQuery);
+        }
+        let mut used = Vec::new();
+        for proof in self.proofs {
+            let signed_at = proof.signed_at;
+            let Some(digest) = proof.proven() else { return Err(SignatureFault::Wrong) };
+            match signed_at {
+                None if self.policy == SignaturePolicy::Required => {
+                    return Err(SignatureFault::MissingTimestamp);
+                }
+                // Nothing dates it, so nothing could forget it either: it may come again.
+                None => {}
+                Some(signed_at) if signed_at.abs_diff(self.now) > TOLERANCE_S.unsigned_abs() => {
+                    return Err(SignatureFault::Stale { signed_at, now: self.now });
+                }
+                Some(signed_at) => used.push(UsedSignature { digest, signed_at }),
             }
         }
+        Ok(used)
     }
-    Ok(used)
 }
 
 /// Whether the query's `sig` and `ts` are a signature under this policy, and no fields of the request.
@@ -161,7 +197,13 @@ enum Form {
     Query = 3,
 }
 
-/// A signature as it was claimed, with what it may have signed.
+impl Form {
+    fn covers_body(self) -> bool {
+        self != Self::Query
+    }
+}
+
+/// A signature as it was claimed, with what it may have signed, as far as the body.
 struct Claim {
     form: Form,
     messages: Vec<Vec<u8>>,
@@ -169,22 +211,57 @@ struct Claim {
     signed_at: Option<i64>,
 }
 
-impl Claim {
-    /// The message that one of the tags proves under one of the secrets. The comparison takes
-    /// the same time whatever differs, over the full length: a shortened tag proves nothing.
-    fn proven_message(&self, secrets: &[SharedSecret]) -> Option<&[u8]> {
-        let proves = |message: &&Vec<u8>| {
-            secrets.iter().any(|secret| {
-                let key = match self.form {
-                    Form::StandardWebhooks => secret.webhook_key(),
-                    Form::Ricochet | Form::Query => secret.text_key().to_vec(),
-                };
-                let mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
-                let mac = mac.chain_update(message);
-                self.tags.iter().any(|tag| mac.clone().verify_slice(tag).is_ok())
-            })
+/// A claim on its way to be proven.
+struct Proving {
+    form: Form,
+    tags: Vec<Vec<u8>>,
+    signed_at: Option<i64>,
+    candidates: Vec<Candidate>,
+}
+
+/// One message that may have been signed: under each secret, and as it is remembered.
+struct Candidate {
+    macs: Vec<Hmac<Sha256>>,
+    digest: Sha256,
+}
+
+impl Proving {
+    fn begin(claim: Claim, advertiser: AdvertiserId, secrets: &[SharedSecret]) -> Self {
+        let Claim { form, messages, tags, signed_at } = claim;
+        let mac = |secret: &SharedSecret, message: &[u8]| {
+            let key = match form {
+                Form::StandardWebhooks => secret.webhook_key(),
+                Form::Ricochet | Form::Query => secret.text_key().to_vec(),
+            };
+            let mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
+            mac.chain_update(message)
         };
-        self.messages.iter().find(proves).map(Vec::as_slice)
+        let candidate = |message: Vec<u8>| Candidate {
+            macs: secrets.iter().map(|secret| mac(secret, &message)).collect(),
+            digest: Sha256::new()
+                .chain_update(b"ricochet used signature")
+                .chain_update(advertiser.0)
+                .chain_update([form as u8])
+                .chain_update(message),
+        };
+        Self { form, tags, signed_at, candidates: messages.into_iter().map(candidate).collect() }
+    }
+
+    fn update(&mut self, piece: &[u8]) {
+        for candidate in &mut self.candidates {
+            candidate.macs.iter_mut().for_each(|mac| mac.update(piece));
+            candidate.digest.update(piece);
+        }
+    }
+
+    /// The digest of the message that one of the tags proves under one of the secrets. The
+    /// comparison takes the same time whatever differs, over the full length: a shortened tag
+    /// proves nothing.
+    fn proven(self) -> Option<[u8; 32]> {
+        let tags = self.tags;
+        let proves = |mac: &Hmac<Sha256>| tags.iter().any(|tag| mac.clone().verify_slice(tag).is_ok());
+        let proven = self.candidates.into_iter().find(|candidate| candidate.macs.iter().any(proves))?;
+        Some(proven.digest.finalize().into())
     }
 }
 
@@ -206,7 +283,7 @@ fn ricochet_claim(signed: &Signed) -> Result<Option<Claim>, SignatureFault> {
     }
     let ([time], 1..=SIGNATURES) = (&times[..], tags.len()) else { return Err(unreadable) };
     let signed_at = read_time(time).ok_or(unreadable)?;
-    let message = [time.as_bytes(), b".", signed.body].concat();
+    let message = [time.as_bytes(), b"."].concat();
     Ok(Some(Claim { form: Form::Ricochet, messages: vec![message], tags, signed_at: Some(signed_at) }))
 }
 
@@ -234,7 +311,7 @@ fn webhook_claim(signed: &Signed) -> Result<Option<Claim>, SignatureFault> {
         }
     }
     let 1..=SIGNATURES = tags.len() else { return Err(unreadable) };
-    let message = [id.as_bytes(), b".", time.as_bytes(), b".", signed.body].concat();
+    let message = [id.as_bytes(), b".", time.as_bytes(), b"."].concat();
     Ok(Some(Claim {
         form: Form::StandardWebhooks,
         messages: vec![message],

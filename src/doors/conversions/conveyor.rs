@@ -36,6 +36,23 @@ pub struct Conveyor {
 pub struct ItemResult {
     pub status: u16,
     pub body: Value,
+    _waiting: Option<Waiting>,
+}
+
+/// A result on its way to its reader; counted in `ricochet_batch_results_waiting`.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        metrics::gauge!("ricochet_batch_results_waiting").increment(1);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::gauge!("ricochet_batch_results_waiting").decrement(1);
+    }
 }
 
 impl Conveyor {
@@ -73,12 +90,13 @@ impl Conveyor {
                 let (inbound, asked) = self.submission(item);
                 let manner = inbound.manner;
                 let verdict = self.doors.lanes.enqueue(inbound, asked);
+                let waiting = Waiting::begin();
                 // A task of its own, so that the permit comes back also when nobody reads.
                 place.send(spawn(async move {
                     let verdict = verdict.await;
                     drop(permit);
                     let (status, body) = answer::parts(manner, &verdict);
-                    ItemResult { status, body: with_status(status, body) }
+                    ItemResult { status, body: with_status(status, body), _waiting: Some(waiting) }
                 }));
             }
         });
@@ -92,7 +110,7 @@ impl Conveyor {
 /// The task that waited for a verdict panicked.
 fn lost() -> ItemResult {
     let (status, body) = answer::not_durable_parts(NotDurable::Refused);
-    ItemResult { status, body: with_status(status, body) }
+    ItemResult { status, body: with_status(status, body), _waiting: None }
 }
 
 fn with_status(status: u16, body: Value) -> Value {

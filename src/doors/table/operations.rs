@@ -25,6 +25,12 @@ pub const GRAPHQL: Door = Door {
                 answer("200", "The result, or GraphQL errors.", Content::Json("GraphqlResult")),
                 answer("400", "The body cannot be read.", Content::Json("GraphqlResult")),
                 answer("401", "The token is not known.", Content::Json("GraphqlResult")),
+                answer("408", "The body took too long to arrive.", Content::Json("GraphqlResult")),
+                answer(
+                    "429",
+                    "Too many requests of this address had no live token.",
+                    Content::Json("GraphqlResult"),
+                ),
                 answer("503", "PostgreSQL is away.", Content::Json("GraphqlResult")),
             ],
         },

@@ -13,8 +13,11 @@ use super::presets::{EventUrl, event_urls};
 use crate::domain::ids::{AdvertiserId, IntegrationId, OfferId};
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::uuid_at;
+use crate::graphql::paging::List;
+use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
 use crate::graphql::scope::{Grant, Principal};
+use crate::graphql::types::{LogConnection, connection};
 use crate::presets::{self, InboundPreset};
 use crate::store::integrations::{self as store, IntegrationRecord, IntegrationSettings};
 use crate::store::setup::integrations;
@@ -159,11 +162,18 @@ pub struct IntegrationQueries;
 
 #[Object]
 impl IntegrationQueries {
-    /// Integrations, by name: an advertiser sees its own, a partner none.
-    async fn integrations(&self, ctx: &Context<'_>) -> Result<Vec<Integration>, Failure> {
+    /// Integrations, newest first: an advertiser sees its own, a partner none.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn integrations(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<Integration>, Failure> {
+        let request = page_request(ctx, List::Integrations, first, after)?;
         let scope = caller(ctx)?.scope();
-        let records = read_store(integrations::list(pool(ctx), scope)).await?;
-        Ok(records.into_iter().map(Integration::from).collect())
+        let page = read_store(integrations::page(pool(ctx), scope, &request)).await?;
+        Ok(connection(List::Integrations, &request, page))
     }
 }
 

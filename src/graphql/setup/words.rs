@@ -8,7 +8,10 @@ use crate::domain::status_words::Place;
 use crate::graphql::enums::Meaning;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::uuid_at;
+use crate::graphql::paging::List;
+use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
+use crate::graphql::types::{LogConnection, connection};
 use crate::store::setup::words;
 use crate::store::status_words::StatusWordRecord;
 
@@ -113,17 +116,22 @@ pub struct WordQueries;
 
 #[Object]
 impl WordQueries {
-    /// Words that mean something of their own somewhere: an advertiser sees its own, a partner none.
+    /// Words that mean something of their own somewhere, newest first: an advertiser sees its own, a
+    /// partner none.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
     async fn status_words(
         &self,
         ctx: &Context<'_>,
         filter: Option<StatusWordsFilter>,
-    ) -> Result<Vec<StatusWord>, Failure> {
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<StatusWord>, Failure> {
+        let request = page_request(ctx, List::StatusWords, first, after)?;
         let scope = caller(ctx)?.scope();
         let StatusWordsFilter { integration_id, offer_id, advertiser_id } = filter.unwrap_or_default();
         let place = place("", integration_id.as_ref(), offer_id.as_ref(), advertiser_id.as_ref())?;
-        let words = read_store(words::list(pool(ctx), scope, place)).await?;
-        Ok(words.into_iter().map(StatusWord::from).collect())
+        let page = read_store(words::page(pool(ctx), scope, place, &request)).await?;
+        Ok(connection(List::StatusWords, &request, page))
     }
 }
 

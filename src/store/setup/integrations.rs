@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::{Pool, Transaction};
 
-use super::{ChangeError, name};
+use super::{ChangeError, Position, Positioned, name};
 use crate::domain::ids::{AdvertiserId, IntegrationId};
 use crate::domain::status::Meaning;
 use crate::domain::status_words::Place;
+use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
 use crate::store::integrations::{self, IntegrationRecord, SaveError, SecretRule};
+use crate::store::search::{self, Columns, Search};
 use crate::store::status_words;
 
 pub use crate::store::integrations::IntegrationSettings as Settings;
@@ -81,6 +83,29 @@ pub async fn set_secret(
         .map_err(|error| refused("integration_id", error))?;
     audit::record(&transaction, actor, Entity::Integration, id.0, "set_secret", before).await?;
     Ok((finish(transaction, scope, id).await?, secret))
+}
+
+impl Positioned for IntegrationRecord {
+    fn position(&self) -> Position {
+        Position { time: self.created_at, id: self.integration_id.0 }
+    }
+}
+
+/// Integrations in scope, newest first. A partner sees none: they are the advertiser's.
+pub async fn page(
+    pool: &Pool,
+    scope: Scope,
+    request: &PageRequest,
+) -> Result<Page<IntegrationRecord>, StoreError> {
+    const COLUMNS: Columns =
+        Columns { selected: "*", from: "integrations", time: "created_at", id: "integration_id" };
+    let mut search = Search::default();
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
+        Scope::Partner(_) => return Ok(Page::empty()),
+    }
+    search::page(pool, COLUMNS, search, request, integrations::read).await
 }
 
 /// One integration in scope.

@@ -3,13 +3,21 @@
 use deadpool_postgres::{GenericClient, Pool};
 use uuid::Uuid;
 
-use super::ChangeError;
+use super::{ChangeError, Position, Positioned};
 use crate::domain::status::Meaning;
 use crate::domain::status_words::{Place, normalized};
+use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
+use crate::store::search::{self, Columns, Search};
 use crate::store::status_words::{self, SetWordError, StatusWordRecord};
+
+impl Positioned for StatusWordRecord {
+    fn position(&self) -> Position {
+        Position { time: self.created_at, id: self.status_word_id.0 }
+    }
+}
 
 /// Says what a word means at a place in scope. Requests that wait for it are processed within
 /// seconds.
@@ -71,19 +79,34 @@ pub async fn list(
     status_words::list(&pool.get().await?, scope, place).await
 }
 
+/// The words in scope, or those of one place, newest first. A partner sees none: they are the
+/// advertiser's.
+pub async fn page(
+    pool: &Pool,
+    scope: Scope,
+    place: Option<Place>,
+    request: &PageRequest,
+) -> Result<Page<StatusWordRecord>, StoreError> {
+    const COLUMNS: Columns =
+        Columns { selected: "*", from: status_words::WITH_OWNERS, time: "created_at", id: "status_word_id" };
+    let mut search = Search::default();
+    match scope {
+        Scope::Everything => {}
+        Scope::Advertiser(id) => search.compare("owner_id =", Some(id.0)),
+        Scope::Partner(_) => return Ok(Page::empty()),
+    }
+    search.compare("coalesce(integration_id, offer_id, advertiser_id) =", place.map(Place::id));
+    search::page(pool, COLUMNS, search, request, status_words::read).await
+}
+
 async fn find(client: &impl GenericClient, place: Place, word: &str) -> Result<Option<Uuid>, ChangeError> {
     let word = normalized(word);
     if word.contains('\0') {
         return Err(refused(place, SetWordError::Word));
     }
-    let id = match place {
-        Place::Integration(id) => id.0,
-        Place::Offer(id) => id.0,
-        Place::Advertiser(id) => id.0,
-    };
     let known = "SELECT status_word_id FROM status_words
                  WHERE coalesce(integration_id, offer_id, advertiser_id) = $1 AND word = $2";
-    Ok(client.query_opt(known, &[&id, &word]).await?.map(|row| row.get(0)))
+    Ok(client.query_opt(known, &[&place.id(), &word]).await?.map(|row| row.get(0)))
 }
 
 fn refused(place: Place, error: SetWordError) -> ChangeError {

@@ -1,6 +1,8 @@
 use ricochet::domain::access::signature_policy::SignaturePolicy;
 use ricochet::store::advertiser_access;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::stage::{Stage, WITH_MASTER_KEY, told};
 use crate::support::eventually;
@@ -119,6 +121,70 @@ async fn what_is_too_large_is_told_in_our_words() {
     let json = client.post(&url).header("content-type", "application/json").body(deep);
     assert_eq!(refused(json).await, (400, "nested_value".into()));
     assert_eq!(logged(&stage, "too_large").await, 2);
+}
+
+#[tokio::test]
+async fn guessing_tokens_is_slowed_down_and_locks_nobody_out() {
+    let stage = Stage::new().await;
+    let settings = [("RICOCHET_REFUSALS_PER_SECOND", "2")];
+    let server = Server::start_with(&stage.world.databases, &settings).await;
+    let ask = |path: &str, token: &str| {
+        let request = stage.world.client.post(server.url(path)).bearer_auth(token);
+        request.json(&serde_json::json!({ "query": "{ __typename }" })).send()
+    };
+    for path in ["/graphql", "/api/v1/reconciliations"] {
+        let mut too_many = 0;
+        for guess in 0..100 {
+            let answer = ask(path, &format!("rt_{guess}")).await.unwrap();
+            match answer.status().as_u16() {
+                401 => {}
+                429 => {
+                    too_many += 1;
+                    let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+                    assert!((1..=60).contains(&seconds));
+                    let body = answer.text().await.unwrap();
+                    assert!(body.to_lowercase().contains("rate_limited"), "{body}");
+                }
+                other => panic!("{other}"),
+            }
+        }
+        assert!(too_many > 50, "{path}: {too_many}");
+    }
+    let good = ask("/graphql", &stage.world.owner_token).await.unwrap();
+    assert_eq!(good.status(), 200, "a good token is not locked out");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    let stage = Stage::new().await;
+    let settings = [("RICOCHET_BODY_TIMEOUT_S", "1")];
+    let server = Server::start_with(&stage.world.databases, &settings).await;
+    let token = &stage.world.owner_token;
+    for (path, code) in [(stage.door(), "slow_body"), ("/graphql".to_owned(), "took too long")] {
+        let connection = TcpStream::connect(server.address).await.unwrap();
+        let (mut answer, mut request) = connection.into_split();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: 60000\r\n\r\n"
+        );
+        request.write_all(head.as_bytes()).await.unwrap();
+        let trickling = tokio::spawn(async move {
+            // Never idle for long, and never through in time.
+            while request.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        });
+        let mut told = String::new();
+        let mut piece = [0; 4096];
+        while !told.contains(code) {
+            let read = answer.read(&mut piece).await.unwrap();
+            assert_ne!(read, 0, "{told}");
+            told += std::str::from_utf8(&piece[..read]).unwrap();
+        }
+        assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
+        trickling.abort();
+    }
+    assert_eq!(logged(&stage, "slow_body").await, 1);
 }
 
 #[tokio::test]

@@ -69,13 +69,17 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
     // Attempts and lost attempts, by destination and conversion.
     let mut told: HashMap<(usize, &str), (u32, u32)> = HashMap::new();
     for (delivery, (state, reason)) in &finished {
-        let account = accounts.get(delivery).unwrap_or_else(|| panic!("delivery {delivery} is not in the log"));
+        let account =
+            accounts.get(delivery).unwrap_or_else(|| panic!("delivery {delivery} is not in the log"));
         let numbers: Vec<u32> = account.attempts.iter().map(|attempt| attempt.0).collect();
         let expected: Vec<u32> = (1..=u32::try_from(numbers.len()).unwrap()).collect();
         assert_eq!(numbers, expected, "attempts of delivery {delivery}: {:?}", account.attempts);
         let (_, outcome, _, last_reason) = account.attempts.last().unwrap();
         assert_eq!(outcome, state, "delivery {delivery} and its last attempt");
-        assert!(state == "delivered" || !reason.is_empty(), "delivery {delivery} has {state} without a reason");
+        assert!(
+            state == "delivered" || !reason.is_empty(),
+            "delivery {delivery} has {state} without a reason"
+        );
         assert!(state == "delivered" || !last_reason.is_empty(), "the log gives no reason for {delivery}");
         *states.entry(state.clone()).or_default() += 1;
         attempts += numbers.len();
@@ -90,7 +94,11 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
     for (place, animal) in zoo.iter().enumerate() {
         for (txid, times) in animal.received() {
             let (attempts, lost) = told[&(place, txid.as_str())];
-            assert!(times <= attempts, "{:?} got {txid} {times} times, the log tells {attempts}", animal.nature);
+            assert!(
+                times <= attempts,
+                "{:?} got {txid} {times} times, the log tells {attempts}",
+                animal.nature
+            );
             // Only a steady tracker's repeats are all ours: others asked for them.
             if animal.nature == Nature::Steady {
                 assert!(times <= 1 + lost, "{txid} was sent {times} times, {lost} of them lost by a kill");
@@ -129,9 +137,7 @@ async fn accounts(world: &World) -> HashMap<String, Account> {
 /// State and reason of every finished delivery.
 async fn finished(world: &World) -> HashMap<String, (String, String)> {
     let db = world.databases.pool.get().await.unwrap();
-    let rows = db
-        .query("SELECT delivery_id::text, state, reason FROM deliveries_finished", &[])
-        .await
-        .unwrap();
+    let rows =
+        db.query("SELECT delivery_id::text, state, reason FROM deliveries_finished", &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect()
 }

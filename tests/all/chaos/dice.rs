@@ -21,8 +21,4 @@ impl Dice {
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         range.start + self.throw() % (range.end - range.start)
     }
-
-    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.within(0..choices.len() as u64) as usize]
-    }
 }

@@ -99,11 +99,11 @@ async fn an_integration_of_a_file_is_guarded_and_changed() {
     until_answers(&world, &format!("{url}4"), 403).await;
     assert_eq!(world.says(&[&["allowlist", "show"][..], &whose].concat()), "203.0.113.0/24");
     let seen = world
-        .asks(&server, "{ integrations { allowedNetworks hasSecret offerId answers { successBody } } }")
+        .asks(&server, "{ integrations { edges { node { allowedNetworks hasSecret offerId answers { successBody } } } } }")
         .await;
     let expected = json!({ "allowedNetworks": ["203.0.113.0/24"], "hasSecret": false, "offerId": null,
                            "answers": { "successBody": "OK" } });
-    assert_eq!(seen["integrations"][0], expected);
+    assert_eq!(seen["integrations"]["edges"][0]["node"], expected);
     world.says(&[&["allowlist", "clear"][..], &whose].concat());
     let offer = world.fixed.0.to_string();
     world.says(&["integration", "update", id, "--offer", &offer, "--default-answers"]);
@@ -112,8 +112,8 @@ async fn an_integration_of_a_file_is_guarded_and_changed() {
         status == 200 && serde_json::from_str::<Value>(&body).is_ok()
     })
     .await;
-    let seen = world.asks(&server, "{ integrations { offerId } }").await;
-    assert_eq!(seen["integrations"][0]["offerId"], json!(offer));
+    let seen = world.asks(&server, "{ integrations { edges { node { offerId } } } }").await;
+    assert_eq!(seen["integrations"]["edges"][0]["node"]["offerId"], json!(offer));
     assert!(world.tells(&["integration", "update", id, "--offer", "none"])["offer_id"].is_null());
 
     let words = world.ricochet(&["integration", "update", id, "--file", "-"], FILE);
@@ -133,10 +133,10 @@ async fn words_are_set_listed_and_taken_back() {
     let offer = world.fixed.0.to_string();
     world.says(&["word", "set", " In Arbeit ", "hold", "--advertiser", &advertiser]);
     world.says(&["word", "set", "in arbeit", "rejected", "--offer", &offer]);
-    let query = "{ statusWords { word meaning offerId } }";
-    let both = json!([{ "word": "in arbeit", "meaning": "REJECTED", "offerId": offer },
-                      { "word": "in arbeit", "meaning": "HOLD", "offerId": null }]);
-    assert_eq!(world.asks(&server, query).await["statusWords"], both);
+    let query = "{ statusWords { edges { node { word meaning offerId } } } }";
+    let both = json!([{ "node": { "word": "in arbeit", "meaning": "REJECTED", "offerId": offer } },
+                      { "node": { "word": "in arbeit", "meaning": "HOLD", "offerId": null } }]);
+    assert_eq!(world.asks(&server, query).await["statusWords"]["edges"], both);
     let click = world.click(&server, world.fixed.1).await;
     let report =
         |request: u32| format!("click_id={click}&request_id={request}&action=sale&status=in%20arbeit");
@@ -144,7 +144,7 @@ async fn words_are_set_listed_and_taken_back() {
         assert!([200, 202].contains(&world.report(&server, &report(number)).await.0));
         let seen = world.asks(&server, "{ conversions { edges { node { requestId status } } } }").await;
         let edges = seen["conversions"]["edges"].as_array().unwrap();
-        let found = edges.iter().find(|edge| edge["node"]["requestId"] == number.to_string());
+        let found = edges.iter().find(|edge| edge["node"]["requestId"] == *number.to_string());
         found.map_or(Value::Null, |edge| edge["node"]["status"].clone())
     };
     until("the offer's word holds", || async { becomes(another()).await == "REJECTED" }).await;

@@ -1,9 +1,11 @@
 //! Arrays and streams at `POST /api/v1/conversions`.
 
-use std::time::Duration;
+use std::io::ErrorKind;
 
 use futures_util::{StreamExt, stream};
+use ricochet::doors::conversions::ARRAY_ITEMS;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::{codes, post, post_json};
@@ -145,51 +147,78 @@ async fn a_bad_line_is_one_error_and_the_rest_is_taken() {
     assert_eq!(post(&world, &server, "application/x-ndjson", "\n\n").await, (200, String::new()));
 }
 
+/// A connection that sends one line over and over.
+struct Sender<'a> {
+    connection: TcpStream,
+    line: &'a [u8],
+    sent_bytes: usize,
+}
+
+impl Sender<'_> {
+    /// Writes until the socket takes no more; says how many bytes it took.
+    fn fill(&mut self) -> usize {
+        let before = self.sent_bytes;
+        loop {
+            match self.connection.try_write(&self.line[self.sent_bytes % self.line.len()..]) {
+                Ok(taken) => self.sent_bytes += taken,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.sent_bytes - before,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+async fn results_waiting(world: &World, server: &Server) -> f64 {
+    let metrics = world.client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("ricochet_batch_results_waiting "));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
 #[tokio::test]
 async fn a_reader_who_waits_holds_up_the_sender_and_nobody_else() {
     let world = World::new().await;
     let server = Server::start(&world.databases).await;
     let click = world.click(&server, world.fixed.1).await;
-    // Faulty lines are cheap, and their answers are long: the way back is full soon.
-    let produced = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counter = produced.clone();
-    let chunk = "{\"price\":\"x\",\"currency\":\"x\",\"datetime\":\"x\",\"test\":\"x\"}\n".repeat(100);
-    let body = stream::iter(0..20_000).map(move |_| {
-        counter.fetch_add(100, std::sync::atomic::Ordering::Relaxed);
-        Ok::<_, std::io::Error>(chunk.clone())
-    });
-    let request = world
-        .client
-        .post(server.url("/api/v1/conversions"))
-        .bearer_auth(&world.api_key)
-        .header("content-type", "application/x-ndjson")
-        .body(reqwest::Body::wrap_stream(body));
-    let mut answer = request.send().await.unwrap();
+    // Faulty lines are cheap, and their answers are long.
+    let line = b"{\"price\":\"x\",\"currency\":\"x\",\"datetime\":\"x\",\"test\":\"x\"}\n";
+    let connection = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/conversions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/x-ndjson\r\ncontent-length: 1000000000\r\n\r\n",
+        world.api_key
+    );
+    connection.writable().await.unwrap();
+    assert_eq!(connection.try_write(head.as_bytes()).unwrap(), head.len());
 
-    // Nobody reads: the sender comes to a halt, far from its two million lines.
-    let halted = crate::support::eventually("no more lines are taken", || {
-        let produced = produced.clone();
-        async move {
-            let before = produced.load(std::sync::atomic::Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let after = produced.load(std::sync::atomic::Ordering::Relaxed);
-            (before == after).then_some(after)
+    let mut sender = Sender { connection, line, sent_bytes: 0 };
+
+    // Nobody reads. Once as many results wait as may, no further line is taken; what the socket
+    // does not take then stays with the sender.
+    loop {
+        sender.fill();
+        if results_waiting(&world, &server).await >= ARRAY_ITEMS as f64 && sender.fill() == 0 {
+            break;
         }
-    })
-    .await;
-    assert!(halted < 1_000_000, "{halted} lines were taken in while no answer was read");
+    }
+    assert!(sender.sent_bytes / line.len() < 1_000_000, "{} bytes were taken in unread", sender.sent_bytes);
 
     // Others are served as ever.
     let (status, _) = post_json(&world, &server, &hold(&click, 0)).await;
     assert_eq!(status, 200);
     let (status, _) = post_json(&world, &server, &json!(vec![hold(&click, 1); 600])).await;
     assert_eq!(status, 200);
+    assert!(results_waiting(&world, &server).await >= ARRAY_ITEMS as f64, "nobody has read one");
+    sender.fill();
+    assert!(sender.sent_bytes / line.len() < 1_000_000, "{} bytes were taken in unread", sender.sent_bytes);
 
-    // And the stream goes on where it stopped.
-    let taken_unread = produced.load(std::sync::atomic::Ordering::Relaxed);
-    assert!(taken_unread < 1_000_000, "{taken_unread} lines were taken in while no answer was read");
-    while produced.load(std::sync::atomic::Ordering::Relaxed) == taken_unread {
-        assert!(!answer.chunk().await.unwrap().unwrap().is_empty());
+    // And the stream goes on where it stopped, as soon as its answers are read.
+    let mut piece = vec![0; 64 * 1024];
+    while sender.fill() == 0 {
+        sender.connection.readable().await.unwrap();
+        match sender.connection.try_read(&mut piece) {
+            Ok(read) => assert_ne!(read, 0, "the answer ended"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
     }
 }
 

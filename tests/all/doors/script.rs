@@ -51,3 +51,33 @@ fn the_script_keeps_the_click_id_and_fills_forms() {
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("all good"), "{told}");
 }
+
+/// The PHP of the page as it stands, on a visit with a click id and with the cookie of one.
+#[tokio::test]
+async fn the_documented_php_keeps_the_click_and_reports() {
+    let modules = Command::new("php").arg("-m").output();
+    if !modules.is_ok_and(|modules| String::from_utf8_lossy(&modules.stdout).contains("curl")) {
+        eprintln!("not run: there is no PHP with curl on this machine");
+        return;
+    }
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let page = include_str!("../../../docs/doors/click-script.md");
+    let (_, code) = page.split_once("```php\n").unwrap();
+    let (code, _) = code.split_once("```").unwrap();
+    for (number, place) in ["_GET['click_id']", "_COOKIE['ricochet_click_id']"].into_iter().enumerate() {
+        let click = world.click(&server, world.percent.1).await;
+        let code = code.replacen("<?php", &format!("${place} = getenv('CLICK');"), 1);
+        let report = "reportConversion(getenv('BASE'), getenv('KEY'), getenv('ORDER'), '9.50');";
+        let mut php = Command::new("php");
+        php.arg("-r").arg(format!("{code}\n{report}")).env("no_proxy", "127.0.0.1");
+        php.env("CLICK", &click).env("BASE", server.url("")).env("KEY", &world.api_key);
+        php.env("ORDER", format!("order-{number}"));
+        let output = tokio::task::spawn_blocking(move || php.output().unwrap()).await.unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+        let of_click =
+            format!("SELECT count(*) FROM conversions WHERE click_id = '{click}' AND status = 'hold'");
+        assert_eq!(world.count(&of_click).await, 1, "{told}");
+    }
+}

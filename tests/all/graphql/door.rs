@@ -1,10 +1,16 @@
 //! `/graphql` over HTTP: tokens, limits, and the page.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE};
 use actix_web::test::{TestRequest, call_service, init_service, read_body, read_body_json};
 use actix_web::web::Bytes;
 use actix_web::{App, web};
+use ricochet::domain::access::allowlist::Allowlist;
+use ricochet::domain::access::rates::Rates;
 use ricochet::domain::ids::PartnerId;
+use ricochet::doors::access::Gate;
+use ricochet::doors::limiter::Limiter;
 use ricochet::embedded::graphiql_dir;
 use ricochet::event_log::EventLog;
 use ricochet::graphql::http::{GraphqlDoor, routes};
@@ -18,6 +24,7 @@ use uuid::Uuid;
 
 use super::rows::{at, attempt, id, store_network};
 use super::stage::Stage;
+use crate::support::PATIENCE;
 
 struct Answer {
     status: u16,
@@ -26,7 +33,17 @@ struct Answer {
 }
 
 fn door_of(stage: &Stage) -> GraphqlDoor {
-    GraphqlDoor { schema: stage.schema.clone(), pool: stage.pool.clone(), graphiql_dir: None }
+    let gate = Gate {
+        limiter: Limiter::new(Rates::default()),
+        trusted_proxies: Allowlist::nowhere(),
+        body_timeout: PATIENCE,
+    };
+    GraphqlDoor {
+        schema: stage.schema.clone(),
+        pool: stage.pool.clone(),
+        gate: Arc::new(gate),
+        graphiql_dir: None,
+    }
 }
 
 async fn post(door: GraphqlDoor, authorization: Option<&str>, body: impl Into<Bytes>) -> Answer {

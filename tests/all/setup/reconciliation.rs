@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use futures_util::StreamExt as _;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
@@ -152,6 +153,40 @@ async fn what_a_crash_interrupts_goes_on() {
     }
     assert_eq!(world.count("SELECT count(*) FROM conversions").await, 3_000);
     assert_eq!(world.count("SELECT count(*) FROM conversion_history").await, 3_000, "each once");
+}
+
+/// The most memory a process has had so far, in bytes.
+fn peak_memory(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[actix_web::test]
+async fn a_file_takes_no_more_memory_the_longer_it_is() {
+    const ROWS: usize = 20_000;
+    const ROW_BYTES: usize = 4 * 1024;
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let chunk = |from: usize| {
+        let mut rows = String::new();
+        for number in from..from + 100 {
+            writeln!(rows, "r{number},hold,{}", "x".repeat(ROW_BYTES)).unwrap();
+        }
+        Ok::<_, std::io::Error>(rows)
+    };
+    let body = |chunks: usize| {
+        let header = futures_util::stream::iter([Ok("request_id,status,comment\n".to_owned())]);
+        let rows = futures_util::stream::iter((0..chunks).map(move |number| chunk(number * 100)));
+        reqwest::Body::wrap_stream(header.chain(rows))
+    };
+    // What every upload takes, a few chunks of rows at their various stages, is there after the first.
+    assert_eq!(answer(upload(&world, &server, "", body(50))).await.0, 200);
+    let before = peak_memory(&server);
+    let (status, shown) = answer(upload(&world, &server, "", body(ROWS / 100))).await;
+    assert_eq!((status, &shown["totals"]["error"]), (200, &json!(ROWS)), "{}", shown["totals"]);
+    let grown = peak_memory(&server) - before;
+    assert!(grown < 32 * 1024 * 1024, "a file of {} bytes took {grown} more", ROWS * ROW_BYTES);
 }
 
 #[actix_web::test]

@@ -39,13 +39,14 @@ async fn a_word_that_is_set_is_understood_by_the_next_request() {
     assert_eq!(made, expected);
     assert_eq!(world.report(&server, &report("b")).await.0, 200);
     let listed = format!(
-        r#"{{ statusWords(filter: {{offerId: "{offer}"}}) {{ word meaning offerId integrationId }} }}"#
+        r#"{{ statusWords(filter: {{offerId: "{offer}"}}) {{ totalCount edges {{ node {{ word meaning offerId integrationId }} }} }} }}"#
     );
-    assert_eq!(ask(&world, &server, &listed).await["statusWords"], json!([expected]));
+    let words = async || ask(&world, &server, &listed).await["statusWords"].clone();
+    assert_eq!(words().await, json!({ "totalCount": 1, "edges": [{ "node": expected }] }));
 
     let remove = format!(r#"mutation {{ removeStatusWord(input: {{offerId: "{offer}", word: "Won"}}) }}"#);
     ask(&world, &server, &remove).await;
-    assert_eq!(ask(&world, &server, &listed).await["statusWords"], json!([]));
+    assert_eq!(words().await, json!({ "totalCount": 0, "edges": [] }));
     assert_eq!(world.report(&server, &report("c")).await.0, 202);
 
     let log = "{ auditLog(filter: {entities: [STATUS_WORD]}) { edges { node { action before after } } } }";
@@ -246,7 +247,7 @@ async fn wrong_input_names_its_field_and_nobody_reaches_anothers() {
         let said = refused(&stage, as_other, &mutation).await;
         assert_eq!((said.0.as_str(), said.1.as_str()), ("NOT_FOUND", field), "{mutation}");
     }
-    let seen = "{ integrations { integrationId } statusWords { word offerId } }";
+    let seen = "{ integrations { totalCount edges { node { integrationId } } } statusWords { edges { node { word offerId } } } }";
     for (grant, integrations) in [
         (OWNER, 1),
         (as_advertiser, 1),
@@ -255,9 +256,10 @@ async fn wrong_input_names_its_field_and_nobody_reaches_anothers() {
         (as_partner, 0),
     ] {
         let data = stage.data(grant, seen).await;
-        assert_eq!(data["integrations"].as_array().unwrap().len(), integrations, "{grant:?}");
-        let words = data["statusWords"].as_array().unwrap();
-        let at_offer = words.iter().filter(|word| word["offerId"] == offer.as_str()).count();
+        assert_eq!(data["integrations"]["totalCount"], integrations, "{grant:?}");
+        assert_eq!(data["integrations"]["edges"].as_array().unwrap().len(), integrations, "{grant:?}");
+        let words = data["statusWords"]["edges"].as_array().unwrap();
+        let at_offer = words.iter().filter(|word| word["node"]["offerId"] == offer.as_str()).count();
         assert_eq!(at_offer, integrations, "{grant:?}");
     }
 }

@@ -80,6 +80,11 @@ impl Server {
         std::fs::read_to_string(self.log.path().join("log")).unwrap_or_default()
     }
 
+    /// For a signal while others still use it.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.as_ref().unwrap().id().try_into().unwrap())
+    }
+
     /// SIGKILL: it gets no chance to do anything.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
