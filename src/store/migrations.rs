@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000002_reconciliation"),
     postgres!("20261122000007_postback_secrets"),
     postgres!("20261122000009_flat_queues"),
+    postgres!("20261122000007_postback_warnings"),
 ];
 
 /// One migrator at a time, over all nodes.
