@@ -51,8 +51,8 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261121000013_inbound_origin"),
     postgres!("20261122000002_reconciliation"),
     postgres!("20261122000007_postback_secrets"),
-    postgres!("20261122000009_flat_queues"),
     postgres!("20261122000007_postback_warnings"),
+    postgres!("20261122000009_flat_queues"),
 ];
 
 /// One migrator at a time, over all nodes.
