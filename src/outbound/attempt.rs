@@ -5,42 +5,70 @@ use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
+use crate::domain::composite::Composite;
 use crate::domain::facts::EventMacros;
 use crate::domain::ids::NodeId;
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
 use crate::domain::redact::redact_url;
 use crate::domain::request::RenderedRequest;
-use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
+use crate::domain::request_template::{Rendering, SkipReason};
+use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge, judge_refusal};
 use crate::domain::status::Status;
+use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
 
-/// Makes the attempt a delivery was claimed for.
+/// Makes the attempt a delivery was claimed for; `composite` is that of the click's link.
 pub async fn make(
     sender: &HttpSender,
     postback: &Postback,
+    composite: Option<&Composite>,
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> AttemptRecord {
     let started_at = Utc::now();
-    let request = postback.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
+    let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
+    let Rendering { request, skip } = postback.render(macros, composite);
+    if !skip.is_empty() {
+        let judgement = skipped(&skip);
+        return describe(postback, delivery, node, started_at, &request, &judgement, None);
+    }
     let url = match Url::parse(&request.url) {
         Ok(url) => url,
         Err(error) => {
-            let judgement = Judgement {
-                outcome: Outcome::Skipped,
-                error_kind: ErrorKind::None,
-                reason: format!("not sent: the URL is not legal once its macros are filled ({error})"),
-                retry_in: None,
-            };
+            let judgement = skipped(&[SkipReason::IllegalUrl(error)]);
             return describe(postback, delivery, node, started_at, &request, &judgement, None);
         }
     };
     let sent = sender.send(&request, url, postback.timeout).await;
-    let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
+    let judgement = judge_sent(&sent, postback, delivery.attempt);
     describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
+}
+
+/// Judges an exchange by its code and, where that says success, by the body.
+pub fn judge_sent(sent: &Sent, postback: &Postback, attempt: u32) -> Judgement {
+    let judgement = judge(&sent.exchange, attempt, &postback.retry, rand::random());
+    let refusal = match judgement.outcome {
+        Outcome::Delivered => success_rule::refusal(&postback.success, &sent.response_body),
+        Outcome::Retrying | Outcome::Failed | Outcome::Skipped => None,
+    };
+    match refusal {
+        Some(refusal) => judge_refusal(refusal, attempt, &postback.retry, rand::random()),
+        None => judgement,
+    }
+}
+
+/// Not fit to be sent, and never will be: the facts and the template stay as they are.
+pub fn skipped(reasons: &[SkipReason]) -> Judgement {
+    let reasons: Vec<String> = reasons.iter().map(SkipReason::to_string).collect();
+    Judgement {
+        outcome: Outcome::Skipped,
+        error_kind: ErrorKind::None,
+        reason: format!("not sent: {}", reasons.join("; ")),
+        retry_in: None,
+    }
 }
 
 /// The record of an attempt whose task panicked.
@@ -49,13 +77,18 @@ pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
     let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
     // Rendering may be what panicked.
-    let request = RenderedRequest::get(postback.url.source().to_owned());
+    let request = RenderedRequest::get(postback.request.url_source().to_owned());
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
 /// The log row of an attempt that nobody recorded: its node stopped first. Whether the request
 /// was sent cannot be known. `postback` is missing where it is no longer in the catalogue.
-pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: NodeId) -> AttemptRow {
+pub fn interrupted(
+    abandoned: &Abandoned,
+    postback: Option<&Postback>,
+    composite: Option<&Composite>,
+    node: NodeId,
+) -> AttemptRow {
     let delivery = &abandoned.delivery;
     let judgement = Judgement {
         outcome: Outcome::Retrying,
@@ -64,8 +97,10 @@ pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: Nod
         retry_in: None,
     };
     let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
-    let request =
-        postback.map_or_else(|| RenderedRequest::get(String::new()), |postback| postback.render(&macros));
+    let request = match postback {
+        Some(postback) => postback.render(macros, composite).request,
+        None => RenderedRequest::get(String::new()),
+    };
     let owner = postback.map_or("", |postback| postback.owner.kind());
     row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
 }

@@ -61,17 +61,19 @@ impl Dispatcher {
     }
 
     fn send(&self, delivery: ClaimedDelivery, slot: Slot, ctx: &Context<Self>) {
-        let Some(postback) = self.postback() else {
+        let catalogue = self.services.catalogue();
+        let Some(postback) = catalogue.postbacks.get(&self.postback_id).cloned() else {
             // Not in the catalogue yet: the lease lapses and it is claimed again.
             tracing::warn!(postback = %self.postback_id, "a delivery's postback is not in the catalogue");
             return;
         };
+        let composite = catalogue.composite_of(delivery.facts.link_id);
         let node = self.services.node;
         let sender = self.sender.clone();
         let outcomes = self.outcomes.clone();
         let freed = ctx.address();
         actix::spawn(async move {
-            let attempting = attempt::make(&sender, &postback, &delivery, node);
+            let attempting = attempt::make(&sender, &postback, composite.as_deref(), &delivery, node);
             // A panic is one failed attempt, not a dead dispatcher.
             let record: AttemptRecord = match AssertUnwindSafe(attempting).catch_unwind().await {
                 Ok(record) => record,

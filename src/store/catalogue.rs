@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::access_reader;
 use super::error::StoreError;
+use super::request_settings;
 use super::secrets::Keyring;
 use super::session::Session;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
 use crate::domain::event::{ActionKind, Event};
-use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
@@ -179,15 +179,16 @@ fn postback(row: &Row) -> Result<Postback, StoreError> {
         .iter()
         .map(|code| Event::from_code(code).ok_or_else(|| unreadable("postbacks.events", code)))
         .collect::<Result<_, _>>()?;
-    let url = UrlTemplate::parse(row.get("url_template"), POSTBACK_MACROS)
-        .map_err(|error| unreadable("postbacks.url_template", error))?;
+    let (request, success) =
+        request_settings::read(row)?.compile().map_err(|faults| request_settings::unreadable(&faults))?;
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
         owner,
         scope,
         events,
-        url,
+        request,
+        success,
         max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
         retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),

@@ -23,6 +23,7 @@ pub mod quarantine;
 pub mod reconciliations;
 pub mod recording;
 pub mod reprocessing;
+pub mod request_settings;
 pub mod search;
 pub mod secrets;
 pub mod session;
