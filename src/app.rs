@@ -93,7 +93,8 @@ impl App {
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
         let mut vital = Vec::new();
-        let supervisor = start_dispatching(&services, &dispatch_arbiter.handle(), &mut vital)?;
+        let sender = HttpSender::new()?;
+        let supervisor = start_dispatching(&services, sender.clone(), &dispatch_arbiter.handle(), &mut vital);
         let sizes = LaneSizes {
             lanes: settings.lanes,
             queue_requests: settings.queue_requests,
@@ -140,7 +141,7 @@ impl App {
             }
         });
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema_of_node(services.clone(), readers.clone()),
+            schema: graphql::schema_of_node(services.clone(), readers.clone(), sender),
             pool: readers,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
         });
@@ -229,10 +230,10 @@ fn batch_permits(sizes: LaneSizes) -> usize {
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
+    sender: HttpSender,
     arbiter: &ArbiterHandle,
     vital: &mut Vec<Vital>,
-) -> anyhow::Result<Addr<DispatcherSupervisor>> {
-    let sender = HttpSender::new()?;
+) -> Addr<DispatcherSupervisor> {
     let outcomes = OutcomeRecorder::start_in_arbiter(arbiter, {
         let services = services.clone();
         move |_| OutcomeRecorder::new(services)
@@ -248,5 +249,5 @@ fn start_dispatching(
         move |_| Rescuer::new(services, supervisor)
     });
     vital.push(Vital::new("rescuer", &rescuer));
-    Ok(supervisor)
+    supervisor
 }

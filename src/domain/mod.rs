@@ -31,9 +31,13 @@ pub mod request;
 pub mod request_template;
 pub mod request_values;
 pub mod retry;
+pub mod sample;
 pub mod status;
 pub mod status_words;
 pub mod success_rule;
 pub mod template;
 pub mod verdict;
 pub mod visit;
+
+#[cfg(test)]
+mod postbacks_document_tests;

@@ -42,7 +42,7 @@ pub struct HeaderSetting {
 }
 
 /// A request as somebody writes it, and as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestSettings {
     pub method: Method,
     pub url_template: String,
@@ -72,6 +72,44 @@ impl RequestSettings {
     }
 }
 
+/// What to set of a request; `None` leaves it as it is.
+#[derive(Debug, Clone, Default)]
+pub struct RequestChange {
+    pub method: Option<Method>,
+    pub url_template: Option<String>,
+    pub headers: Option<Vec<HeaderSetting>>,
+    pub body_kind: Option<BodyKind>,
+    pub body_template: Option<String>,
+    /// Empty: that of the kind of the body.
+    pub content_type: Option<String>,
+    pub required_macros: Option<Vec<String>>,
+    pub success_rules: Option<Vec<RuleSettings>>,
+}
+
+impl RequestChange {
+    /// `before` with the change made. A request that stops having a body lets go of what belonged
+    /// to it.
+    pub fn over(self, before: RequestSettings) -> RequestSettings {
+        let loses_body = self.body_kind == Some(BodyKind::None);
+        RequestSettings {
+            method: self.method.unwrap_or(before.method),
+            url_template: self.url_template.unwrap_or(before.url_template),
+            headers: self.headers.unwrap_or(before.headers),
+            body_kind: self.body_kind.unwrap_or(before.body_kind),
+            body_template: match self.body_template {
+                None if loses_body => String::new(),
+                written => written.unwrap_or(before.body_template),
+            },
+            content_type: match self.content_type {
+                None if loses_body => None,
+                written => written.or(before.content_type).filter(|written| !written.is_empty()),
+            },
+            required_macros: self.required_macros.unwrap_or(before.required_macros),
+            success_rules: self.success_rules.unwrap_or(before.success_rules),
+        }
+    }
+}
+
 /// A fault of one setting, with the remedy in its message. `field` is the setting's name, such as
 /// `url_template` or `headers[2].value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +125,7 @@ impl Fault {
 }
 
 /// Foreign notation that was read as ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Translated {
     pub field: String,
     pub from: String,
@@ -324,8 +362,10 @@ impl RequestSettings {
         }
         for (index, name) in self.required_macros.iter().enumerate() {
             if canonical(name, POSTBACK_MACROS).as_deref() != Some(name) {
-                let error =
-                    TemplateError::UnknownMacro { name: name.clone(), nearest: nearest(name, POSTBACK_MACROS) };
+                let error = TemplateError::UnknownMacro {
+                    name: name.clone(),
+                    nearest: nearest(name, POSTBACK_MACROS),
+                };
                 faults.push(Fault::new(format!("required_macros[{index}]"), error));
             }
         }

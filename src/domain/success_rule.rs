@@ -93,7 +93,10 @@ impl SuccessRule {
                 Demand::JsonEquals { pointer: pointer.clone(), text: text.clone() }
             }
             (Check::JsonEquals, _) => {
-                return fault("pointer", "write where the value is, as a JSON pointer such as /result/status");
+                return fault(
+                    "pointer",
+                    "write where the value is, as a JSON pointer such as /result/status",
+                );
             }
             (_, Some(_)) => {
                 return fault("pointer", "only JSON_EQUALS looks at a place; leave the pointer out");
@@ -171,7 +174,13 @@ mod tests {
             (Check::Contains, "OK", None, "all OK", "no"),
             (Check::NotContains, "error", None, "fine", "an error"),
             (Check::Matches, "^(OK|DUP)$", None, "DUP", "DUPE"),
-            (Check::JsonEquals, "ok", Some("/r/status"), r#"{"r":{"status":"ok"}}"#, r#"{"r":{"status":"no"}}"#),
+            (
+                Check::JsonEquals,
+                "ok",
+                Some("/r/status"),
+                r#"{"r":{"status":"ok"}}"#,
+                r#"{"r":{"status":"no"}}"#,
+            ),
             (Check::JsonEquals, "true", Some("/success"), r#"{"success":true}"#, "not json"),
             (Check::JsonEquals, "1", Some("/a/0"), r#"{"a":[1]}"#, r#"{"a":[]}"#),
             (Check::JsonEquals, "1", Some(""), "1", "2"),

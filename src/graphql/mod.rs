@@ -27,6 +27,7 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBui
 use deadpool_postgres::Pool;
 
 use crate::event_log::EventLog;
+use crate::outbound::HttpSender;
 use crate::pipeline::services::Services;
 use query::Databases;
 use setup::{SetupMutation, SetupQuery};
@@ -49,9 +50,9 @@ pub fn schema(pool: Pool, log: EventLog) -> Schema {
 /// The schema of a node, which sees its own changes at once.
 ///
 /// `readers` are connections of their own: however many dashboards ask, conversions are taken.
-pub fn schema_of_node(services: Arc<Services>, readers: Pool) -> Schema {
+pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender) -> Schema {
     let databases = Databases { pool: readers, log: services.log.clone() };
-    builder().data(databases).data(services).finish()
+    builder().data(databases).data(services).data(sender).finish()
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {

@@ -1,19 +1,22 @@
 //! One attempt: render, send, judge, and describe for the log.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
 use crate::domain::composite::Composite;
-use crate::domain::facts::EventMacros;
-use crate::domain::ids::NodeId;
+use crate::domain::event::Event;
+use crate::domain::facts::{EventFacts, EventMacros};
+use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
 use crate::domain::redact::redact_url;
 use crate::domain::request::RenderedRequest;
 use crate::domain::request_template::{Rendering, SkipReason};
-use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge, judge_refusal};
+use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, RetrySchedule, judge, judge_refusal};
 use crate::domain::status::Status;
 use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
@@ -45,6 +48,33 @@ pub async fn make(
     let sent = sender.send(&request, url, postback.timeout).await;
     let judgement = judge_sent(&sent, postback, delivery.attempt);
     describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
+}
+
+/// Makes one attempt that is nobody's delivery: marked as a test, and never repeated.
+pub async fn test(
+    sender: &HttpSender,
+    postback: &Postback,
+    composite: Option<&Composite>,
+    event: Event,
+    facts: EventFacts,
+    node: NodeId,
+) -> AttemptRow {
+    let once = Postback { retry: RetrySchedule::of_milliseconds(&[]), ..postback.clone() };
+    let delivery = ClaimedDelivery {
+        delivery_id: DeliveryId(Uuid::now_v7()),
+        postback_id: postback.postback_id,
+        event,
+        attempt: 1,
+        fence: 0,
+        due_at: Utc::now(),
+        facts: Arc::new(EventFacts { is_test: true, ..facts }),
+    };
+    let mut row = make(sender, &once, composite, &delivery, node).await.row;
+    // Of a test there is only one.
+    if let Some(reason) = row.reason.strip_suffix("; all 1 attempts are used up") {
+        row.reason = reason.to_owned();
+    }
+    row
 }
 
 /// Judges an exchange by its code and, where that says success, by the body.

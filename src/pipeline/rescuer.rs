@@ -102,12 +102,7 @@ async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> 
         let rescued = outcomes::rescue(&services.pool, dead, |abandoned| {
             let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
             let composite = catalogue.composite_of(abandoned.delivery.facts.link_id);
-            attempt::interrupted(
-                abandoned,
-                postback.map(AsRef::as_ref),
-                composite.as_deref(),
-                services.node,
-            )
+            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), composite.as_deref(), services.node)
         })
         .await?;
         if rescued > 0 {

@@ -37,8 +37,9 @@ pub async fn write(
     id: PostbackId,
     settings: &RequestSettings,
 ) -> Result<(), StoreError> {
-    let header =
-        |HeaderSetting { name, value }: &HeaderSetting| Map::from_iter([(name.clone(), value.clone().into())]);
+    let header = |HeaderSetting { name, value }: &HeaderSetting| {
+        Map::from_iter([(name.clone(), value.clone().into())])
+    };
     let headers: Vec<Map<String, Value>> = settings.headers.iter().map(header).collect();
     let headers = serde_json::to_value(headers).expect("texts are JSON");
     let rules = serde_json::to_value(&settings.success_rules).expect("rules are JSON");
@@ -65,7 +66,8 @@ pub async fn write(
 
 /// A stored request that this version cannot use.
 pub fn unreadable(faults: &[Fault]) -> StoreError {
-    let fault = faults.first().map_or_else(String::new, |fault| format!("{}: {}", fault.field, fault.message));
+    let fault =
+        faults.first().map_or_else(String::new, |fault| format!("{}: {}", fault.field, fault.message));
     StoreError::Unreadable(format!("postbacks.{fault}"))
 }
 

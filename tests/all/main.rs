@@ -9,6 +9,7 @@ mod engines;
 mod faults;
 mod graphql;
 mod operations;
+mod postback_requests;
 mod readme;
 mod rules;
 mod setup;

@@ -19,6 +19,7 @@ mod offer;
 mod output;
 mod partner;
 mod postback;
+mod postback_request;
 
 use clap::Subcommand;
 

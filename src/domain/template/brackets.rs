@@ -10,16 +10,8 @@ use super::names::{canonical, nearest, slip_of};
 use super::syntax::{leading_name, read_macro};
 
 /// How other systems write a macro, longest first where one begins with another.
-const BRACKETS: &[(&str, &str)] = &[
-    ("{{", "}}"),
-    ("${", "}"),
-    ("{", "}"),
-    ("##", "##"),
-    ("#", "#"),
-    ("[", "]"),
-    ("%", "%"),
-    ("<", ">"),
-];
+const BRACKETS: &[(&str, &str)] =
+    &[("{{", "}}"), ("${", "}"), ("{", "}"), ("##", "##"), ("#", "#"), ("[", "]"), ("%", "%"), ("<", ">")];
 
 /// What was written, and what it was read as.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,10 @@ use super::syntax::Reader;
 /// against this one.
 pub const FILTERS: &[(&str, &str)] = &[
     ("default:TEXT", "TEXT where the value is empty"),
-    ("map:a=b,c=d,*=x", "`b` for `a`, `d` for `c`, `x` for everything else; without `*` the rest stays as it is"),
+    (
+        "map:a=b,c=d,*=x",
+        "`b` for `a`, `d` for `c`, `x` for everything else; without `*` the rest stays as it is",
+    ),
     ("lower", "small letters"),
     ("upper", "capital letters"),
     ("urlencode", "percent-encoded; in a URL or form, where values are encoded anyway, once and not twice"),

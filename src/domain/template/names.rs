@@ -7,7 +7,16 @@ use super::FIELDS_PREFIX;
 pub const ALIASES: &[(&str, &[&str])] = &[
     (
         "clickid",
-        &["cid", "subid", "sub_id", "transaction_id", "externalid", "external_id", "aff_click_id", "tracker.clickid"],
+        &[
+            "cid",
+            "subid",
+            "sub_id",
+            "transaction_id",
+            "externalid",
+            "external_id",
+            "aff_click_id",
+            "tracker.clickid",
+        ],
     ),
     ("txid", &["tid", "transaction", "order_id", "orderid", "tracker.tid"]),
     ("amount", &["sum", "price", "sale_amount", "tracker.cost"]),

@@ -184,7 +184,8 @@ impl Reader<'_> {
         if self.rest.starts_with(|char| self.ends(char, stops)) {
             return Ok(text);
         }
-        let message = format!("nothing may follow the closing {quote}; write a quote inside as {quote}{quote}");
+        let message =
+            format!("nothing may follow the closing {quote}; write a quote inside as {quote}{quote}");
         Err(TemplateError::BadArgument { filter, message })
     }
 

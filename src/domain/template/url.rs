@@ -28,8 +28,7 @@ impl UrlTemplate {
 
     /// The same where `hmac` may stand too.
     pub fn parse_with_secret(source: &str, known: &[&'static str]) -> Result<Self, TemplateError> {
-        let template =
-            Self { source: source.to_owned(), parts: parse(source, known, Braces::AlwaysAMacro)? };
+        let template = Self { source: source.to_owned(), parts: parse(source, known, Braces::AlwaysAMacro)? };
         template.check_origin()?;
         Ok(template)
     }

@@ -21,6 +21,8 @@ mod integrations;
 mod links;
 mod offers;
 mod partners;
+mod postback_request;
+mod postback_trial;
 mod postbacks;
 mod presets;
 mod quarantine;
@@ -39,6 +41,7 @@ pub struct SetupQuery(
     offers::OfferQueries,
     links::LinkQueries,
     postbacks::PostbackQueries,
+    postback_trial::PostbackTrialQuery,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
     access::AccessQuery,
@@ -58,6 +61,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    postback_trial::PostbackTrialMutation,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,

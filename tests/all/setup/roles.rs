@@ -33,6 +33,7 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
     ("createLink", r#"(input: {offerId: "ID"}) { linkId }"#, &["partner"]),
     ("createPostback", r#"(input: {events: [], urlTemplate: "x"}) { postbackId }"#, &[]),
     ("updatePostback", r#"(input: {postbackId: "ID"}) { postbackId }"#, &[]),
+    ("testPostback", r#"(input: {postbackId: "ID"}) { attemptId }"#, &[]),
     ("pausePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
     ("resumePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
     ("deletePostback", r#"(postbackId: "ID")"#, &["advertiser", "partner"]),
