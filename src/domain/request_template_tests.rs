@@ -88,7 +88,7 @@ fn a_raw_request() {
     POST https://t.example/a%20b%26%22c%5C%0D%0AX%3A%20y?s=sale#a%20b%26%22c%5C%0D%0AX%3A%20y
     content-type: application/xml
 
-    <status>approved</status><tag>14ca5a4aca0cca1d2ffa33ff3f1a2b16b0ec6ecab9d86cb5a0c86b2cd8d21a50</tag>
+    <status>approved</status><tag>284523686d1a1d8b0b40adb34168454c71bf575ac709be21af477a0631522554</tag>
     ");
 }
 

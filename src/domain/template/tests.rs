@@ -273,7 +273,7 @@ fn what_was_meant_as_a_macro_is_not_sent_as_it_is() {
     for (text, message) in [
         ("https://t.example/?c=##nobody##", "the macro {nobody} does not exist"),
         ("https://t.example/?c=[clickd]", "the macro {clickd} does not exist; did you mean {clickid}?"),
-        ("https://t.example/?c=%paiout%", "the macro {paiout} does not exist; did you mean {payout}?"),
+        ("https://t.example/?c=%payuot%", "the macro {payuot} does not exist; did you mean {payout}?"),
     ] {
         assert_eq!(translate(text, KNOWN).unwrap_err().to_string(), message);
     }

@@ -40,7 +40,7 @@ impl UrlTemplate {
         };
         let authority_ends = ["http://", "https://"].iter().any(|scheme| {
             let rest = start.get(..scheme.len()).filter(|head| head.eq_ignore_ascii_case(scheme));
-            let authority = &start[scheme.len().min(start.len())..];
+            let authority = start.get(scheme.len()..).unwrap_or_default();
             // Parsers of URLs pass over further slashes, and over control characters anywhere.
             let begins = !authority.starts_with(['/', '\\']) && !start.contains(char::is_control);
             rest.is_some() && begins && (self.parts.len() == 1 || authority.contains(['/', '?', '#']))
