@@ -6,8 +6,8 @@
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know,
-//! [`request_template`] and [`template`] write the request, [`success_rule`] reads the answer,
-//! [`retry`] says when to try again.
+//! [`request_template`] and [`template`] write the request, [`signing`] signs it, [`success_rule`]
+//! reads the answer, [`retry`] says when to try again.
 
 pub mod access;
 pub mod catalogue;
@@ -33,6 +33,7 @@ pub mod request_template;
 pub mod request_values;
 pub mod retry;
 pub mod sample;
+pub mod signing;
 pub mod status;
 pub mod status_words;
 pub mod success_rule;

@@ -11,6 +11,7 @@ use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::request_template::{Rendering, RequestTemplate};
 use super::request_values::RequestValues;
 use super::retry::RetrySchedule;
+use super::signing::{Signing, SigningSecret};
 use super::success_rule::SuccessRule;
 
 /// Who configured a postback, and so who may see it.
@@ -54,6 +55,9 @@ pub struct Postback {
     pub timeout: Duration,
     pub retry: RetrySchedule,
     pub paused: bool,
+    pub signing: Signing,
+    /// What it is signed with, newest first: two while one replaces the other.
+    pub secrets: Vec<SigningSecret>,
 }
 
 impl Postback {
@@ -62,9 +66,9 @@ impl Postback {
         self.request.render(&RequestValues { macros, composite, secret: self.template_secret() })
     }
 
-    /// What the filter `hmac` signs with.
-    fn template_secret(&self) -> Option<&[u8]> {
-        None
+    /// What the filter `hmac` signs with: the newest secret, as it is written.
+    pub fn template_secret(&self) -> Option<&[u8]> {
+        self.secrets.first().map(|newest| newest.secret.text_key())
     }
 }
 

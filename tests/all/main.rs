@@ -14,4 +14,5 @@ mod postback_requests;
 mod readme;
 mod rules;
 mod setup;
+mod signing;
 mod support;

@@ -26,6 +26,7 @@ mod output;
 mod partner;
 mod postback;
 mod postback_request;
+mod postback_signing;
 mod quarantine;
 mod secret;
 mod settle;

@@ -22,6 +22,7 @@ mod links;
 mod offers;
 mod partners;
 mod postback_request;
+mod postback_signing;
 mod postback_trial;
 mod postbacks;
 mod presets;
@@ -42,6 +43,7 @@ pub struct SetupQuery(
     links::LinkQueries,
     postbacks::PostbackQueries,
     postback_trial::PostbackTrialQuery,
+    postback_signing::PostbackSigningQuery,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
     access::AccessQuery,
@@ -62,6 +64,7 @@ pub struct SetupMutation(
     links::LinkMutations,
     postbacks::PostbackMutations,
     postback_trial::PostbackTrialMutation,
+    postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,

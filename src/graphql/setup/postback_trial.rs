@@ -169,7 +169,12 @@ impl PostbackTrialQuery {
         let change = input.request.with_url(input.url_template);
         let previewing = async {
             let occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
-            postback_trial::preview(pool(ctx), scope, postback, change, &occasion, None).await
+            let stored = ctx
+                .data_opt::<Arc<Services>>()
+                .zip(postback)
+                .and_then(|(services, id)| services.catalogue().postbacks.get(&id).cloned());
+            let secret = stored.as_ref().and_then(|stored| stored.template_secret());
+            postback_trial::preview(pool(ctx), scope, postback, change, &occasion, secret).await
         };
         Ok(read_store(previewing).await?.into())
     }
