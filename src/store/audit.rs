@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::search::{Columns, Search, page};
 use crate::domain::coded::coded_enum;
-use crate::domain::redact::{REDACTED, is_secret, redact_url};
+use crate::domain::redact::{REDACTED, is_secret, redact_body, redact_url};
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Principal;
 
@@ -218,6 +218,7 @@ fn redact(name: &str, value: Value) -> Value {
         Value::String(_) if is_secret(name) || name.ends_with("secret") || name.ends_with("_hash") => {
             REDACTED.into()
         }
+        Value::String(text) if name == "body_template" => redact_body(&text, usize::MAX).into(),
         Value::String(text) if text.contains("://") => redact_url(&text).into(),
         other => other,
     }
