@@ -28,6 +28,7 @@ use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
+use crate::pipeline::job_runner::JobRunner;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
@@ -117,6 +118,11 @@ impl App {
             move |_| QuarantineReleaser::new(services, lanes)
         });
         vital.push(Vital::new("quarantine releaser", &releaser));
+        let runner = Supervisor::start_in_arbiter(&dispatch_arbiter.handle(), {
+            let services = services.clone();
+            move |_| JobRunner::new(services)
+        });
+        vital.push(Vital::new("job runner", &runner));
         periodic::start(&services, &lanes, retention, vital);
         country::watch(countries.clone());
         let click = ClickDoor::new(countries, settings.network_id.clone());

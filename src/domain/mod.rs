@@ -27,6 +27,7 @@ pub mod postback;
 pub mod reconciliation;
 pub mod redact;
 pub mod request;
+pub mod resend;
 pub mod retry;
 pub mod status;
 pub mod status_words;

@@ -147,6 +147,8 @@ pub enum AuditEntity {
     StatusWord,
     Quarantine,
     Reconciliation,
+    Delivery,
+    DeliveryJob,
 }
 
 #[cfg(test)]

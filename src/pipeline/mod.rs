@@ -22,6 +22,7 @@ pub mod dispatcher;
 pub mod dispatcher_supervisor;
 pub mod inbound;
 pub mod intake;
+pub mod job_runner;
 pub mod lanes;
 pub mod log_shipper;
 pub mod outcome_recorder;

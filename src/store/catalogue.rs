@@ -157,7 +157,8 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     })
 }
 
-fn postback(row: &Row) -> Result<Postback, StoreError> {
+/// A row of `postbacks`, as it is or as it was.
+pub(super) fn postback(row: &Row) -> Result<Postback, StoreError> {
     let partner_id: Option<Uuid> = row.get("partner_id");
     let advertiser_id: Option<Uuid> = row.get("advertiser_id");
     let owner = match (partner_id, advertiser_id) {
@@ -184,6 +185,7 @@ fn postback(row: &Row) -> Result<Postback, StoreError> {
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
+        revision: row.get("revision"),
         owner,
         scope,
         events,
