@@ -10,7 +10,8 @@ CREATE FUNCTION postback_request(settings jsonb) RETURNS jsonb LANGUAGE sql IMMU
     SELECT coalesce(jsonb_object_agg(key, value), '{}')
     FROM jsonb_each(settings)
     WHERE key NOT LIKE '%secret%' AND key NOT LIKE '%pause%'
-      AND key NOT IN ('revision', 'created_at', 'deleted_at', 'max_in_flight', 'timeout_ms', 'retry_schedule_ms')
+      AND key NOT IN ('revision', 'created_at', 'deleted_at', 'events', 'condition', 'max_in_flight', 'rate_per_second',
+                      'burst', 'timeout_ms', 'retry_schedule_ms', 'max_attempts', 'retry_after_cap_ms')
 $$;
 
 CREATE TABLE postback_revisions (

@@ -68,7 +68,9 @@ coded_enum! {
 impl PassedOver {
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Forgotten => "its history is past the retention, so there is nothing to fill a request with",
+            Self::Forgotten => {
+                "its history is past the retention, so there is nothing to fill a request with"
+            }
             Self::BeingSent => "an attempt is under way; look at its outcome first",
             Self::PostbackDeleted => "its postback is deleted",
             Self::RequestNotKept => "the request it was sent with is not known; resend the current one",
@@ -103,7 +105,9 @@ pub enum Resend {
     /// It is sent for the first time, or once more, anyhow: now rather than later.
     Hasten,
     /// A new delivery; set: of this revision of its postback.
-    Make { pinned_revision: Option<i32> },
+    Make {
+        pinned_revision: Option<i32>,
+    },
     PassOver(PassedOver),
 }
 

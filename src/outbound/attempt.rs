@@ -71,7 +71,12 @@ pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: Nod
 }
 
 /// The log row of a delivery that was cancelled: an attempt that will not be made.
-pub fn cancelled(owner: &'static str, delivery: &ClaimedDelivery, node: NodeId, reason: String) -> AttemptRow {
+pub fn cancelled(
+    owner: &'static str,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+    reason: String,
+) -> AttemptRow {
     let judgement =
         Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::None, reason, retry_in: None };
     let request = RenderedRequest::get(String::new());

@@ -110,7 +110,9 @@ async fn go_round(services: &Services, held: Vec<Work>) -> Vec<Work> {
         match turn(services, &mut work).await {
             Ok(Next::Over) => {}
             Ok(_) => kept.push(work),
-            Err(error) => tracing::warn!(%error, job = %work.held.job.job_id, "a job is let go of, and taken up again"),
+            Err(error) => {
+                tracing::warn!(%error, job = %work.held.job.job_id, "a job is let go of, and taken up again")
+            }
         }
     }
     if kept.len() < MOST_JOBS {
@@ -279,7 +281,8 @@ impl Work {
         let mut client = services.pool.get().await?;
         let transaction = client.transaction().await?;
         let made = late_postbacks::insert_missing(&transaction, self.job_id().0, now, &wishes).await?;
-        let mut counts = Counts { matched: wishes.len() as u64, made: made.len() as u64, ..Counts::default() };
+        let mut counts =
+            Counts { matched: wishes.len() as u64, made: made.len() as u64, ..Counts::default() };
         let had = (wishes.len() - made.len()) as u64;
         if had > 0 {
             counts.skipped.insert(PassedOver::HasDelivery, had);

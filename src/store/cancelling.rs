@@ -160,9 +160,7 @@ async fn cancel_batch(
     session.batch_execute("BEGIN").await?;
     let values = Values::of(scope, filter, now);
     let mut parameters = values.parameters(&after);
-    let chosen = format!(
-        "SELECT delivery_id FROM deliveries WHERE {MATCHES} ORDER BY delivery_id LIMIT $13"
-    );
+    let chosen = format!("SELECT delivery_id FROM deliveries WHERE {MATCHES} ORDER BY delivery_id LIMIT $13");
     parameters.push(&BATCH);
     let rows = session.query(&chosen, &parameters).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
@@ -172,14 +170,10 @@ async fn cancel_batch(
         return Ok(None);
     };
     let reason = format!("cancelled by {actor}");
-    let rows = session
-        .query(include_str!("queries/cancel_deliveries.sql"), &[&ids, &reason, &now])
-        .await?;
-    let cancelled: Vec<(&'static str, ClaimedDelivery)> =
-        rows.iter().map(read).collect::<Result<_, _>>()?;
-    let log_rows = cancelled
-        .iter()
-        .map(|(owner, delivery)| attempt::cancelled(owner, delivery, node, reason.clone()));
+    let rows = session.query(include_str!("queries/cancel_deliveries.sql"), &[&ids, &reason, &now]).await?;
+    let cancelled: Vec<(&'static str, ClaimedDelivery)> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    let log_rows =
+        cancelled.iter().map(|(owner, delivery)| attempt::cancelled(owner, delivery, node, reason.clone()));
     log_batches::insert(&session, &insert_log, encode(log_rows).as_slice()).await?;
     if !cancelled.is_empty() {
         let ids: Vec<String> = cancelled.iter().map(|(_, one)| one.delivery_id.to_string()).collect();

@@ -362,7 +362,8 @@ fn skipped_json(counts: &Counts) -> serde_json::Value {
 }
 
 pub(super) fn read(row: &Row) -> Result<JobRecord, StoreError> {
-    let unreadable = |column: &str, why: String| StoreError::Unreadable(format!("delivery_jobs.{column}: {why}"));
+    let unreadable =
+        |column: &str, why: String| StoreError::Unreadable(format!("delivery_jobs.{column}: {why}"));
     let state: String = row.try_get("state")?;
     let request: String = row.try_get("request")?;
     let selection = serde_json::from_value(row.try_get("selection")?)

@@ -67,7 +67,8 @@ pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Resu
         }
         let kept_from = now.date_naive() - Days::new(u64::from(days));
         for name in existing {
-            let Some(month) = month_of(table, &name).filter(|month| *month + Months::new(1) <= kept_from) else {
+            let Some(month) = month_of(table, &name).filter(|month| *month + Months::new(1) <= kept_from)
+            else {
                 continue;
             };
             if table == "clicks" || !is_awaited(&session, &name, month).await? {

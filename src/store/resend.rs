@@ -116,7 +116,8 @@ pub async fn resend_batch(
         };
         results.push((id, result));
     }
-    let hasten = "UPDATE deliveries SET next_attempt_at = least(next_attempt_at, now()) WHERE delivery_id = ANY($1)";
+    let hasten =
+        "UPDATE deliveries SET next_attempt_at = least(next_attempt_at, now()) WHERE delivery_id = ANY($1)";
     if !to_hasten.is_empty() {
         client.execute(hasten, &[&to_hasten]).await?;
     }

@@ -10,6 +10,7 @@ mod faults;
 mod graphql;
 mod operations;
 mod readme;
+mod resending;
 mod rules;
 mod setup;
 mod support;

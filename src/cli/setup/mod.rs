@@ -16,7 +16,7 @@ mod flags;
 mod key;
 mod link;
 mod offer;
-mod output;
+pub(super) mod output;
 mod partner;
 mod postback;
 

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::flags::{Id, event, flagged};
 use super::{ACTOR, Common, all};
+use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::domain::event::Event;
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -34,6 +35,8 @@ pub enum PostbackCommand {
     Resume(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
+    /// Deliver a postback for the conversions it came too late for, through a running server.
+    SendPast(Box<SendPastArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +108,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             args.common.output.row(&changed.map_err(|error| flagged(error, SPELLED))?)
         }
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
+        PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
         PostbackCommand::Delete(one) => {
             let id = PostbackId(one.postback_id.0);

@@ -7,8 +7,8 @@ mod matched;
 mod search;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
-pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
+pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 
 /// Which rows a filter lets through by their test flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

@@ -38,14 +38,11 @@ const MAX_RATE_PER_SECOND: i32 = 10_000;
 
 fn delivery_ids(ids: &[ID]) -> Result<Vec<DeliveryId>, Failure> {
     if ids.is_empty() || ids.len() > MAX_IDS {
-        let message =
-            format!("{} ids; name 1 to {MAX_IDS} deliveries, or use a filter for more", ids.len());
+        let message = format!("{} ids; name 1 to {MAX_IDS} deliveries, or use a filter for more", ids.len());
         return Err(Failure::bad_input("deliveryIds", message));
     }
-    let mut read = ids
-        .iter()
-        .map(|id| uuid_at("deliveryIds", id).map(DeliveryId))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut read =
+        ids.iter().map(|id| uuid_at("deliveryIds", id).map(DeliveryId)).collect::<Result<Vec<_>, _>>()?;
     read.sort_unstable();
     read.dedup();
     Ok(read)

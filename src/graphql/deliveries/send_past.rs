@@ -162,7 +162,6 @@ async fn look(ctx: &Context<'_>, scope: Scope, past: &PastSelection) -> Result<F
     let listener: Listener = read_store(late_postbacks::listener(pool, scope, past.postback_id)).await?;
     let history_from = read_store(late_postbacks::history_from(pool)).await?;
     let events = read_store(late_postbacks::count(pool, &listener, past)).await?;
-    let forgotten =
-        read_store(late_postbacks::count_forgotten(pool, &listener, past, history_from)).await?;
+    let forgotten = read_store(late_postbacks::count_forgotten(pool, &listener, past, history_from)).await?;
     Ok(Found { events, forgotten, history_from })
 }

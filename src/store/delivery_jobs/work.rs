@@ -71,11 +71,7 @@ pub struct Progress {
 
 /// Saves a step inside the transaction that made its deliveries. False: the job was taken away,
 /// paused or cancelled meanwhile, and the transaction must be given up.
-pub async fn save(
-    client: &impl GenericClient,
-    held: &Held,
-    progress: &Progress,
-) -> Result<bool, StoreError> {
+pub async fn save(client: &impl GenericClient, held: &Held, progress: &Progress) -> Result<bool, StoreError> {
     let mut counts = held.job.counts.clone();
     counts.add(&progress.counts);
     let cursor = progress.cursor.or(held.job.cursor);
