@@ -218,8 +218,9 @@ async fn insert(
             "INSERT INTO delivery_jobs (job_id, kind, state, selection, request, rate_per_second, advertiser_id,
                                         partner_id, actor_token_id, actor_role, created_at, started_at, finished_at,
                                         expected, matched, made, hastened, skipped, paced_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $12 THEN $11 END,
-                     CASE WHEN $12 THEN $11 END, $13, $14, $15, $16, $17, $11)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz,
+                     CASE WHEN $12 THEN $11::timestamptz END,
+                     CASE WHEN $12 THEN $11::timestamptz END, $13, $14, $15, $16, $17, $11::timestamptz)
              ON CONFLICT (job_id) DO NOTHING",
             &[
                 &job.job_id.0,

@@ -7,7 +7,7 @@ SELECT wish.new_id, source.postback_id, source.change_id, source.event, source.l
            (SELECT max(resend_number) FROM deliveries WHERE resent_from = wish.first_id),
            (SELECT max(resend_number) FROM deliveries_finished WHERE resent_from = wish.first_id)
        ),
-       $6, wish.pinned_revision
+       $6::uuid, wish.pinned_revision
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[]) AS wish(new_id, source_id, first_id, pinned_revision)
 JOIN deliveries_finished AS source ON source.delivery_id = wish.source_id
 -- In the queue or finished: one statement sees it in exactly one of the two.

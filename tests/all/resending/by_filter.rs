@@ -43,7 +43,7 @@ async fn a_dry_run_counts_and_the_job_sends_each_once() {
 
     // One is gone from PostgreSQL, as after its retention, and is told of.
     let db = world.databases.pool.get().await.unwrap();
-    let forget = "DELETE FROM deliveries_finished WHERE delivery_id = (SELECT max(delivery_id) FROM deliveries_finished)";
+    let forget = "DELETE FROM deliveries_finished WHERE delivery_id = (SELECT delivery_id FROM deliveries_finished LIMIT 1)";
     db.execute(forget, &[]).await.unwrap();
     drop(db);
     // Still refused: the job's own failures match the filter too, and must not feed it.
@@ -89,8 +89,8 @@ async fn a_killed_server_goes_on_with_its_job_and_makes_nothing_twice() {
     }
     let job = world.until_job(&server, &started["jobId"], "DONE").await;
     assert_eq!((&job["matched"], &job["made"]), (&json!(TOTAL), &json!(TOTAL)), "{job}");
-    // 240 at 80 a second, less the second's worth it may begin with.
-    assert!(begun.elapsed().as_secs_f64() >= 2.0, "faster than its rate: {:?}", begun.elapsed());
+    // 240 at 80 a second.
+    assert!(begun.elapsed().as_secs_f64() >= 2.9, "faster than its rate: {:?}", begun.elapsed());
     world.until_settled().await;
     let resends = "SELECT count(DISTINCT resent_from) FROM deliveries_finished WHERE job_id IS NOT NULL";
     assert_eq!(world.count(resends).await, i64::try_from(TOTAL).unwrap());
