@@ -4,12 +4,12 @@
 -- Counts the changes of what its requests are made from.
 ALTER TABLE postbacks ADD COLUMN revision integer NOT NULL DEFAULT 1;
 
--- What a postback's requests are made from. Not in it: how and whether it is sent, and secrets,
--- of which only those of today are ever used.
+-- What a postback's requests are made from. Not in it: how and whether it is sent, how it is
+-- signed, and secrets: only those of today are ever used.
 CREATE FUNCTION postback_request(settings jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(jsonb_object_agg(key, value), '{}')
     FROM jsonb_each(settings)
-    WHERE key NOT LIKE '%secret%' AND key NOT LIKE '%pause%'
+    WHERE key NOT LIKE '%secret%' AND key NOT LIKE '%pause%' AND key NOT LIKE 'signing%'
       AND key NOT IN ('revision', 'created_at', 'deleted_at', 'events', 'condition', 'max_in_flight', 'rate_per_second',
                       'burst', 'timeout_ms', 'retry_schedule_ms', 'max_attempts', 'retry_after_cap_ms')
 $$;

@@ -5,9 +5,12 @@ mod deliveries;
 mod dev;
 mod healthcheck;
 mod reconcile;
+mod secrets;
 mod send;
 mod serve;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::path::PathBuf;
@@ -50,6 +53,9 @@ enum Command {
     Token(token::TokenCommand),
     #[command(flatten)]
     Setup(setup::SetupCommand),
+    /// Encrypt stored secrets again, after the master key has been changed.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Compare an advertiser's CSV file with what a running server has, and apply it if asked.
     Reconcile(reconcile::ReconcileArgs),
     /// List deliveries as they stand, and cancel those that wait.
@@ -112,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(file) => migrate(&file.load()?)?,
         Command::Token(command) => token::run(&command)?,
         Command::Setup(command) => setup::run(&command)?,
+        Command::Secrets(command) => secrets::run(&command)?,
         Command::Reconcile(args) => return reconcile::run(&args),
         Command::Delivery(command) => return block_on(deliveries::delivery::run(&command)),
         Command::Resend(args) => return block_on(deliveries::resend::run(&args)),

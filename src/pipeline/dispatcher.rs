@@ -152,7 +152,7 @@ async fn as_pinned(
         return Some(postback.clone());
     };
     loop {
-        match revisions::load(&services.pool, postback.postback_id, revision).await {
+        match revisions::load(&services.pool, postback, revision).await {
             Ok(Some(earlier)) => return Some(Arc::new(earlier)),
             Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
                 tokio::time::sleep(REVISION_WAIT).await;

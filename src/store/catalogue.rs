@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use super::access_reader;
 use super::error::StoreError;
+use super::postback_secrets;
 use super::secrets::Keyring;
 use super::session::Session;
+use super::setup::postback_signing::read_signing;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
@@ -24,6 +26,7 @@ use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
 use crate::domain::postback::{Owner, Postback, Scope};
 use crate::domain::retry::RetrySchedule;
+use crate::domain::signing::{Signing, SigningForm, SigningSecret};
 use crate::domain::status::Refunds;
 use crate::domain::template::UrlTemplate;
 
@@ -44,6 +47,7 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
     let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
     let access = access_reader::load(&session, keyring).await?;
+    let mut secrets = postback_secrets::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
     let windows = session
@@ -84,7 +88,10 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
         .collect::<Result<_, StoreError>>()?;
     let postbacks = postbacks
         .iter()
-        .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
+        .map(|row| {
+            let id = PostbackId(row.get("postback_id"));
+            Ok((id, Arc::new(postback(row, secrets.remove(&id).unwrap_or_default())?)))
+        })
         .collect::<Result<_, StoreError>>()?;
     let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
     catalogue.access = access;
@@ -157,8 +164,8 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     })
 }
 
-/// A row of `postbacks`, as it is or as it was.
-pub(super) fn postback(row: &Row) -> Result<Postback, StoreError> {
+/// A row of `postbacks`, as it is or as it was, with the secrets of today.
+pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
     let partner_id: Option<Uuid> = row.get("partner_id");
     let advertiser_id: Option<Uuid> = row.get("advertiser_id");
     let owner = match (partner_id, advertiser_id) {
@@ -182,6 +189,11 @@ pub(super) fn postback(row: &Row) -> Result<Postback, StoreError> {
         .collect::<Result<_, _>>()?;
     let url = UrlTemplate::parse(row.get("url_template"), POSTBACK_MACROS)
         .map_err(|error| unreadable("postbacks.url_template", error))?;
+    let signing = match read_signing(row)? {
+        (SigningForm::None, _) => Signing::None,
+        (SigningForm::StandardWebhooks, _) => Signing::StandardWebhooks,
+        (SigningForm::Url, parameters) => Signing::Url(parameters),
+    };
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
@@ -194,6 +206,8 @@ pub(super) fn postback(row: &Row) -> Result<Postback, StoreError> {
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
         retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
         paused: row.get("is_paused"),
+        signing,
+        secrets,
     })
 }
 

@@ -4,16 +4,11 @@ use deadpool_postgres::Pool;
 
 use super::catalogue;
 use super::error::StoreError;
-use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
 
-/// A postback with the request of an earlier revision; how it is sent (limits, retries, secrets)
-/// is of today. `None`: no such revision was kept.
-pub async fn load(
-    pool: &Pool,
-    postback_id: PostbackId,
-    revision: i32,
-) -> Result<Option<Postback>, StoreError> {
+/// A postback with the request of an earlier revision; how it is sent and signed is of today.
+/// `None`: no such revision was kept.
+pub async fn load(pool: &Pool, today: &Postback, revision: i32) -> Result<Option<Postback>, StoreError> {
     let client = pool.get().await?;
     let statement = client
         .prepare_cached(
@@ -22,8 +17,9 @@ pub async fn load(
              WHERE postback_id = $1 AND postback_revisions.revision = $2",
         )
         .await?;
-    let Some(row) = client.query_opt(&statement, &[&postback_id.0, &revision]).await? else {
+    let Some(row) = client.query_opt(&statement, &[&today.postback_id.0, &revision]).await? else {
         return Ok(None);
     };
-    Ok(Some(Postback { revision, ..catalogue::postback(&row)? }))
+    let earlier = catalogue::postback(&row, today.secrets.clone())?;
+    Ok(Some(Postback { revision, signing: today.signing.clone(), ..earlier }))
 }

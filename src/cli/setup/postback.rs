@@ -4,6 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::flags::{Id, event, flagged};
+use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
 use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::domain::event::Event;
@@ -37,6 +38,11 @@ pub enum PostbackCommand {
     Delete(OnePostback),
     /// Deliver a postback for the conversions it came too late for, through a running server.
     SendPast(Box<SendPastArgs>),
+    /// Say how a postback is signed: in headers, in its URL, or not at all.
+    Sign(SignPostback),
+    /// Make, list and retire the secrets that a postback is signed with.
+    #[command(subcommand)]
+    Secret(PostbackSecretCommand),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +116,8 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
         PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
+        PostbackCommand::Sign(args) => postback_signing::sign(args).await,
+        PostbackCommand::Secret(command) => postback_signing::secret(command).await,
         PostbackCommand::Delete(one) => {
             let id = PostbackId(one.postback_id.0);
             let deleted = postbacks::delete(&one.common.pool()?, ACTOR, Scope::Everything, id).await;
