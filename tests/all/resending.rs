@@ -5,6 +5,7 @@ mod by_id;
 mod cancelling;
 mod documented;
 mod late;
+mod retention;
 
 use ricochet::domain::event::Event;
 use serde_json::{Value, json};
