@@ -32,6 +32,7 @@ pub mod redact;
 pub mod request;
 pub mod request_template;
 pub mod request_values;
+pub mod resend;
 pub mod retry;
 pub mod sample;
 pub mod signing;
