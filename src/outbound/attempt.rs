@@ -80,6 +80,7 @@ pub async fn test(
         fence: 0,
         due_at: Utc::now(),
         facts: Arc::new(EventFacts { is_test: true, ..facts }),
+        pinned_revision: None,
     };
     let mut row = make(sender, &once, composite, &delivery, node).await.row;
     // Of a test there is only one.
