@@ -287,7 +287,7 @@ fn what_was_meant_as_a_macro_is_not_sent_as_it_is() {
 
 fn wild_template() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        "[][{}<>#%$|:,'\" =a-z.]{0,3}",
+        r#"[\]\[{}<>\#%$|:,'" =a-z.]{0,3}"#,
         prop::sample::select(vec!["clickid", "sum", "Payout", "fields.a b", "sub1|upper", "status|map:a=b"])
             .prop_map(str::to_owned),
     ];
