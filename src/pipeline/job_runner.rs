@@ -318,7 +318,9 @@ impl Work {
             match late_postbacks::listener(&services.pool, scope, past.postback_id).await {
                 Ok(listener) => self.listener = Some(listener),
                 Err(ChangeError::Store(error)) => return Err(error),
-                Err(ChangeError::NotFound { .. } | ChangeError::BadValue { .. }) => {}
+                Err(
+                    ChangeError::NotFound { .. } | ChangeError::BadValue { .. } | ChangeError::BadValues(_),
+                ) => {}
             }
         }
         Ok(self.listener.clone())
