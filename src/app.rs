@@ -29,6 +29,7 @@ use crate::outbound::HttpSender;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::health_watch;
+use crate::pipeline::job_runner::JobRunner;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
@@ -98,7 +99,8 @@ impl App {
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
         let mut vital = Vec::new();
-        let supervisor = start_dispatching(&services, &dispatch_arbiter.handle(), &mut vital)?;
+        let sender = HttpSender::new()?;
+        let supervisor = start_dispatching(&services, sender.clone(), &dispatch_arbiter.handle(), &mut vital);
         let sizes = LaneSizes {
             lanes: settings.lanes,
             queue_requests: settings.queue_requests,
@@ -122,6 +124,11 @@ impl App {
             move |_| QuarantineReleaser::new(services, lanes)
         });
         vital.push(Vital::new("quarantine releaser", &releaser));
+        let runner = Supervisor::start_in_arbiter(&dispatch_arbiter.handle(), {
+            let services = services.clone();
+            move |_| JobRunner::new(services)
+        });
+        vital.push(Vital::new("job runner", &runner));
         periodic::start(&services, &lanes, retention, vital);
         health_watch::start(&services, settings.failing);
         country::watch(countries.clone());
@@ -149,7 +156,7 @@ impl App {
             }
         });
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema_of_node(services.clone(), readers.clone()),
+            schema: graphql::schema_of_node(services.clone(), readers.clone(), sender),
             pool: readers,
             gate,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
@@ -239,10 +246,10 @@ fn batch_permits(sizes: LaneSizes) -> usize {
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
+    sender: HttpSender,
     arbiter: &ArbiterHandle,
     vital: &mut Vec<Vital>,
-) -> anyhow::Result<Addr<DispatcherSupervisor>> {
-    let sender = HttpSender::new()?;
+) -> Addr<DispatcherSupervisor> {
     let outcomes = OutcomeRecorder::start_in_arbiter(arbiter, {
         let services = services.clone();
         move |_| OutcomeRecorder::new(services)
@@ -258,5 +265,5 @@ fn start_dispatching(
         move |_| Rescuer::new(services, supervisor)
     });
     vital.push(Vital::new("rescuer", &rescuer));
-    Ok(supervisor)
+    supervisor
 }

@@ -143,6 +143,11 @@ impl Catalogue {
         Some((link, self.offers.get(&link.offer_id)?))
     }
 
+    /// How the link packs several values into one parameter, if it does.
+    pub fn composite_of(&self, link_id: LinkId) -> Option<Arc<Composite>> {
+        self.links.get(&link_id)?.composite.clone()
+    }
+
     pub fn postbacks_of(&self, owner: Owner) -> &[Arc<Postback>] {
         self.postbacks_by_owner.get(&owner).map_or(&[], Vec::as_slice)
     }

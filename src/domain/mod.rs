@@ -5,8 +5,9 @@
 //! [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
-//! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
-//! writes the request, [`signing`] signs it, [`retry`] says when to try again.
+//! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know,
+//! [`request_template`] and [`template`] write the request, [`signing`] signs it, [`success_rule`]
+//! reads the answer, [`retry`] says when to try again.
 
 pub mod access;
 pub mod catalogue;
@@ -29,10 +30,18 @@ pub mod postback;
 pub mod reconciliation;
 pub mod redact;
 pub mod request;
+pub mod request_template;
+pub mod request_values;
+pub mod resend;
 pub mod retry;
+pub mod sample;
 pub mod signing;
 pub mod status;
 pub mod status_words;
+pub mod success_rule;
 pub mod template;
 pub mod verdict;
 pub mod visit;
+
+#[cfg(test)]
+mod postbacks_document_tests;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
+use super::composite::Composite;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
-use super::request::RenderedRequest;
+use super::request_template::{Rendering, RequestTemplate};
+use super::request_values::RequestValues;
 use super::retry::RetrySchedule;
 use super::signing::{Signing, SigningSecret};
-use super::template::UrlTemplate;
+use super::success_rule::SuccessRule;
 
 /// Who configured a postback, and so who may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,10 +43,14 @@ pub enum Scope {
 #[derive(Debug, Clone)]
 pub struct Postback {
     pub postback_id: PostbackId,
+    /// Grows with every change of what its requests are made from.
+    pub revision: i32,
     pub owner: Owner,
     pub scope: Scope,
     pub events: Vec<Event>,
-    pub url: UrlTemplate,
+    pub request: RequestTemplate,
+    /// What the body of a successful answer must keep to.
+    pub success: Vec<SuccessRule>,
     /// Most requests under way at once.
     pub max_in_flight: usize,
     /// One deadline over the whole exchange: DNS, connection, request, body.
@@ -57,9 +63,14 @@ pub struct Postback {
 }
 
 impl Postback {
-    /// The request that tells it of an event.
-    pub fn render(&self, macros: &EventMacros) -> RenderedRequest {
-        RenderedRequest::get(self.url.render(macros))
+    /// The request that tells it of an event; `composite` is that of the click's link.
+    pub fn render(&self, macros: EventMacros, composite: Option<&Composite>) -> Rendering {
+        self.request.render(&RequestValues { macros, composite, secret: self.template_secret() })
+    }
+
+    /// What the filter `hmac` signs with: the newest secret, as it is written.
+    pub fn template_secret(&self) -> Option<&[u8]> {
+        self.secrets.first().map(|newest| newest.secret.text_key())
     }
 }
 

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::coded::coded_enum;
+use super::success_rule::{Otherwise, Refusal};
 
 coded_enum! {
     /// What one attempt came to.
@@ -35,6 +36,8 @@ coded_enum! {
         Reset = "reset",
         Status = "status",
         Redirect = "redirect",
+        /// The code said success, the body did not.
+        Refused = "refused",
         /// The node stopped between claiming the attempt and recording it: the request may
         /// have been sent.
         Interrupted = "interrupted",
@@ -129,6 +132,19 @@ pub fn judge(exchange: &Exchange, attempt: u32, schedule: &RetrySchedule, jitter
         Exchange::Broken { kind, message } => {
             retry_or_fail(*kind, message.clone(), attempt, schedule, jitter)
         }
+    }
+}
+
+/// Judges attempt number `attempt`, whose answer was a success by its code and none by its body.
+pub fn judge_refusal(refusal: Refusal, attempt: u32, schedule: &RetrySchedule, jitter: f64) -> Judgement {
+    match refusal.otherwise {
+        Otherwise::Retry => retry_or_fail(ErrorKind::Refused, refusal.reason, attempt, schedule, jitter),
+        Otherwise::Fail => Judgement {
+            outcome: Outcome::Failed,
+            error_kind: ErrorKind::Refused,
+            reason: refusal.reason,
+            retry_in: None,
+        },
     }
 }
 

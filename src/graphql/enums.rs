@@ -59,6 +59,8 @@ pub enum ErrorKind {
     Status,
     /// The destination answered with a redirect, which is not followed.
     Redirect,
+    /// The destination answered success, and its body broke a success rule of the postback.
+    Refused,
     /// The server stopped during the attempt; the request may have been sent.
     Interrupted,
     Internal,
@@ -154,6 +156,8 @@ pub enum AuditEntity {
     StatusWord,
     Quarantine,
     Reconciliation,
+    Delivery,
+    DeliveryJob,
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Every way a GraphQL request can fail, and the one place that turns it into an answer.
 //!
 //! The answer has a sentence for people and `extensions.code` for programs: `BAD_INPUT` (with
-//! `extensions.field`), `NOT_FOUND` (with `extensions.field`), `FORBIDDEN`, `CONFLICT`,
+//! `extensions.field`, and `extensions.faults` where several inputs are looked at together),
+//! `NOT_FOUND` (with `extensions.field`), `FORBIDDEN`, `CONFLICT`,
 //! `UNAUTHENTICATED`, `RATE_LIMITED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
 //! databases said is logged and not shown: it may quote other people's data.
 
 use std::time::Duration;
 
-use async_graphql::ErrorExtensionValues;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{ErrorExtensionValues, Name, Value};
 
+use crate::domain::request_template::Fault;
 use crate::store::StoreError;
 use crate::store::setup::ChangeError;
 
@@ -24,6 +27,8 @@ pub enum Failure {
         field: String,
         message: String,
     },
+    /// Several values are wrong; there is at least one.
+    BadInputs(Vec<Fault>),
     /// There is no such thing, or none the caller may see.
     NotFound {
         field: String,
@@ -57,7 +62,7 @@ impl Failure {
 
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BadInput { .. } => "BAD_INPUT",
+            Self::BadInput { .. } | Self::BadInputs(_) => "BAD_INPUT",
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Forbidden { .. } => "FORBIDDEN",
             Self::Raced { .. } => "CONFLICT",
@@ -72,6 +77,10 @@ impl Failure {
         match self {
             Self::BadInput { field, message } | Self::NotFound { field, message } => {
                 format!("{field}: {message}")
+            }
+            Self::BadInputs(faults) => {
+                let told = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+                told.collect::<Vec<_>>().join("; ")
             }
             Self::Forbidden { message } => message.clone(),
             Self::Raced { .. } => {
@@ -110,6 +119,17 @@ impl Failure {
         if let Self::BadInput { field, .. } | Self::NotFound { field, .. } = self {
             values.set("field", field.as_str());
         }
+        if let Self::BadInputs(faults) = self {
+            let first = faults.first().map_or("", |fault| fault.field.as_str());
+            values.set("field", first);
+            let told = faults.iter().map(|fault| {
+                Value::Object(IndexMap::from([
+                    (Name::new("field"), fault.field.clone().into()),
+                    (Name::new("message"), fault.message.clone().into()),
+                ]))
+            });
+            values.set("faults", Value::List(told.collect()));
+        }
         values
     }
 
@@ -120,6 +140,7 @@ impl Failure {
             Self::StoreUnavailable { detail } => tracing::error!(%detail, "PostgreSQL could not be read"),
             Self::Raced { detail } => tracing::info!(%detail, "a change came second"),
             Self::BadInput { .. }
+            | Self::BadInputs(_)
             | Self::NotFound { .. }
             | Self::Forbidden { .. }
             | Self::RateLimited { .. }
@@ -156,6 +177,12 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::BadValue { field, message } => Self::BadInput { field: input_field(field), message },
+            ChangeError::BadValues(faults) => Self::BadInputs(
+                faults
+                    .into_iter()
+                    .map(|fault| Fault { field: input_field(&fault.field), message: fault.message })
+                    .collect(),
+            ),
             ChangeError::NotFound { field, what } => Self::NotFound {
                 field: input_field(field),
                 message: format!("there is no such {what}; take the id of one there is"),
@@ -171,7 +198,7 @@ fn input_field(column: &str) -> String {
 }
 
 /// A column's name as the API writes it: `payout_amount` is `payoutAmount`.
-fn in_camel_case(column: &str) -> String {
+pub fn in_camel_case(column: &str) -> String {
     let mut words = column.split('_');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |name, word| {

@@ -9,6 +9,7 @@
 //! A resolver makes one query, whatever the number of rows. The scope is an argument of every
 //! reading function, so that no resolver can forget it.
 
+mod deliveries;
 mod enums;
 mod failure;
 mod filter;
@@ -27,17 +28,18 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBui
 use deadpool_postgres::Pool;
 
 use crate::event_log::EventLog;
+use crate::outbound::HttpSender;
 use crate::pipeline::services::Services;
 use query::Databases;
 use setup::{SetupMutation, SetupQuery};
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(query::LogQueries, SetupQuery);
+pub struct Query(query::LogQueries, deliveries::DeliveryQueries, SetupQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(SetupMutation);
+pub struct Mutation(deliveries::DeliveryMutations, SetupMutation);
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
@@ -49,9 +51,9 @@ pub fn schema(pool: Pool, log: EventLog) -> Schema {
 /// The schema of a node, which sees its own changes at once.
 ///
 /// `readers` are connections of their own: however many dashboards ask, conversions are taken.
-pub fn schema_of_node(services: Arc<Services>, readers: Pool) -> Schema {
+pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender) -> Schema {
     let databases = Databases { pool: readers, log: services.log.clone() };
-    builder().data(databases).data(services).finish()
+    builder().data(databases).data(services).data(sender).finish()
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {

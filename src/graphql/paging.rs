@@ -74,6 +74,8 @@ pub enum List {
     Quarantine,
     StatusWords,
     Integrations,
+    Deliveries,
+    DeliveryJobs,
 }
 
 impl List {
@@ -94,6 +96,8 @@ impl List {
             Self::Quarantine => 0x29,
             Self::StatusWords => 0x2a,
             Self::Integrations => 0x2b,
+            Self::Deliveries => 0x2c,
+            Self::DeliveryJobs => 0x2d,
         }
     }
 

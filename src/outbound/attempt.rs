@@ -1,32 +1,44 @@
 //! One attempt: render, send, judge, and describe for the log.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
-use crate::domain::facts::EventMacros;
-use crate::domain::ids::NodeId;
+use crate::domain::composite::Composite;
+use crate::domain::event::Event;
+use crate::domain::facts::{EventFacts, EventMacros};
+use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
 use crate::domain::redact::{REDACTED, redact_url};
 use crate::domain::request::RenderedRequest;
-use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
+use crate::domain::request_template::{Rendering, SkipReason};
+use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, RetrySchedule, judge, judge_refusal};
 use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
+use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
 
-/// Makes the attempt a delivery was claimed for.
+/// Makes the attempt a delivery was claimed for; `composite` is that of the click's link.
 pub async fn make(
     sender: &HttpSender,
     postback: &Postback,
+    composite: Option<&Composite>,
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> AttemptRecord {
     let started_at = Utc::now();
-    let request = postback.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
+    let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
+    let Rendering { request, skip } = postback.render(macros, composite);
+    if !skip.is_empty() {
+        let judgement = skipped(&skip);
+        return describe(postback, delivery, node, started_at, &request, &judgement, None);
+    }
     let stamp = Stamp { delivery_id: delivery.delivery_id, now: started_at, nonce: rand::random() };
     let signed = match signing::sign(&request, &postback.signing, &postback.secrets, &stamp) {
         Ok(signed) => signed,
@@ -41,18 +53,65 @@ pub async fn make(
     let url = match Url::parse(&signed.request.url) {
         Ok(url) => url,
         Err(error) => {
-            let judgement = Judgement {
-                outcome: Outcome::Skipped,
-                error_kind: ErrorKind::None,
-                reason: format!("not sent: the URL is not legal once its macros are filled ({error})"),
-                retry_in: None,
-            };
+            let judgement = skipped(&[SkipReason::IllegalUrl(error)]);
             return describe(postback, delivery, node, started_at, &request, &judgement, None);
         }
     };
     let sent = without_tags(sender.send(&signed.request, url, postback.timeout).await, &signed.tags);
-    let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
+    let judgement = judge_sent(&sent, postback, delivery.attempt);
     describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
+}
+
+/// Makes one attempt that is nobody's delivery: marked as a test, and never repeated.
+pub async fn test(
+    sender: &HttpSender,
+    postback: &Postback,
+    composite: Option<&Composite>,
+    event: Event,
+    facts: EventFacts,
+    node: NodeId,
+) -> AttemptRow {
+    let once = Postback { retry: RetrySchedule::of_milliseconds(&[]), ..postback.clone() };
+    let delivery = ClaimedDelivery {
+        delivery_id: DeliveryId(Uuid::now_v7()),
+        postback_id: postback.postback_id,
+        event,
+        attempt: 1,
+        fence: 0,
+        due_at: Utc::now(),
+        facts: Arc::new(EventFacts { is_test: true, ..facts }),
+        pinned_revision: None,
+    };
+    let mut row = make(sender, &once, composite, &delivery, node).await.row;
+    // Of a test there is only one.
+    if let Some(reason) = row.reason.strip_suffix("; all 1 attempts are used up") {
+        row.reason = reason.to_owned();
+    }
+    row
+}
+
+/// Judges an exchange by its code and, where that says success, by the body.
+pub fn judge_sent(sent: &Sent, postback: &Postback, attempt: u32) -> Judgement {
+    let judgement = judge(&sent.exchange, attempt, &postback.retry, rand::random());
+    let refusal = match judgement.outcome {
+        Outcome::Delivered => success_rule::refusal(&postback.success, &sent.response_body),
+        Outcome::Retrying | Outcome::Failed | Outcome::Skipped => None,
+    };
+    match refusal {
+        Some(refusal) => judge_refusal(refusal, attempt, &postback.retry, rand::random()),
+        None => judgement,
+    }
+}
+
+/// Not fit to be sent, and never will be: the facts and the template stay as they are.
+pub fn skipped(reasons: &[SkipReason]) -> Judgement {
+    let reasons: Vec<String> = reasons.iter().map(SkipReason::to_string).collect();
+    Judgement {
+        outcome: Outcome::Skipped,
+        error_kind: ErrorKind::None,
+        reason: format!("not sent: {}", reasons.join("; ")),
+        retry_in: None,
+    }
 }
 
 /// A destination may repeat what it was called by; what signed that stays out of the log.
@@ -72,13 +131,18 @@ pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
     let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
     // Rendering may be what panicked.
-    let request = RenderedRequest::get(postback.url.source().to_owned());
+    let request = RenderedRequest::get(postback.request.url_source().to_owned());
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
 /// The log row of an attempt that nobody recorded: its node stopped first. Whether the request
 /// was sent cannot be known. `postback` is missing where it is no longer in the catalogue.
-pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: NodeId) -> AttemptRow {
+pub fn interrupted(
+    abandoned: &Abandoned,
+    postback: Option<&Postback>,
+    composite: Option<&Composite>,
+    node: NodeId,
+) -> AttemptRow {
     let delivery = &abandoned.delivery;
     let judgement = Judgement {
         outcome: Outcome::Retrying,
@@ -87,10 +151,25 @@ pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: Nod
         retry_in: None,
     };
     let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
-    let request =
-        postback.map_or_else(|| RenderedRequest::get(String::new()), |postback| postback.render(&macros));
+    let request = match postback {
+        Some(postback) => postback.render(macros, composite).request,
+        None => RenderedRequest::get(String::new()),
+    };
     let owner = postback.map_or("", |postback| postback.owner.kind());
     row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
+}
+
+/// The log row of a delivery that was cancelled: an attempt that will not be made.
+pub fn cancelled(
+    owner: &'static str,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+    reason: String,
+) -> AttemptRow {
+    let judgement =
+        Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::None, reason, retry_in: None };
+    let request = RenderedRequest::get(String::new());
+    row(owner, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
 fn describe(
@@ -107,6 +186,7 @@ fn describe(
         fence: delivery.fence,
         outcome: judgement.outcome,
         next_attempt_at: judgement.retry_in.map(|wait| Utc::now() + wait),
+        revision: postback.revision,
         row: row(postback.owner.kind(), delivery, node, started_at, request, judgement, sent),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use chrono::TimeDelta;
@@ -21,6 +21,7 @@ use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::store::deliveries::{self, ClaimedDelivery, QueuePosition};
 use crate::store::outcomes::AttemptRecord;
+use crate::store::{StoreError, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
 const HORIZON_SLACK: TimeDelta = TimeDelta::seconds(2);
@@ -67,17 +68,27 @@ impl Dispatcher {
     }
 
     fn send(&self, delivery: ClaimedDelivery, slot: Slot, ctx: &Context<Self>) {
-        let Some(postback) = self.postback() else {
+        let catalogue = self.services.catalogue();
+        let Some(postback) = catalogue.postbacks.get(&self.postback_id).cloned() else {
             // Not in the catalogue yet: the lease lapses and it is claimed again.
             tracing::warn!(postback = %self.postback_id, "a delivery's postback is not in the catalogue");
             return;
         };
+        let composite = catalogue.composite_of(delivery.facts.link_id);
         let node = self.services.node;
         let sender = self.sender.clone();
         let outcomes = self.outcomes.clone();
         let freed = ctx.address();
+        let services = self.services.clone();
         actix::spawn(async move {
-            let attempting = attempt::make(&sender, &postback, &delivery, node);
+            let attempting = async {
+                match as_pinned(&services, &postback, &delivery).await {
+                    Some(pinned) => {
+                        attempt::make(&sender, &pinned, composite.as_deref(), &delivery, node).await
+                    }
+                    None => attempt::panicked(&postback, &delivery, node),
+                }
+            };
             // A panic is one failed attempt, not a dead dispatcher.
             let record: AttemptRecord = match AssertUnwindSafe(attempting).catch_unwind().await {
                 Ok(record) => record,
@@ -139,6 +150,39 @@ impl Dispatcher {
                 this.claim(ctx);
             }
         }));
+    }
+}
+
+/// Between tries to read an earlier request while PostgreSQL is away.
+const REVISION_WAIT: Duration = Duration::from_millis(250);
+
+/// The postback, with the request of an earlier revision where the delivery is bound to one;
+/// `None` where that cannot be read: today's request would be another than was asked for. While
+/// PostgreSQL is away it waits. Should the claim lapse over it, the attempt is another node's and
+/// this one is not recorded.
+async fn as_pinned(
+    services: &Services,
+    postback: &Arc<Postback>,
+    delivery: &ClaimedDelivery,
+) -> Option<Arc<Postback>> {
+    let Some(revision) = delivery.pinned_revision.filter(|revision| *revision != postback.revision) else {
+        return Some(postback.clone());
+    };
+    loop {
+        match revisions::load(&services.pool, postback, revision).await {
+            Ok(Some(earlier)) => return Some(Arc::new(earlier)),
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
+                tokio::time::sleep(REVISION_WAIT).await;
+            }
+            Ok(None) => {
+                tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
+                return None;
+            }
+        }
     }
 }
 

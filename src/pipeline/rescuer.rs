@@ -124,7 +124,8 @@ async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> 
     loop {
         let rescued = outcomes::rescue(&services.pool, dead, |abandoned| {
             let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
-            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), services.node)
+            let composite = catalogue.composite_of(abandoned.delivery.facts.link_id);
+            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), composite.as_deref(), services.node)
         })
         .await?;
         if rescued > 0 {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::search::{Columns, Search, page};
 use crate::domain::coded::coded_enum;
-use crate::domain::redact::{REDACTED, is_secret, redact_url};
+use crate::domain::redact::{REDACTED, is_secret, redact_body, redact_url};
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Principal;
 
@@ -34,7 +34,7 @@ impl From<Principal> for Actor {
 }
 
 impl Actor {
-    fn token_id(self) -> Option<Uuid> {
+    pub fn token_id(self) -> Option<Uuid> {
         match self {
             Self::Token { token_id, .. } => Some(token_id),
             Self::ApiKey | Self::CommandLine => None,
@@ -68,6 +68,8 @@ coded_enum! {
         StatusWord = "status_word",
         Quarantine = "quarantine",
         Reconciliation = "reconciliation",
+        Delivery = "delivery",
+        DeliveryJob = "delivery_job",
     }
 }
 
@@ -109,7 +111,9 @@ fn table(entity: Entity) -> Option<(&'static str, &'static str, &'static str)> {
         | Entity::Conversion
         | Entity::InboundRequest
         | Entity::Quarantine
-        | Entity::Reconciliation => return None,
+        | Entity::Reconciliation
+        | Entity::Delivery
+        | Entity::DeliveryJob => return None,
     })
 }
 
@@ -218,6 +222,7 @@ fn redact(name: &str, value: Value) -> Value {
         Value::String(_) if is_secret(name) || name.ends_with("secret") || name.ends_with("_hash") => {
             REDACTED.into()
         }
+        Value::String(text) if name == "body_template" => redact_body(&text, usize::MAX).into(),
         Value::String(text) if text.contains("://") => redact_url(&text).into(),
         other => other,
     }

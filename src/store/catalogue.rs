@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::access_reader;
 use super::error::StoreError;
 use super::postback_secrets;
+use super::request_settings;
 use super::secrets::Keyring;
 use super::session::Session;
 use super::setup::postback_signing::read_signing;
@@ -20,7 +21,6 @@ use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
 use crate::domain::event::{ActionKind, Event};
-use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
@@ -164,7 +164,8 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     })
 }
 
-fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
+/// A row of `postbacks`, as it is or as it was, with the secrets of today.
+pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
     let partner_id: Option<Uuid> = row.get("partner_id");
     let advertiser_id: Option<Uuid> = row.get("advertiser_id");
     let owner = match (partner_id, advertiser_id) {
@@ -186,8 +187,8 @@ fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreErr
         .iter()
         .map(|code| Event::from_code(code).ok_or_else(|| unreadable("postbacks.events", code)))
         .collect::<Result<_, _>>()?;
-    let url = UrlTemplate::parse(row.get("url_template"), POSTBACK_MACROS)
-        .map_err(|error| unreadable("postbacks.url_template", error))?;
+    let (request, success) =
+        request_settings::read(row)?.compile().map_err(|faults| request_settings::unreadable(&faults))?;
     let signing = match read_signing(row)? {
         (SigningForm::None, _) => Signing::None,
         (SigningForm::StandardWebhooks, _) => Signing::StandardWebhooks,
@@ -196,10 +197,12 @@ fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreErr
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
+        revision: row.get("revision"),
         owner,
         scope,
         events,
-        url,
+        request,
+        success,
         max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
         retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),

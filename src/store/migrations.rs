@@ -50,8 +50,10 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
     postgres!("20261122000002_reconciliation"),
+    postgres!("20261122000003_request_templates"),
     postgres!("20261122000007_postback_secrets"),
     postgres!("20261122000007_postback_warnings"),
+    postgres!("20261122000008_resend"),
     postgres!("20261122000009_flat_queues"),
 ];
 

@@ -176,7 +176,7 @@ pub async fn add_postback(
     client: &impl GenericClient,
     postback: &NewPostback<'_>,
 ) -> Result<PostbackId, SaveError> {
-    UrlTemplate::parse(postback.url_template, POSTBACK_MACROS).map_err(SaveError::PostbackUrl)?;
+    UrlTemplate::parse_with_secret(postback.url_template, POSTBACK_MACROS).map_err(SaveError::PostbackUrl)?;
     let (partner, advertiser) = match postback.owner {
         Owner::Partner(id) => (Some(id.0), None),
         Owner::Advertiser(id) => (None, Some(id.0)),

@@ -54,6 +54,15 @@ impl<T> From<OrNone<T>> for Option<T> {
 pub fn flagged(error: ChangeError, spelled: &[(&str, &str)]) -> anyhow::Error {
     match error {
         ChangeError::BadValue { field, message } => anyhow::anyhow!("{}: {message}", flag(field, spelled)),
+        ChangeError::BadValues(faults) => {
+            let told = faults.iter().map(|fault| {
+                // The place within a setting, such as `[2].value`, says which of several it is.
+                let end = fault.field.find('[').unwrap_or(fault.field.len());
+                let (field, place) = fault.field.split_at(end);
+                format!("{}{place}: {}", flag(field, spelled), fault.message)
+            });
+            anyhow::anyhow!("{}", told.collect::<Vec<_>>().join("\n"))
+        }
         ChangeError::NotFound { field, what } => {
             anyhow::anyhow!("{}: there is no such {what}; take the id of one there is", flag(field, spelled))
         }

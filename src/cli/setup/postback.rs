@@ -4,19 +4,23 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::flags::{Id, event, flagged};
+use super::postback_request::RequestFlags;
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
+use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::domain::event::Event;
-use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
-use crate::store::setup::postbacks::{self, PostbackChange, Sending};
+use crate::store::setup::postback_trial::{self, Occasion};
+use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
 
 pub const EXAMPLES: &str = "\
 Examples:
   ricochet postback create --partner \"$PARTNER\" --events hold,approve,reject \\
       --url 'https://tracker.example/postback?cid={clickid}&status={status}&payout={payout}'
+  ricochet postback preview \"$POSTBACK\" --lead \"$LEAD\"
   ricochet postback pause \"$POSTBACK\"
   ricochet postback resume \"$POSTBACK\"";
 
@@ -29,12 +33,16 @@ pub enum PostbackCommand {
     List(Common),
     /// Change a postback; attempts from now on follow it.
     Update(Box<UpdatePostback>),
+    /// Show what a postback, or a draft, would send, without sending it.
+    Preview(Box<PreviewPostback>),
     /// Let the deliveries of a postback wait.
     Pause(OnePostback),
     /// Send what has been waiting, and what comes.
     Resume(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
+    /// Deliver a postback for the conversions it came too late for, through a running server.
+    SendPast(Box<SendPastArgs>),
     /// Say how a postback is signed: in headers, in its URL, or not at all.
     Sign(SignPostback),
     /// Make, list and retire the secrets that a postback is signed with.
@@ -71,11 +79,15 @@ pub struct CreatePostback {
     #[arg(long, value_name = "URL")]
     url: String,
     #[command(flatten)]
+    request: RequestFlags,
+    #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["events", "url"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args([
+    "events", "url", "method", "headers", "body_kind", "body", "content_type", "required", "success",
+]))]
 pub struct UpdatePostback {
     /// The id that `ricochet postback list` shows.
     postback_id: Id,
@@ -86,10 +98,39 @@ pub struct UpdatePostback {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
+    request: RequestFlags,
+    #[command(flatten)]
     common: Common,
 }
 
-const SPELLED: &[(&str, &str)] = &[("url_template", "--url"), ("postback_id", "POSTBACK_ID")];
+#[derive(Debug, Args)]
+pub struct PreviewPostback {
+    /// The id that `ricochet postback list` shows; without it, the flags make a draft.
+    postback_id: Option<Id>,
+    /// Id of the conversion to fill it with; a sample without it.
+    #[arg(long, value_name = "ID")]
+    lead: Option<Id>,
+    /// The event to tell it as; the conversion's last, or approve for a sample.
+    #[arg(long, value_parser = event)]
+    event: Option<Event>,
+    /// Another URL than is stored.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    request: RequestFlags,
+    #[command(flatten)]
+    common: Common,
+}
+
+const SPELLED: &[(&str, &str)] = &[
+    ("url_template", "--url"),
+    ("headers", "--header"),
+    ("body_template", "--body"),
+    ("required_macros", "--required"),
+    ("success_rules", "--success"),
+    ("postback_id", "POSTBACK_ID"),
+    ("lead_id", "--lead"),
+];
 
 pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
     match command {
@@ -102,15 +143,19 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
         PostbackCommand::Update(args) => {
             let settings = PostbackChange {
                 events: args.events.clone(),
-                url_template: args.url.clone(),
+                request: args.request.change(args.url.clone()),
                 ..PostbackChange::default()
             };
             let id = PostbackId(args.postback_id.0);
             let pool = args.common.pool()?;
             let changed = postbacks::update(&pool, ACTOR, Scope::Everything, id, settings).await;
-            args.common.output.row(&changed.map_err(|error| flagged(error, SPELLED))?)
+            let changed = changed.map_err(|error| flagged(error, SPELLED))?;
+            tell_translated(&changed);
+            args.common.output.row(&changed)
         }
+        PostbackCommand::Preview(args) => preview(args).await,
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
+        PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
         PostbackCommand::Sign(args) => postback_signing::sign(args).await,
         PostbackCommand::Secret(command) => postback_signing::secret(command).await,
@@ -136,12 +181,50 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
     };
     let settings = PostbackChange {
         events: Some(args.events.clone()),
-        url_template: Some(args.url.clone()),
+        request: args.request.change(Some(args.url.clone())),
         ..PostbackChange::default()
     };
     let made = postbacks::create(&args.common.pool()?, ACTOR, owner, scope, settings).await;
     let made = made.map_err(|error| flagged(error, SPELLED))?;
+    tell_translated(&made);
     args.common.output.made(made.postback_id, &made)
+}
+
+async fn preview(args: &PreviewPostback) -> anyhow::Result<()> {
+    let pool = args.common.pool()?;
+    let previewing = async {
+        let lead = args.lead.map(|id| LeadId(id.0));
+        let occasion = Occasion::of(&pool, Scope::Everything, lead, args.event).await?;
+        let postback = args.postback_id.map(|id| PostbackId(id.0));
+        let change = args.request.change(args.url.clone());
+        postback_trial::preview(&pool, Scope::Everything, postback, change, &occasion, None).await
+    };
+    let preview = previewing.await.map_err(|error| flagged(error, SPELLED))?;
+    for one in &preview.translated {
+        eprintln!("Read {} as {}.", one.from, one.to);
+    }
+    for reason in &preview.skip_reasons {
+        eprintln!("It would not be sent: {reason}.");
+    }
+    if !preview.empty_macros.is_empty() {
+        eprintln!("Without a value: {}.", preview.empty_macros.join(", "));
+    }
+    let headers: Vec<String> =
+        preview.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let mut shown = format!("{} {}", preview.method, preview.url);
+    for header in headers {
+        shown += &format!("\n{header}");
+    }
+    if !preview.body.is_empty() {
+        shown += &format!("\n\n{}", preview.body);
+    }
+    args.common.output.done(&shown, &preview)
+}
+
+fn tell_translated(record: &PostbackRecord) {
+    for one in &record.translated {
+        eprintln!("Read {} as {}.", one.from, one.to);
+    }
 }
 
 async fn set_sending(one: &OnePostback, sending: Sending) -> anyhow::Result<()> {

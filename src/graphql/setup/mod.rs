@@ -14,14 +14,16 @@ mod advertisers;
 mod api_keys;
 mod audit;
 mod by_hand;
-mod caller;
+pub(super) mod caller;
 mod composites;
 mod integration_settings;
 mod integrations;
 mod links;
 mod offers;
 mod partners;
+mod postback_request;
 mod postback_signing;
+mod postback_trial;
 mod postbacks;
 mod presets;
 mod quarantine;
@@ -40,6 +42,7 @@ pub struct SetupQuery(
     offers::OfferQueries,
     links::LinkQueries,
     postbacks::PostbackQueries,
+    postback_trial::PostbackTrialQuery,
     postback_signing::PostbackSigningQuery,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
@@ -60,6 +63,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    postback_trial::PostbackTrialMutation,
     postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,

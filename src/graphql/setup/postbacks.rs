@@ -6,6 +6,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, owner, pool, writer};
+use super::postback_request::{BodyKind, Header, Method, RequestInput, SuccessRule, Translated};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope};
 use crate::graphql::enums::Event;
@@ -31,6 +32,18 @@ pub struct Postback {
     link_id: Option<ID>,
     events: Vec<Event>,
     url_template: String,
+    method: Method,
+    headers: Vec<Header>,
+    body_kind: BodyKind,
+    body_template: String,
+    /// Null where it follows the kind of the body.
+    content_type: Option<String>,
+    /// Where one of these is empty, nothing is sent: the delivery is skipped.
+    required_macros: Vec<String>,
+    success_rules: Vec<SuccessRule>,
+    /// In the answer to a change: what was written in another system's notation, and what it was
+    /// read as.
+    translated: Vec<Translated>,
     /// Most requests to it at once.
     max_in_flight: i32,
     /// Milliseconds that one attempt may take in all.
@@ -95,7 +108,15 @@ impl From<PostbackRecord> for Postback {
             offer_id: record.offer_id.map(ID::from),
             link_id: record.link_id.map(ID::from),
             events: record.events.into_iter().map(Event::from).collect(),
-            url_template: record.url_template,
+            url_template: record.request.url_template,
+            method: record.request.method.into(),
+            headers: record.request.headers.into_iter().map(Header::from).collect(),
+            body_kind: record.request.body_kind.into(),
+            body_template: record.request.body_template,
+            content_type: record.request.content_type,
+            required_macros: record.request.required_macros,
+            success_rules: record.request.success_rules.into_iter().map(SuccessRule::from).collect(),
+            translated: record.translated.into_iter().map(Translated::from).collect(),
             max_in_flight: record.max_in_flight,
             timeout_ms: record.timeout_ms,
             retry_schedule_ms: record.retry_schedule_ms,
@@ -119,6 +140,8 @@ struct CreatePostbackInput {
     events: Vec<Event>,
     /// An http:// or https:// URL; macros such as `{clickid}` and `{payout}` may stand after the host.
     url_template: String,
+    #[graphql(flatten)]
+    request: RequestInput,
     /// 16 where it is not given.
     max_in_flight: Option<i32>,
     /// 10000 where it is not given.
@@ -133,6 +156,8 @@ struct UpdatePostbackInput {
     postback_id: ID,
     events: Option<Vec<Event>>,
     url_template: Option<String>,
+    #[graphql(flatten)]
+    request: RequestInput,
     max_in_flight: Option<i32>,
     timeout_ms: Option<i32>,
     retry_schedule_ms: Option<Vec<i64>>,
@@ -197,7 +222,7 @@ impl PostbackMutations {
         };
         let settings = PostbackChange {
             events: Some(events_of(input.events)),
-            url_template: Some(input.url_template),
+            request: input.request.with_url(Some(input.url_template)),
             max_in_flight: input.max_in_flight,
             timeout_ms: input.timeout_ms,
             retry_schedule_ms: input.retry_schedule_ms,
@@ -216,7 +241,7 @@ impl PostbackMutations {
         let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
         let settings = PostbackChange {
             events: input.events.map(events_of),
-            url_template: input.url_template,
+            request: input.request.with_url(input.url_template),
             max_in_flight: input.max_in_flight,
             timeout_ms: input.timeout_ms,
             retry_schedule_ms: input.retry_schedule_ms,

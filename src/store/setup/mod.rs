@@ -15,6 +15,7 @@ pub mod links;
 pub mod offers;
 pub mod partners;
 pub mod postback_signing;
+pub mod postback_trial;
 pub mod postbacks;
 pub mod words;
 
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::network::SaveError;
+use crate::domain::request_template::Fault;
 use crate::graphql::paging::{Position, Positioned};
 
 /// Why a change was not made. Nothing of it was.
@@ -32,11 +34,19 @@ pub enum ChangeError {
     /// `field` is the column's name; callers spell it as their input does.
     #[error("{field}: {message}")]
     BadValue { field: &'static str, message: String },
+    /// Several values are wrong, or one within another.
+    #[error("{}", sentence(.0))]
+    BadValues(Vec<Fault>),
     /// There is no such thing, or none in the caller's scope.
     #[error("{field}: there is no such {what}; take the id of one there is")]
     NotFound { field: &'static str, what: &'static str },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn sentence(faults: &[Fault]) -> String {
+    let told = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 impl ChangeError {

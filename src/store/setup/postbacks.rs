@@ -6,17 +6,17 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{ChangeError, Position, Positioned, position, positioned_by, url_length};
+use super::{ChangeError, Position, Positioned, position, positioned_by};
 use crate::domain::event::Event;
-use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::PostbackId;
 use crate::domain::postback::{Owner, Scope as PostbackScope};
-use crate::domain::template::UrlTemplate;
+use crate::domain::request_template::{Fault, RequestChange, RequestSettings, Translated};
 use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
 use crate::store::network::{self, NewPostback};
+use crate::store::request_settings;
 use crate::store::search::{Columns, Search, page};
 
 #[derive(Debug, Clone, Serialize)]
@@ -27,7 +27,10 @@ pub struct PostbackRecord {
     pub offer_id: Option<Uuid>,
     pub link_id: Option<Uuid>,
     pub events: Vec<Event>,
-    pub url_template: String,
+    #[serde(flatten)]
+    pub request: RequestSettings,
+    /// Where a change has just been made: what of it was written in another system's notation.
+    pub translated: Vec<Translated>,
     pub max_in_flight: i32,
     pub timeout_ms: i32,
     pub retry_schedule_ms: Option<Vec<i64>>,
@@ -52,7 +55,7 @@ pub struct HealthRecord {
 #[derive(Debug, Clone, Default)]
 pub struct PostbackChange {
     pub events: Option<Vec<Event>>,
-    pub url_template: Option<String>,
+    pub request: RequestChange,
     pub max_in_flight: Option<i32>,
     pub timeout_ms: Option<i32>,
     pub retry_schedule_ms: Option<Vec<i64>>,
@@ -73,12 +76,8 @@ pub async fn create(
     scope: PostbackScope,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
-    let change = PostbackChange {
-        events: Some(change.events.unwrap_or_default()),
-        url_template: Some(change.url_template.unwrap_or_default()),
-        ..change
-    };
-    check(&change)?;
+    let change = PostbackChange { events: Some(change.events.unwrap_or_default()), ..change };
+    let (request, translated) = checked(&change, RequestSettings::get(""))?;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
@@ -87,14 +86,15 @@ pub async fn create(
         owner,
         scope,
         events: &without_repeats(change.events.as_deref().unwrap_or_default()),
-        url_template: change.url_template.as_deref().unwrap_or_default(),
+        url_template: &request.url_template,
         retry_schedule_ms: change.retry_schedule_ms.clone(),
         timeout_ms: change.timeout_ms.unwrap_or(TIMEOUT_MS),
         max_in_flight: change.max_in_flight.unwrap_or(MAX_IN_FLIGHT),
     };
     let id = network::add_postback(&transaction, &new).await?;
+    request_settings::write(&transaction, id, &request).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
-    finish(transaction, id).await
+    finish(transaction, id, translated).await
 }
 
 pub async fn update(
@@ -104,7 +104,6 @@ pub async fn update(
     id: PostbackId,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
-    check(&change)?;
     let events: Option<Vec<&str>> = change
         .events
         .as_deref()
@@ -115,25 +114,21 @@ pub async fn update(
     let is_absent = |column: &str| before[column].is_null();
     let hears_all = ["partner_id", "advertiser_id", "offer_id", "link_id"].into_iter().all(is_absent);
     check_audience(hears_all, change.events.as_deref())?;
+    let row = transaction.query_one("SELECT * FROM postbacks WHERE postback_id = $1", &[&id.0]).await?;
+    let (request, translated) = checked(&change, request_settings::read(&row)?)?;
+    request_settings::write(&transaction, id, &request).await?;
     transaction
         .execute(
-            "UPDATE postbacks SET events = COALESCE($2, events), url_template = COALESCE($3, url_template),
-                                  max_in_flight = COALESCE($4, max_in_flight),
-                                  timeout_ms = COALESCE($5, timeout_ms),
-                                  retry_schedule_ms = COALESCE($6, retry_schedule_ms)
+            "UPDATE postbacks SET events = COALESCE($2, events),
+                                  max_in_flight = COALESCE($3, max_in_flight),
+                                  timeout_ms = COALESCE($4, timeout_ms),
+                                  retry_schedule_ms = COALESCE($5, retry_schedule_ms)
              WHERE postback_id = $1",
-            &[
-                &id.0,
-                &events,
-                &change.url_template,
-                &change.max_in_flight,
-                &change.timeout_ms,
-                &change.retry_schedule_ms,
-            ],
+            &[&id.0, &events, &change.max_in_flight, &change.timeout_ms, &change.retry_schedule_ms],
         )
         .await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
-    finish(transaction, id).await
+    finish(transaction, id, translated).await
 }
 
 /// Whether deliveries are sent or wait.
@@ -161,7 +156,7 @@ pub async fn set_sending(
     let set = "UPDATE postbacks SET is_paused = $2 WHERE postback_id = $1";
     transaction.execute(set, &[&id.0, &is_paused]).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, action, Some(before)).await?;
-    finish(transaction, id).await
+    finish(transaction, id, Vec::new()).await
 }
 
 /// It hears of nothing new; what it was promised before is still sent.
@@ -203,30 +198,47 @@ pub async fn list_by_health(
     page(pool, COLUMNS, search, request, read).await
 }
 
-fn check(change: &PostbackChange) -> Result<(), ChangeError> {
-    if change.events.as_ref().is_some_and(Vec::is_empty) {
-        return Err(ChangeError::bad("events", "name at least one event, such as APPROVE"));
+/// The request as the change leaves it, in our notation, with what was translated.
+///
+/// # Errors
+/// Every fault of the change.
+fn checked(
+    change: &PostbackChange,
+    before: RequestSettings,
+) -> Result<(RequestSettings, Vec<Translated>), ChangeError> {
+    let mut faults = check(change);
+    let mut request = change.request.clone().over(before);
+    let translated = request.translate().and_then(|translated| request.compile().map(|_| translated));
+    match translated {
+        Ok(translated) if faults.is_empty() => Ok((request, translated)),
+        Ok(_) => Err(ChangeError::BadValues(faults)),
+        Err(of_request) => {
+            faults.extend(of_request);
+            Err(ChangeError::BadValues(faults))
+        }
     }
-    if let Some(url) = &change.url_template {
-        url_length("url_template", url)?;
-        UrlTemplate::parse(url, POSTBACK_MACROS)
-            .map_err(|error| ChangeError::bad("url_template", error.to_string()))?;
+}
+
+fn check(change: &PostbackChange) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if change.events.as_ref().is_some_and(Vec::is_empty) {
+        faults.push(Fault::new("events", "name at least one event, such as APPROVE"));
     }
     if change.max_in_flight.is_some_and(|most| !(1..=1_000).contains(&most)) {
-        return Err(ChangeError::bad("max_in_flight", "write 1 to 1000 requests at once"));
+        faults.push(Fault::new("max_in_flight", "write 1 to 1000 requests at once"));
     }
     if change.timeout_ms.is_some_and(|timeout| !(100..=60_000).contains(&timeout)) {
-        return Err(ChangeError::bad("timeout_ms", "write 100 to 60000 milliseconds"));
+        faults.push(Fault::new("timeout_ms", "write 100 to 60000 milliseconds"));
     }
     if let Some(waits) = &change.retry_schedule_ms {
         let fits = waits.len() <= MAX_RETRIES && waits.iter().all(|wait| (1..=MAX_WAIT_MS).contains(wait));
         if !fits {
             let message =
                 "write at most 50 waits of 1 millisecond to 7 days each; none at all means one attempt";
-            return Err(ChangeError::bad("retry_schedule_ms", message));
+            faults.push(Fault::new("retry_schedule_ms", message));
         }
     }
-    Ok(())
+    faults
 }
 
 /// What happens to destinations is the platform's business, and of no offer.
@@ -299,6 +311,18 @@ async fn check_owner_and_scope(
     }
 }
 
+/// A postback in scope that is not deleted.
+pub async fn get(pool: &Pool, scope: Scope, id: PostbackId) -> Result<PostbackRecord, ChangeError> {
+    let (advertiser, partner) = owners_in(scope);
+    let visible = format!(
+        "SELECT * FROM {FROM} WHERE postback_id = $1 AND deleted_at IS NULL \
+         AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)"
+    );
+    let row = pool.get().await?.query_opt(&visible, &[&id.0, &advertiser, &partner]).await?;
+    let not_found = ChangeError::NotFound { field: "postback_id", what: "postback" };
+    Ok(read(&row.ok_or(not_found)?)?)
+}
+
 /// The advertiser or partner that postbacks of this scope belong to.
 pub(super) fn owners_in(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
     match scope {
@@ -325,11 +349,15 @@ pub(super) async fn lock_in_scope(
     audit::snapshot(transaction, Entity::Postback, id.0).await?.ok_or(not_found)
 }
 
-async fn finish(transaction: Transaction<'_>, id: PostbackId) -> Result<PostbackRecord, ChangeError> {
+async fn finish(
+    transaction: Transaction<'_>,
+    id: PostbackId,
+    translated: Vec<Translated>,
+) -> Result<PostbackRecord, ChangeError> {
     let select = format!("SELECT * FROM {FROM} WHERE postback_id = $1");
     let row = transaction.query_one(&select, &[&id.0]).await?;
     transaction.commit().await?;
-    Ok(read(&row)?)
+    Ok(PostbackRecord { translated, ..read(&row)? })
 }
 
 fn without_repeats(events: &[Event]) -> Vec<Event> {
@@ -351,7 +379,8 @@ fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         offer_id: row.try_get("offer_id")?,
         link_id: row.try_get("link_id")?,
         events,
-        url_template: row.try_get("url_template")?,
+        request: request_settings::read(row)?,
+        translated: Vec::new(),
         max_in_flight: row.try_get("max_in_flight")?,
         timeout_ms: row.try_get("timeout_ms")?,
         retry_schedule_ms: row.try_get("retry_schedule_ms")?,
