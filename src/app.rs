@@ -25,7 +25,7 @@ use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
-use crate::outbound::HttpSender;
+use crate::outbound::{HttpSender, OutboundSettings, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
@@ -67,6 +67,7 @@ pub struct App {
 impl App {
     /// Migrates both databases and starts the server. ClickHouse may be away; PostgreSQL may not.
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        open_files::raise_limit();
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
         let countries = open_countries(settings)?;
@@ -93,7 +94,8 @@ impl App {
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
         let mut vital = Vec::new();
-        let supervisor = start_dispatching(&services, &dispatch_arbiter.handle(), &mut vital)?;
+        let supervisor =
+            start_dispatching(&services, &settings.outbound, &dispatch_arbiter.handle(), &mut vital)?;
         let sizes = LaneSizes {
             lanes: settings.lanes,
             queue_requests: settings.queue_requests,
@@ -229,10 +231,11 @@ fn batch_permits(sizes: LaneSizes) -> usize {
 /// Starts everything that sends, on a thread of its own.
 fn start_dispatching(
     services: &Arc<Services>,
+    outbound: &OutboundSettings,
     arbiter: &ArbiterHandle,
     vital: &mut Vec<Vital>,
 ) -> anyhow::Result<Addr<DispatcherSupervisor>> {
-    let sender = HttpSender::new()?;
+    let sender = HttpSender::new(outbound)?;
     let outcomes = OutcomeRecorder::start_in_arbiter(arbiter, {
         let services = services.clone();
         move |_| OutcomeRecorder::new(services)

@@ -61,6 +61,8 @@ pub enum ErrorKind {
     Redirect,
     /// The server stopped during the attempt; the request may have been sent.
     Interrupted,
+    /// The address may not be called; nothing was sent.
+    Blocked,
     Internal,
 }
 

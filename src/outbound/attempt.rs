@@ -130,7 +130,7 @@ fn row(
         error_kind: judgement.error_kind.code(),
         attempt: delivery.attempt,
         response_code,
-        first_byte_us: sent.as_ref().map_or(0, |sent| sent.first_byte_us),
+        first_byte_us: sent.as_ref().map_or(0, |sent| sent.timings.first_byte_us),
         total_us: sent.as_ref().map_or(0, |sent| sent.total_us),
         response_body: sent.map(|sent| sent.response_body).unwrap_or_default(),
         started_at,
