@@ -82,7 +82,10 @@ impl App {
         let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
         access_reader::adopt_first_master_key(&pool, &settings.keyring).await?;
         let node = NodeId(Uuid::now_v7());
-        let services = Arc::new(Services::new(node, pool, log, settings.keyring.clone()).await?);
+        let services = Arc::new(
+            Services::new(node, pool, log, settings.keyring.clone(), settings.outbound.policy.clone())
+                .await?,
+        );
         let retention = Retention {
             clicks_days: settings.click_retention_days,
             history_days: settings.history_retention_days,

@@ -40,7 +40,7 @@ impl Target {
         Self { server, prefixes: clicks.iter().map(prefix).collect() }
     }
 
-    fn uri(&self, index: u64) -> Result<Uri, hyper::http::uri::InvalidUri> {
+    fn uri(&self, index: u64) -> Result<Uri, http::uri::InvalidUri> {
         let click = usize::try_from(index).unwrap_or(0) % self.prefixes.len();
         let mut path = Vec::with_capacity(self.prefixes[click].len() + 20);
         path.extend_from_slice(&self.prefixes[click]);

@@ -121,6 +121,11 @@ impl Settings {
     }
 }
 
+/// Where postbacks may go by the environment of this process, for commands that need no more.
+pub fn outbound_policy() -> Result<Policy, ConfigError> {
+    Reader { values: environment() }.outbound_policy()
+}
+
 /// The settings in the environment of this process, by variable.
 pub fn environment() -> BTreeMap<String, String> {
     // Not `vars`: that panics on a variable that is not UTF-8, which need not be ours.

@@ -1,5 +1,7 @@
 //! Keeps secrets out of logs.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 /// What stands where a secret stood.
@@ -55,14 +57,77 @@ pub fn redact_url(url: &str) -> String {
             None => (before, rest, String::new()),
         },
     };
-    let pairs: Vec<String> = query
+    format!("{}?{}{fragment}", redact_password(before), redact_pairs(query))
+}
+
+/// Parts of names, in lower case, that mark a header as secret whatever else it is called.
+const SECRET_HEADER_PARTS: &[&str] =
+    &["auth", "cookie", "credential", "key", "passw", "secret", "session", "signature", "token"];
+
+/// Headers with the values of secret ones replaced: those that name the sender, and signatures.
+pub fn redact_headers(headers: &[(String, String)]) -> Vec<(String, String)> {
+    let is_secret_header = |name: &str| {
+        let name = name.to_lowercase();
+        is_secret(&name) || SECRET_HEADER_PARTS.iter().any(|part| name.contains(part))
+    };
+    let shown =
+        |name: &str, value: &String| if is_secret_header(name) { REDACTED.to_owned() } else { value.clone() };
+    headers.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
+}
+
+/// A body's first `most_bytes`, with the values of secret fields replaced where it is JSON or a
+/// form; any other text stays as it is.
+pub fn redact_body(body: &str, most_bytes: usize) -> String {
+    let mut shown = match body.trim_start().as_bytes().first() {
+        None => return String::new(),
+        Some(b'{' | b'[') => match serde_json::from_str::<serde_json::Value>(body) {
+            Ok(mut value) => {
+                if redact_json(&mut value) {
+                    value.to_string()
+                } else {
+                    body.to_owned()
+                }
+            }
+            Err(_) => body.to_owned(),
+        },
+        Some(_) if body.contains('=') => redact_pairs(body),
+        Some(_) => body.to_owned(),
+    };
+    shown.truncate(shown.floor_char_boundary(most_bytes));
+    shown
+}
+
+/// Whether anything had to be replaced.
+fn redact_json(value: &mut serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut is_changed = false;
+            for (name, member) in members {
+                if is_secret(name) && !member.is_null() {
+                    *member = REDACTED.into();
+                    is_changed = true;
+                } else {
+                    is_changed |= redact_json(member);
+                }
+            }
+            is_changed
+        }
+        serde_json::Value::Array(items) => {
+            items.iter_mut().fold(false, |is_changed, item| redact_json(item) | is_changed)
+        }
+        _ => false,
+    }
+}
+
+fn redact_pairs(pairs: &str) -> String {
+    let shown: Vec<_> = pairs
         .split('&')
         .map(|pair| match pair.split_once('=') {
-            Some((name, _)) if is_secret(name) => format!("{name}={REDACTED}"),
-            _ => pair.to_owned(),
+            Some((name, _)) if is_secret(name) => format!("{name}={REDACTED}").into(),
+            _ => Cow::Borrowed(pair),
         })
         .collect();
-    format!("{}?{}{fragment}", redact_password(before), pairs.join("&"))
+    shown.join("&")
 }
 
 fn redact_password(url: &str) -> String {
@@ -88,5 +153,29 @@ mod tests {
         );
         assert_eq!(redact_url("https://u:p@t.example/p?x=1"), "https://u:redacted@t.example/p?x=1");
         assert_eq!(redact_url("not a url"), "not a url");
+    }
+
+    #[test]
+    fn headers_that_name_the_sender_are_replaced() {
+        for secret in ["Authorization", "x-api-key", "Cookie", "webhook-signature", "X-Auth-Token", "Api-Key"]
+        {
+            let shown = redact_headers(&[(secret.to_owned(), "s3cret".to_owned())]);
+            assert_eq!(shown, [(secret.to_owned(), REDACTED.to_owned())]);
+        }
+        let plain = [("content-type".to_owned(), "application/json".to_owned())];
+        assert_eq!(redact_headers(&plain), plain);
+    }
+
+    #[test]
+    fn bodies_are_shown_without_secrets_and_cut() {
+        assert_eq!(redact_body("a=1&token=abc&b=2", 100), "a=1&token=[redacted]&b=2");
+        assert_eq!(
+            redact_body(r#"{"a": 1, "deep": [{"secret": "abc"}]}"#, 100),
+            r#"{"a":1,"deep":[{"secret":"[redacted]"}]}"#
+        );
+        // Nothing to hide: as it was written.
+        assert_eq!(redact_body(r#"{"a": 1}"#, 100), r#"{"a": 1}"#);
+        assert_eq!(redact_body("äöü", 3), "ä");
+        assert_eq!(redact_body("", 3), "");
     }
 }

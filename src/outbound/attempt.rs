@@ -1,6 +1,7 @@
 //! One attempt: render, send, judge, and describe for the log.
 
 use chrono::{DateTime, Utc};
+use http::Version;
 use url::Url;
 use uuid::Uuid;
 
@@ -9,13 +10,16 @@ use crate::domain::facts::EventMacros;
 use crate::domain::ids::NodeId;
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
-use crate::domain::redact::redact_url;
+use crate::domain::redact::{redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
 use crate::domain::status::Status;
 use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
+
+/// What the log keeps of a request's body, in bytes.
+const KEPT_BODY_BYTES: usize = 4 * 1024;
 
 /// Makes the attempt a delivery was claimed for.
 pub async fn make(
@@ -98,6 +102,7 @@ fn row(
     sent: Option<Sent>,
 ) -> AttemptRow {
     let facts = &delivery.facts;
+    let timings = sent.as_ref().map(|sent| sent.timings.clone()).unwrap_or_default();
     let response_code = match sent.as_ref().map(|sent| &sent.exchange) {
         Some(Exchange::Answered { status, .. }) => *status,
         _ => 0,
@@ -125,12 +130,23 @@ fn row(
         device: facts.device.clone(),
         method: request.method.code(),
         url: redact_url(&request.url),
+        request_headers: headers_as_json(&request.headers),
+        request_body: redact_body(&request.body, KEPT_BODY_BYTES),
         outcome: judgement.outcome.code(),
         reason: judgement.reason.clone(),
         error_kind: judgement.error_kind.code(),
         attempt: delivery.attempt,
         response_code,
-        first_byte_us: sent.as_ref().map_or(0, |sent| sent.timings.first_byte_us),
+        dns_us: timings.dns_us,
+        connect_us: timings.connect_us,
+        tls_us: timings.tls_us,
+        first_byte_us: timings.first_byte_us,
+        peer_ip: timings.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        http_version: match timings.version {
+            None => "",
+            Some(Version::HTTP_2) => "2",
+            Some(_) => "1.1",
+        },
         total_us: sent.as_ref().map_or(0, |sent| sent.total_us),
         response_body: sent.map(|sent| sent.response_body).unwrap_or_default(),
         started_at,
@@ -141,4 +157,11 @@ fn row(
         is_test: facts.is_test,
         node_id: node.0,
     }
+}
+
+fn headers_as_json(headers: &[(String, String)]) -> String {
+    if headers.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(&redact_headers(headers)).expect("texts are JSON")
 }

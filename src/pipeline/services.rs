@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use super::slots::Slots;
+use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::NodeId;
 use crate::event_log::EventLog;
@@ -18,6 +19,7 @@ pub struct Services {
     pub pool: Pool,
     pub log: EventLog,
     pub keyring: Keyring,
+    pub outbound_policy: Policy,
     pub slots: Slots,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
@@ -25,13 +27,20 @@ pub struct Services {
 
 impl Services {
     /// Loads the catalogue.
-    pub async fn new(node: NodeId, pool: Pool, log: EventLog, keyring: Keyring) -> Result<Self, StoreError> {
+    pub async fn new(
+        node: NodeId,
+        pool: Pool,
+        log: EventLog,
+        keyring: Keyring,
+        outbound_policy: Policy,
+    ) -> Result<Self, StoreError> {
         let catalogue = ArcSwap::from_pointee(catalogue::load(&pool, &keyring).await?);
         Ok(Self {
             node,
             pool,
             log,
             keyring,
+            outbound_policy,
             slots: Slots::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,

@@ -9,6 +9,7 @@ mod engines;
 mod faults;
 mod graphql;
 mod operations;
+mod outbound;
 mod readme;
 mod rules;
 mod setup;

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::flags::{Id, event, flagged};
 use super::{ACTOR, Common, all};
+use crate::config::outbound_policy;
 use crate::domain::event::Event;
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -101,7 +102,8 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             };
             let id = PostbackId(args.postback_id.0);
             let pool = args.common.pool()?;
-            let changed = postbacks::update(&pool, ACTOR, Scope::Everything, id, settings).await;
+            let changed =
+                postbacks::update(&pool, ACTOR, &outbound_policy()?, Scope::Everything, id, settings).await;
             args.common.output.row(&changed.map_err(|error| flagged(error, SPELLED))?)
         }
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
@@ -131,7 +133,16 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
         url_template: Some(args.url.clone()),
         ..PostbackChange::default()
     };
-    let made = postbacks::create(&args.common.pool()?, ACTOR, owner, scope, settings).await;
+    let made = postbacks::create(
+        &args.common.pool()?,
+        ACTOR,
+        Scope::Everything,
+        &outbound_policy()?,
+        owner,
+        scope,
+        settings,
+    )
+    .await;
     let made = made.map_err(|error| flagged(error, SPELLED))?;
     args.common.output.made(made.postback_id, &made)
 }

@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use serde::Serialize;
 use tokio_postgres::Row;
+use url::Url;
 use uuid::Uuid;
 
 use super::{ChangeError, Position, Positioned, position, positioned_by, url_length};
+use crate::domain::address_policy::{Policy, vet_url};
 use crate::domain::event::Event;
 use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::PostbackId;
@@ -56,6 +58,8 @@ const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
 pub async fn create(
     pool: &Pool,
     actor: Actor,
+    reach: Scope,
+    policy: &Policy,
     owner: Owner,
     scope: PostbackScope,
     change: PostbackChange,
@@ -65,10 +69,11 @@ pub async fn create(
         url_template: Some(change.url_template.unwrap_or_default()),
         ..change
     };
-    check(&change)?;
+    check(&change, policy)?;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
+    check_reach(&transaction, reach, owner, scope).await?;
     let new = NewPostback {
         owner,
         scope,
@@ -86,11 +91,12 @@ pub async fn create(
 pub async fn update(
     pool: &Pool,
     actor: Actor,
+    policy: &Policy,
     scope: Scope,
     id: PostbackId,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
-    check(&change)?;
+    check(&change, policy)?;
     let events: Option<Vec<&str>> = change
         .events
         .as_deref()
@@ -175,7 +181,7 @@ pub async fn list(
     page(pool, COLUMNS, search, request, read).await
 }
 
-fn check(change: &PostbackChange) -> Result<(), ChangeError> {
+fn check(change: &PostbackChange, policy: &Policy) -> Result<(), ChangeError> {
     if change.events.as_ref().is_some_and(Vec::is_empty) {
         return Err(ChangeError::bad("events", "name at least one event, such as APPROVE"));
     }
@@ -183,6 +189,11 @@ fn check(change: &PostbackChange) -> Result<(), ChangeError> {
         url_length("url_template", url)?;
         UrlTemplate::parse(url, POSTBACK_MACROS)
             .map_err(|error| ChangeError::bad("url_template", error.to_string()))?;
+        // No macro stands before the end of the host. What a name leads to is judged at each sending.
+        let fixed = url.split('{').next().unwrap_or_default();
+        let origin =
+            Url::parse(fixed).map_err(|error| ChangeError::bad("url_template", error.to_string()))?;
+        vet_url(&origin, policy).map_err(|refusal| ChangeError::bad("url_template", refusal.to_string()))?;
     }
     if change.max_in_flight.is_some_and(|most| !(1..=1_000).contains(&most)) {
         return Err(ChangeError::bad("max_in_flight", "write 1 to 1000 requests at once"));
@@ -255,6 +266,39 @@ async fn check_owner_and_scope(
             }
         }
     }
+}
+
+/// Who is no owner makes postbacks for itself only, and of offers it has to do with.
+async fn check_reach(
+    transaction: &Transaction<'_>,
+    reach: Scope,
+    owner: Owner,
+    scope: PostbackScope,
+) -> Result<(), ChangeError> {
+    let is_own = match (reach, owner) {
+        (Scope::Everything, _) => return Ok(()),
+        (Scope::Advertiser(id), Owner::Advertiser(of)) => id == of,
+        (Scope::Partner(id), Owner::Partner(of)) => id == of,
+        (Scope::Advertiser(_) | Scope::Partner(_), _) => false,
+    };
+    if !is_own {
+        return Err(match owner {
+            Owner::Partner(_) => ChangeError::NotFound { field: "partner_id", what: "partner" },
+            Owner::Advertiser(_) | Owner::Platform => {
+                ChangeError::NotFound { field: "advertiser_id", what: "advertiser" }
+            }
+        });
+    }
+    if let (Scope::Partner(partner), PostbackScope::Offer(offer)) = (reach, scope) {
+        let linked = "SELECT 1 FROM links WHERE offer_id = $1 AND partner_id = $2 LIMIT 1";
+        if transaction.query_opt(linked, &[&offer.0, &partner.0]).await?.is_none() {
+            return Err(ChangeError::NotFound {
+                field: "offer_id",
+                what: "offer this partner has a link to",
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The postback as it is, locked; one that is deleted or another's does not exist.
