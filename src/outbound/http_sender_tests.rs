@@ -537,7 +537,12 @@ async fn a_certificate_that_proves_nothing_is_refused() {
         assert_eq!(kind(&sent), ErrorKind::Tls, "{sent:?}");
         assert!(words(&sent).contains(expected), "{}", words(&sent));
     }
-    let (plain, _) = answering(OK).await;
+    // No TLS at all.
+    let (plain, _) = server(|mut stream| async move {
+        let _ = stream.write_all(OK).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
     let sent = get(&trusting, &format!("https://tracker.example:{plain}/")).await;
     assert_eq!(kind(&sent), ErrorKind::Tls, "{sent:?}");
 }
