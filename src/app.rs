@@ -36,6 +36,7 @@ use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
+use crate::store::setup::postback_certificates;
 use crate::store::{StoreError, access_reader, migrations, nodes, pool};
 
 /// How often sources whose rates have recovered are forgotten.
@@ -81,6 +82,7 @@ impl App {
         let readers = pool::build(&settings.database_url, reader_connections)?;
         let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
         access_reader::adopt_first_master_key(&pool, &settings.keyring).await?;
+        postback_certificates::adopt_first_master_key(&pool, &settings.keyring).await?;
         let node = NodeId(Uuid::now_v7());
         let services = Arc::new(
             Services::new(node, pool, log, settings.keyring.clone(), settings.outbound.policy.clone())

@@ -126,6 +126,11 @@ pub fn outbound_policy() -> Result<Policy, ConfigError> {
     Reader { values: environment() }.outbound_policy()
 }
 
+/// The master keys in the environment of this process, for commands that need no more.
+pub fn master_keys() -> Result<Keyring, ConfigError> {
+    Reader { values: environment() }.keyring("RICOCHET_MASTER_KEY")
+}
+
 /// The settings in the environment of this process, by variable.
 pub fn environment() -> BTreeMap<String, String> {
     // Not `vars`: that panics on a variable that is not UTF-8, which need not be ours.

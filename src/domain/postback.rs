@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
+use super::client_certificate::ClientCertificate;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
@@ -50,6 +51,8 @@ pub struct Postback {
     pub timeout: Duration,
     pub retry: RetrySchedule,
     pub paused: bool,
+    /// Shown over TLS to a destination that asks for one.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Postback {

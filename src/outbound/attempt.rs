@@ -42,7 +42,7 @@ pub async fn make(
             return describe(postback, delivery, node, started_at, &request, &judgement, None);
         }
     };
-    let sent = sender.send(&request, url, postback.timeout).await;
+    let sent = sender.send_as(&request, url, postback.timeout, postback.certificate.as_deref()).await;
     let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
     describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
 }

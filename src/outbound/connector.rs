@@ -78,7 +78,9 @@ impl Connector {
         let shaking_hands = Instant::now();
         timings.phase = Phase::Tls;
         let settings = self.tls.for_certificate(certificate).map_err(|error| {
-            Failure::unfit(format!("the postback's client certificate cannot be used: {error}"))
+            // Its key cannot be decrypted: that can be mended.
+            let message = format!("the postback's client certificate cannot be used: {error}");
+            Failure::broken(ErrorKind::Internal, message)
         })?;
         let name = destination.host.trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(name).map_err(|_| {

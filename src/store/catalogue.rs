@@ -14,6 +14,7 @@ use super::access_reader;
 use super::error::StoreError;
 use super::secrets::Keyring;
 use super::session::Session;
+use super::setup::postback_certificates;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
@@ -43,6 +44,7 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
     let offers = session.query("SELECT * FROM offers", &[]).await?;
     let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
+    let mut certificates = postback_certificates::load(&session, keyring).await?;
     let access = access_reader::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
@@ -84,7 +86,10 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
         .collect::<Result<_, StoreError>>()?;
     let postbacks = postbacks
         .iter()
-        .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
+        .map(|row| {
+            let id = PostbackId(row.get("postback_id"));
+            Ok((id, Arc::new(Postback { certificate: certificates.remove(&id), ..postback(row)? })))
+        })
         .collect::<Result<_, StoreError>>()?;
     let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
     catalogue.access = access;
@@ -192,6 +197,7 @@ fn postback(row: &Row) -> Result<Postback, StoreError> {
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
         retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
         paused: row.get("is_paused"),
+        certificate: None,
     })
 }
 

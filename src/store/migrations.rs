@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
     clickhouse!("20261122000005_attempt_wire"),
+    postgres!("20261122000005_client_certificates"),
 ];
 
 /// One migrator at a time, over all nodes.

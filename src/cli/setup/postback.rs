@@ -1,16 +1,21 @@
 //! `ricochet postback`.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::flags::{Id, event, flagged};
 use super::{ACTOR, Common, all};
-use crate::config::outbound_policy;
+use crate::config::{master_keys, outbound_policy};
+use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
+use crate::store::setup::postback_certificates;
 use crate::store::setup::postbacks::{self, PostbackChange, Sending};
 
 pub const EXAMPLES: &str = "\
@@ -33,6 +38,11 @@ pub enum PostbackCommand {
     Pause(OnePostback),
     /// Send what has been waiting, and what comes.
     Resume(OnePostback),
+    /// Show a client certificate over TLS to a destination that asks for one. The private key is
+    /// encrypted under RICOCHET_MASTER_KEY, which must be that of the server.
+    SetCertificate(SetCertificate),
+    /// Show no client certificate any more.
+    RemoveCertificate(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
 }
@@ -84,7 +94,24 @@ pub struct UpdatePostback {
     common: Common,
 }
 
-const SPELLED: &[(&str, &str)] = &[("url_template", "--url"), ("postback_id", "POSTBACK_ID")];
+#[derive(Debug, Args)]
+pub struct SetCertificate {
+    /// The id that `ricochet postback list` shows.
+    postback_id: Id,
+    /// File of the certificate and those that vouch for it, as PEM.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// File of its private key, as PEM without a passphrase.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+const SPELLED: &[(&str, &str)] = &[
+    ("certificate_pem", "--certificate"),
+    ("private_key_pem", "--key"),
+    ("url_template", "--url"), ("postback_id", "POSTBACK_ID")];
 
 pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
     match command {
@@ -108,6 +135,14 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
         }
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
+        PostbackCommand::SetCertificate(args) => set_certificate(args).await,
+        PostbackCommand::RemoveCertificate(one) => {
+            let id = PostbackId(one.postback_id.0);
+            let pool = one.common.pool()?;
+            let removed = postback_certificates::remove(&pool, ACTOR, Scope::Everything, id).await;
+            removed.map_err(|error| flagged(error, SPELLED))?;
+            one.common.output.done(&format!("{id} shows no certificate."), &json!({ "postback_id": id }))
+        }
         PostbackCommand::Delete(one) => {
             let id = PostbackId(one.postback_id.0);
             let deleted = postbacks::delete(&one.common.pool()?, ACTOR, Scope::Everything, id).await;
@@ -151,4 +186,16 @@ async fn set_sending(one: &OnePostback, sending: Sending) -> anyhow::Result<()> 
     let id = PostbackId(one.postback_id.0);
     let set = postbacks::set_sending(&one.common.pool()?, ACTOR, Scope::Everything, id, sending).await;
     one.common.output.row(&set.map_err(|error| flagged(error, SPELLED))?)
+}
+
+async fn set_certificate(args: &SetCertificate) -> anyhow::Result<()> {
+    let read = |flag: &str, path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("{flag}: {} cannot be read", path.display()))
+    };
+    let certificate =
+        ClientCertificate::new(read("--certificate", &args.certificate)?, read("--key", &args.key)?);
+    let (pool, keyring, id) = (args.common.pool()?, master_keys()?, PostbackId(args.postback_id.0));
+    let set = postback_certificates::set(&pool, ACTOR, Scope::Everything, &keyring, id, &certificate).await;
+    set.map_err(|error| flagged(error, SPELLED))?;
+    args.common.output.done(&format!("{id} shows the certificate."), &json!({ "postback_id": id }))
 }

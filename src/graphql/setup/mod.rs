@@ -21,6 +21,7 @@ mod integrations;
 mod links;
 mod offers;
 mod partners;
+mod postback_certificates;
 mod postbacks;
 mod presets;
 mod quarantine;
@@ -58,6 +59,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    postback_certificates::PostbackCertificateMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,

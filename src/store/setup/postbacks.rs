@@ -302,7 +302,7 @@ async fn check_reach(
 }
 
 /// The postback as it is, locked; one that is deleted or another's does not exist.
-async fn lock_in_scope(
+pub(super) async fn lock_in_scope(
     transaction: &Transaction<'_>,
     scope: Scope,
     id: PostbackId,

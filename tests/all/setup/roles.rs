@@ -40,6 +40,12 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
     ("pausePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
     ("resumePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
     ("deletePostback", r#"(postbackId: "ID")"#, &["advertiser", "partner"]),
+    (
+        "setPostbackCertificate",
+        r#"(input: {postbackId: "ID", certificatePem: "x", privateKeyPem: "x"})"#,
+        &["advertiser", "partner"],
+    ),
+    ("removePostbackCertificate", r#"(postbackId: "ID")"#, &["advertiser", "partner"]),
     ("createApiKey", r#"(input: {advertiserId: "ID"}) { secret }"#, &["advertiser"]),
     ("revokeApiKey", r#"(apiKeyId: "ID") { apiKeyId }"#, &["advertiser"]),
     ("createToken", r#"(input: {role: PARTNER}) { secret }"#, &["advertiser", "partner"]),
