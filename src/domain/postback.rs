@@ -10,6 +10,7 @@ use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::request::RenderedRequest;
 use super::retry::RetrySchedule;
+use super::signing::{Signing, SigningSecret};
 use super::template::UrlTemplate;
 
 /// Who configured a postback, and so who may see it.
@@ -53,6 +54,9 @@ pub struct Postback {
     pub paused: bool,
     /// Shown over TLS to a destination that asks for one.
     pub certificate: Option<Arc<ClientCertificate>>,
+    pub signing: Signing,
+    /// What it is signed with, newest first: two while one replaces the other.
+    pub secrets: Vec<SigningSecret>,
 }
 
 impl Postback {

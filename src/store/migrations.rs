@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261121000013_inbound_origin"),
     clickhouse!("20261122000005_attempt_wire"),
     postgres!("20261122000005_client_certificates"),
+    postgres!("20261122000007_postback_secrets"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -2,6 +2,7 @@
 
 mod access;
 mod clicks;
+mod commands;
 mod conversions;
 mod delivery;
 mod doors;
@@ -13,4 +14,5 @@ mod outbound;
 mod readme;
 mod rules;
 mod setup;
+mod signing;
 mod support;

@@ -1,9 +1,16 @@
 //! Where postbacks do not go, and what is logged of those that go.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use ricochet::domain::event::Event;
 use ricochet::domain::postback::{Owner, Scope};
 use ricochet::store::network::{self, NewPostback};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::eventually;
 use crate::support::server::Server;
@@ -121,4 +128,105 @@ async fn a_network_that_is_allowed_is_called_and_its_exchange_timed() {
     // Newest first.
     assert_eq!((&attempts[0]["connectUs"], &attempts[0]["dnsUs"]), (&0.into(), &0.into()));
     assert!(attempts[1]["connectUs"].as_u64().unwrap() > 0 && attempts[1]["dnsUs"].as_u64().unwrap() > 0);
+}
+
+/// A TLS server on loopback that answers only who shows a certificate of its authority; the file
+/// of that authority, and a certificate with its key.
+async fn tracker_that_asks_who_calls(directory: &Path) -> (u16, String, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let authority = params.self_signed(&authority_key).unwrap();
+    std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
+    let issuer = Issuer::new(params, authority_key);
+    let issue = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        (certificate, key)
+    };
+    let (certificate, key) = issue("localhost");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.unwrap())
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else { break };
+                head.push(byte);
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let (shown, shown_key) = issue("ricochet.example");
+    (port, shown.pem(), shown_key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_postback_shows_the_certificate_that_was_set_for_it() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (port, certificate, key) = tracker_that_asks_who_calls(directory.path()).await;
+    stored(&world, &format!("https://localhost:{port}/p?cid={{clickid}}")).await;
+    let master_key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let ca_file = directory.path().join("ca.pem");
+    let settings =
+        [("RICOCHET_MASTER_KEY", master_key), ("RICOCHET_OUTBOUND_CA_FILE", ca_file.to_str().unwrap())];
+    let server = Server::start_with(&world.databases, &settings).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.report(&server, &format!("click_id={click}&request_id=1&action=sale&status=new")).await;
+    let refused = logged(&world, &server, 4).await;
+    assert!(refused.iter().all(|attempt| attempt["errorKind"] == "TLS"), "{refused:?}");
+
+    let db = world.databases.pool.get().await.unwrap();
+    let postback: uuid::Uuid = db.query_one("SELECT postback_id FROM postbacks", &[]).await.unwrap().get(0);
+    let set = async |certificate: &str, key: &str| {
+        let query = format!(
+            "mutation {{ setPostbackCertificate(input: {{postbackId: \"{postback}\", certificatePem: {}, \
+             privateKeyPem: {}}}) }}",
+            Value::from(certificate),
+            Value::from(key)
+        );
+        let request = world.client.post(server.url("/graphql")).bearer_auth(&world.owner_token);
+        let answer = request.json(&serde_json::json!({ "query": query })).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()
+    };
+    for (certificate, key, field) in [
+        ("nonsense", key.as_str(), "input.certificatePem"),
+        (certificate.as_str(), "nonsense", "input.privateKeyPem"),
+        (certificate.as_str(), &KeyPair::generate().unwrap().serialize_pem(), "input.privateKeyPem"),
+    ] {
+        let answer = set(certificate, key).await;
+        assert_eq!(answer["errors"][0]["extensions"]["field"], field, "{answer}");
+    }
+    let answer = set(&certificate, &key).await;
+    assert_eq!(answer["data"]["setPostbackCertificate"], postback.to_string(), "{answer}");
+    let sealed: Vec<u8> =
+        db.query_one("SELECT ciphertext FROM postback_certificates", &[]).await.unwrap().get(0);
+    assert!(!String::from_utf8_lossy(&sealed).contains("PRIVATE KEY"));
+
+    world.report(&server, &format!("click_id={click}&request_id=2&action=sale&status=new")).await;
+    let attempts = logged(&world, &server, 5).await;
+    assert_eq!(attempts[0]["outcome"], "DELIVERED", "{attempts:?}");
+    assert!(attempts[0]["tlsUs"].as_u64().unwrap() > 0);
+    let remove = format!("mutation {{ removePostbackCertificate(postbackId: \"{postback}\") }}");
+    world.graphql(&server, &world.owner_token, &remove).await;
+    assert_eq!(world.count("SELECT count(*) FROM postback_certificates").await, 0);
+    let audited = "SELECT count(*) FROM audit_log WHERE action LIKE '%certificate%'";
+    assert_eq!(world.count(audited).await, 2);
 }

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::flags::{Id, event, flagged};
+use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
 use crate::config::{master_keys, outbound_policy};
 use crate::domain::client_certificate::ClientCertificate;
@@ -45,6 +46,11 @@ pub enum PostbackCommand {
     RemoveCertificate(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
+    /// Say how a postback is signed: in headers, in its URL, or not at all.
+    Sign(SignPostback),
+    /// Make, list and retire the secrets that a postback is signed with.
+    #[command(subcommand)]
+    Secret(PostbackSecretCommand),
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +149,8 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             removed.map_err(|error| flagged(error, SPELLED))?;
             one.common.output.done(&format!("{id} shows no certificate."), &json!({ "postback_id": id }))
         }
+        PostbackCommand::Sign(args) => postback_signing::sign(args).await,
+        PostbackCommand::Secret(command) => postback_signing::secret(command).await,
         PostbackCommand::Delete(one) => {
             let id = PostbackId(one.postback_id.0);
             let deleted = postbacks::delete(&one.common.pool()?, ACTOR, Scope::Everything, id).await;

@@ -10,6 +10,7 @@ use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::query::databases;
 use crate::graphql::scope::{Grant, Principal};
 use crate::pipeline::services::Services;
+use crate::store::secrets::Keyring;
 
 pub fn caller(ctx: &Context<'_>) -> Result<Principal, Failure> {
     ctx.data_opt::<Principal>().copied().ok_or(Failure::Unauthenticated)
@@ -61,6 +62,11 @@ pub fn writing_pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
 /// Where postbacks may go.
 pub fn outbound_policy(ctx: &Context<'_>) -> Policy {
     ctx.data_opt::<Arc<Services>>().map_or_else(Policy::default, |services| services.outbound_policy.clone())
+}
+
+/// What secrets are encrypted under; of no node, nothing is.
+pub fn keyring(ctx: &Context<'_>) -> Keyring {
+    ctx.data_opt::<Arc<Services>>().map(|services| services.keyring.clone()).unwrap_or_default()
 }
 
 /// Makes a change of what the catalogue holds, after which this node's next request sees it.

@@ -22,6 +22,7 @@ mod links;
 mod offers;
 mod partners;
 mod postback_certificates;
+mod postback_signing;
 mod postbacks;
 mod presets;
 mod quarantine;
@@ -40,6 +41,7 @@ pub struct SetupQuery(
     offers::OfferQueries,
     links::LinkQueries,
     postbacks::PostbackQueries,
+    postback_signing::PostbackSigningQuery,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
     access::AccessQuery,
@@ -60,6 +62,7 @@ pub struct SetupMutation(
     links::LinkMutations,
     postbacks::PostbackMutations,
     postback_certificates::PostbackCertificateMutations,
+    postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,

@@ -2,12 +2,11 @@
 
 use async_graphql::{Context, ID, InputObject, Object};
 
-use super::caller::{change, pool, writer};
+use super::caller::{change, keyring, pool, writer};
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::ids::PostbackId;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter::uuid_at;
-use crate::store::secrets::Keyring;
 use crate::store::setup::postback_certificates;
 
 #[derive(InputObject)]
@@ -33,7 +32,7 @@ impl PostbackCertificateMutations {
     ) -> Result<ID, Failure> {
         let caller = writer(ctx)?;
         let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
-        let keyring = ctx.data_opt::<Keyring>().cloned().unwrap_or_default();
+        let keyring = keyring(ctx);
         let certificate = ClientCertificate::new(input.certificate_pem, input.private_key_pem);
         let (actor, reach) = (caller.into(), caller.scope());
         change(ctx, postback_certificates::set(pool(ctx), actor, reach, &keyring, id, &certificate)).await?;

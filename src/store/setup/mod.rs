@@ -15,6 +15,7 @@ pub mod links;
 pub mod offers;
 pub mod partners;
 pub mod postback_certificates;
+pub mod postback_signing;
 pub mod postbacks;
 pub mod words;
 

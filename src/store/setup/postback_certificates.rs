@@ -107,27 +107,3 @@ pub async fn load(
     });
     Ok(read.collect())
 }
-
-/// Encrypts keys again under the first master key, so that a former one can be dropped.
-pub async fn adopt_first_master_key(pool: &Pool, keyring: &Keyring) -> anyhow::Result<()> {
-    let client = pool.get().await.map_err(StoreError::from)?;
-    let all = "SELECT postback_id, master_key_id, ciphertext FROM postback_certificates";
-    for row in client.query(all, &[]).await? {
-        let id: Uuid = row.get(0);
-        let sealed = Sealed { master_key_id: row.get(1), ciphertext: row.get(2) };
-        if keyring.is_first(&sealed.master_key_id) {
-            continue;
-        }
-        // What cannot be read, the catalogue complains of; the other postbacks are sent.
-        let Ok(key) = keyring.open(id, &sealed) else { continue };
-        let anew = keyring.seal(id, &key)?;
-        client
-            .execute(
-                "UPDATE postback_certificates SET master_key_id = $2, ciphertext = $3
-                 WHERE postback_id = $1 AND master_key_id = $4",
-                &[&id, &anew.master_key_id, &anew.ciphertext, &sealed.master_key_id],
-            )
-            .await?;
-    }
-    Ok(())
-}
