@@ -141,7 +141,8 @@ async fn tracker_that_asks_who_calls(directory: &Path) -> (u16, String, String) 
     let issuer = Issuer::new(params, authority_key);
     let issue = |name: &str| {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let certificate =
+            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
         (certificate, key)
     };
     let (certificate, key) = issue("localhost");
@@ -149,7 +150,8 @@ async fn tracker_that_asks_who_calls(directory: &Path) -> (u16, String, String) 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
     let verifier =
-        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build();
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -117,7 +117,9 @@ pub struct SetCertificate {
 const SPELLED: &[(&str, &str)] = &[
     ("certificate_pem", "--certificate"),
     ("private_key_pem", "--key"),
-    ("url_template", "--url"), ("postback_id", "POSTBACK_ID")];
+    ("url_template", "--url"),
+    ("postback_id", "POSTBACK_ID"),
+];
 
 pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
     match command {

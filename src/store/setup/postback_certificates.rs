@@ -30,10 +30,9 @@ pub async fn set(
     id: PostbackId,
     certificate: &ClientCertificate,
 ) -> Result<(), ChangeError> {
-    for (field, pem) in [
-        ("certificate_pem", &certificate.certificate_pem),
-        ("private_key_pem", &certificate.private_key_pem),
-    ] {
+    for (field, pem) in
+        [("certificate_pem", &certificate.certificate_pem), ("private_key_pem", &certificate.private_key_pem)]
+    {
         if pem.len() > MOST_PEM_BYTES {
             return Err(ChangeError::bad(field, format!("write at most {MOST_PEM_BYTES} bytes")));
         }
@@ -77,8 +76,16 @@ pub async fn remove(pool: &Pool, actor: Actor, reach: Scope, id: PostbackId) -> 
     if let Some(row) = transaction.query_opt(delete, &[&id.0]).await? {
         let before = json!({ "certificate_pem": row.get::<_, String>(0) });
         let id = id.0.to_string();
-        audit::record_values(&transaction, actor, Entity::Postback, &id, "remove_certificate", Some(before), None)
-            .await?;
+        audit::record_values(
+            &transaction,
+            actor,
+            Entity::Postback,
+            &id,
+            "remove_certificate",
+            Some(before),
+            None,
+        )
+        .await?;
     }
     transaction.commit().await?;
     Ok(())
@@ -91,7 +98,10 @@ pub async fn load(
     keyring: &Keyring,
 ) -> Result<HashMap<PostbackId, Arc<ClientCertificate>>, StoreError> {
     let rows = session
-        .query("SELECT postback_id, certificate_pem, master_key_id, ciphertext FROM postback_certificates", &[])
+        .query(
+            "SELECT postback_id, certificate_pem, master_key_id, ciphertext FROM postback_certificates",
+            &[],
+        )
         .await?;
     let read = rows.iter().map(|row| {
         let id: Uuid = row.get(0);
