@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
+use super::health_watch::HealthNotes;
 use super::slots::Slots;
 use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
@@ -21,6 +22,7 @@ pub struct Services {
     pub keyring: Keyring,
     pub outbound_policy: Policy,
     pub slots: Slots,
+    pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
 }
@@ -42,6 +44,7 @@ impl Services {
             keyring,
             outbound_policy,
             slots: Slots::default(),
+            health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,
         })

@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261122000005_attempt_wire"),
     postgres!("20261122000005_client_certificates"),
     postgres!("20261122000007_postback_secrets"),
+    postgres!("20261122000007_postback_warnings"),
 ];
 
 /// One migrator at a time, over all nodes.
