@@ -13,6 +13,7 @@ mod health;
 mod operations;
 mod outbound;
 mod readme;
+mod resending;
 mod rules;
 mod setup;
 mod signing;

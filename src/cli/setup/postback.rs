@@ -9,6 +9,7 @@ use serde_json::json;
 use super::flags::{Id, event, flagged};
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
+use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::config::{master_keys, outbound_policy};
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
@@ -46,6 +47,8 @@ pub enum PostbackCommand {
     RemoveCertificate(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
+    /// Deliver a postback for the conversions it came too late for, through a running server.
+    SendPast(Box<SendPastArgs>),
     /// Say how a postback is signed: in headers, in its URL, or not at all.
     Sign(SignPostback),
     /// Make, list and retire the secrets that a postback is signed with.
@@ -142,6 +145,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             args.common.output.row(&changed.map_err(|error| flagged(error, SPELLED))?)
         }
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
+        PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
         PostbackCommand::SetCertificate(args) => set_certificate(args).await,
         PostbackCommand::RemoveCertificate(one) => {
