@@ -25,7 +25,7 @@ use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
 use crate::event_log::EventLog;
 use crate::graphql::{self, http::GraphqlDoor};
-use crate::outbound::HttpSender;
+use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::health_watch;
@@ -69,6 +69,7 @@ pub struct App {
 impl App {
     /// Migrates both databases and starts the server. ClickHouse may be away; PostgreSQL may not.
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        open_files::raise_limit();
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
         let log = EventLog::new(&log_url);
         let countries = open_countries(settings)?;
@@ -87,7 +88,10 @@ impl App {
             tracing::info!(secrets = resealed.secrets, "encrypted again under the first master key");
         }
         let node = NodeId(Uuid::now_v7());
-        let services = Arc::new(Services::new(node, pool, log, settings.keyring.clone()).await?);
+        let services = Arc::new(
+            Services::new(node, pool, log, settings.keyring.clone(), settings.outbound.policy.clone())
+                .await?,
+        );
         let retention = Retention {
             clicks_days: settings.click_retention_days,
             history_days: settings.history_retention_days,
@@ -99,7 +103,7 @@ impl App {
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
         let mut vital = Vec::new();
-        let sender = HttpSender::new()?;
+        let sender = HttpSender::new(&settings.outbound)?;
         let supervisor = start_dispatching(&services, sender.clone(), &dispatch_arbiter.handle(), &mut vital);
         let sizes = LaneSizes {
             lanes: settings.lanes,

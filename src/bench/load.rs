@@ -55,7 +55,7 @@ impl Target {
         Self { server, prefixes: vec![prefix], accepted: Acceptance::Redirect }
     }
 
-    fn uri(&self, index: u64) -> Result<Uri, hyper::http::uri::InvalidUri> {
+    fn uri(&self, index: u64) -> Result<Uri, http::uri::InvalidUri> {
         let click = usize::try_from(index).unwrap_or(0) % self.prefixes.len();
         let mut path = Vec::with_capacity(self.prefixes[click].len() + 20);
         path.extend_from_slice(&self.prefixes[click]);

@@ -8,7 +8,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use actix_web::http::header::HeaderName;
 
 use crate::domain::access::allowlist::{Allowlist, parse_networks};
 use crate::domain::access::rates::Rates;
+use crate::domain::address_policy::{Policy, Ports};
+use crate::outbound::OutboundSettings;
+use crate::outbound::proxy::Proxy;
 use crate::domain::health::Thresholds;
 use crate::store::secrets::{Keyring, NotAKeyring};
 
@@ -46,6 +49,7 @@ pub struct Settings {
     pub network_id: String,
     pub geo_database: Option<String>,
     pub country_header: Option<HeaderName>,
+    pub outbound: OutboundSettings,
 }
 
 /// A setting that cannot be used; the server does not start.
@@ -121,8 +125,23 @@ impl Settings {
             network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
             geo_database: reader.optional("RICOCHET_GEO_DATABASE"),
             country_header: reader.parse_optional("RICOCHET_COUNTRY_HEADER", "the name of a header")?,
+            outbound: OutboundSettings {
+                policy: reader.outbound_policy()?,
+                proxy: reader.outbound_proxy("RICOCHET_OUTBOUND_PROXY")?,
+                ca_file: reader.optional("RICOCHET_OUTBOUND_CA_FILE").map(PathBuf::from),
+            },
         })
     }
+}
+
+/// Where postbacks may go by the environment of this process, for commands that need no more.
+pub fn outbound_policy() -> Result<Policy, ConfigError> {
+    Reader { values: environment() }.outbound_policy()
+}
+
+/// The master keys in the environment of this process, for commands that need no more.
+pub fn master_keys() -> Result<Keyring, ConfigError> {
+    Reader { values: environment() }.keyring("RICOCHET_MASTER_KEY")
 }
 
 /// The settings in the environment of this process, by variable.
@@ -190,6 +209,22 @@ impl Reader {
         let networks =
             parse_networks(&value).map_err(|_| ConfigError::Invalid { variable, value, expected })?;
         Ok(Allowlist::new(networks))
+    }
+
+    fn outbound_policy(&self) -> Result<Policy, ConfigError> {
+        let variable = "RICOCHET_OUTBOUND_PORTS";
+        let value = self.text(variable)?;
+        let expected = "a list of ports such as 80,443,1024-65535";
+        let ports = Ports::parse(&value).map_err(|_| ConfigError::Invalid { variable, value, expected })?;
+        Ok(Policy { allowed_networks: self.networks("RICOCHET_OUTBOUND_ALLOWED_NETWORKS")?, ports })
+    }
+
+    fn outbound_proxy(&self, variable: &'static str) -> Result<Option<Proxy>, ConfigError> {
+        let Some(text) = self.optional(variable) else { return Ok(None) };
+        // The value may hold a password, so it is not repeated.
+        let expected = "a proxy's address such as http://user:password@proxy.example:3128";
+        let invalid = |_| ConfigError::Invalid { variable, value: "…".into(), expected };
+        text.parse().map(Some).map_err(invalid)
     }
 
     fn keyring(&self, variable: &'static str) -> Result<Keyring, ConfigError> {

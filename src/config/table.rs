@@ -172,6 +172,30 @@ pub const SETTINGS: &[Setting] = &[
          the database.",
     ),
     optional(
+        "RICOCHET_OUTBOUND_ALLOWED_NETWORKS",
+        "networks in CIDR notation separated by commas",
+        "Networks that postbacks may be sent to although they are not public, such as 10.1.0.0/16; a cloud's \
+         metadata service only opens by its address alone. `ricochet dev` allows 127.0.0.0/8 and ::1.",
+    ),
+    defaulted(
+        "RICOCHET_OUTBOUND_PORTS",
+        "80,443,1024-65535",
+        "ports and ranges separated by commas",
+        "Ports that postbacks may be sent to. Those of databases, caches and other protocols, such as 6379, are \
+         in no range: name them one by one.",
+    ),
+    optional(
+        "RICOCHET_OUTBOUND_PROXY",
+        "an http:// URL",
+        "Proxy that all postbacks go through, such as http://user:password@proxy.example:3128. It is asked to \
+         CONNECT to addresses, which are looked up and vetted here; HTTP_PROXY and its likes are not heeded.",
+    ),
+    optional(
+        "RICOCHET_OUTBOUND_CA_FILE",
+        "a PEM file",
+        "Certificate authorities that postbacks' TLS trusts besides the machine's own.",
+    ),
+    optional(
         "RICOCHET_LOG",
         "a tracing filter",
         "What is logged, such as info or ricochet=debug; default info.",

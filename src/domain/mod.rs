@@ -1,5 +1,7 @@
 //! The decisions, and nothing else: no clock, no SQL, no actors, no network.
 //!
+//! [`address_policy`] says where postbacks may go.
+//!
 //! A visitor meets [`visit`], [`composite`], [`device`] and [`click`].
 //! A conversion meets these files in this order: [`access`] says whether it may come in,
 //! [`fields`] reads what the caller sent,
@@ -10,8 +12,10 @@
 //! reads the answer, [`retry`] says when to try again.
 
 pub mod access;
+pub mod address_policy;
 pub mod catalogue;
 pub mod click;
+pub mod client_certificate;
 pub(crate) mod coded;
 pub mod completion;
 pub mod composite;

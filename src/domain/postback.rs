@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
+use super::client_certificate::ClientCertificate;
 use super::composite::Composite;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
@@ -57,6 +58,8 @@ pub struct Postback {
     pub timeout: Duration,
     pub retry: RetrySchedule,
     pub paused: bool,
+    /// Shown over TLS to a destination that asks for one.
+    pub certificate: Option<Arc<ClientCertificate>>,
     pub signing: Signing,
     /// What it is signed with, newest first: two while one replaces the other.
     pub secrets: Vec<SigningSecret>,

@@ -41,6 +41,8 @@ coded_enum! {
         /// The node stopped between claiming the attempt and recording it: the request may
         /// have been sent.
         Interrupted = "interrupted",
+        /// The address may not be called; nothing was sent.
+        Blocked = "blocked",
         Internal = "internal",
     }
 }
@@ -57,6 +59,11 @@ pub enum Exchange {
     Broken {
         kind: ErrorKind,
         message: String,
+    },
+    /// Nothing was sent, for the request is not fit to be or its address may not be called.
+    Unfit {
+        kind: ErrorKind,
+        reason: String,
     },
 }
 
@@ -132,6 +139,11 @@ pub fn judge(exchange: &Exchange, attempt: u32, schedule: &RetrySchedule, jitter
         Exchange::Broken { kind, message } => {
             retry_or_fail(*kind, message.clone(), attempt, schedule, jitter)
         }
+        // Not tried again, also where a name may lead elsewhere tomorrow: whoever owns the name
+        // would choose when. What was skipped can be resent by hand.
+        Exchange::Unfit { kind, reason } => {
+            Judgement { outcome: Outcome::Skipped, error_kind: *kind, reason: reason.clone(), retry_in: None }
+        }
     }
 }
 
@@ -193,6 +205,16 @@ mod tests {
         for status in [301, 302, 400, 404, 410, 422] {
             assert_eq!(answered(status).outcome, Outcome::Failed, "{status}");
         }
+    }
+
+    #[test]
+    fn what_may_not_be_sent_is_skipped_for_good() {
+        let reason = "not sent: 10.0.0.1 is a private address".to_owned();
+        let unfit = Exchange::Unfit { kind: ErrorKind::Blocked, reason: reason.clone() };
+        let judged = judge(&unfit, 1, &RetrySchedule::default(), 1.0);
+        let expected =
+            Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Blocked, reason, retry_in: None };
+        assert_eq!(judged, expected);
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct AttemptRow {
     pub device: String,
     pub method: &'static str,
     pub url: String,
+    pub request_headers: String,
+    pub request_body: String,
     pub outcome: &'static str,
     pub reason: String,
     pub error_kind: &'static str,
@@ -77,8 +79,13 @@ pub struct AttemptRow {
     #[serde(serialize_with = "clickhouse_time")]
     pub started_at: DateTime<Utc>,
     pub queued_us: u64,
+    pub dns_us: u64,
+    pub connect_us: u64,
+    pub tls_us: u64,
     pub first_byte_us: u64,
     pub total_us: u64,
+    pub peer_ip: String,
+    pub http_version: &'static str,
     pub is_test: bool,
     pub node_id: Uuid,
 }

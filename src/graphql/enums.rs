@@ -63,6 +63,8 @@ pub enum ErrorKind {
     Refused,
     /// The server stopped during the attempt; the request may have been sent.
     Interrupted,
+    /// The address may not be called; nothing was sent.
+    Blocked,
     Internal,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use http::Version;
 use url::Url;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
-use crate::domain::redact::{REDACTED, redact_url};
+use crate::domain::redact::{REDACTED, redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::request_template::{Rendering, SkipReason};
 use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, RetrySchedule, judge, judge_refusal};
@@ -23,6 +24,9 @@ use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
+
+/// What the log keeps of a request's body, in bytes.
+const KEPT_BODY_BYTES: usize = 4 * 1024;
 
 /// Makes the attempt a delivery was claimed for; `composite` is that of the click's link.
 pub async fn make(
@@ -57,7 +61,9 @@ pub async fn make(
             return describe(postback, delivery, node, started_at, &request, &judgement, None);
         }
     };
-    let sent = without_tags(sender.send(&signed.request, url, postback.timeout).await, &signed.tags);
+    let certificate = postback.certificate.as_deref();
+    let sent = sender.send_as(&signed.request, url, postback.timeout, certificate).await;
+    let sent = without_tags(sent, &signed.tags);
     let judgement = judge_sent(&sent, postback, delivery.attempt);
     describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
 }
@@ -201,6 +207,7 @@ fn row(
     sent: Option<Sent>,
 ) -> AttemptRow {
     let facts = &delivery.facts;
+    let timings = sent.as_ref().map(|sent| sent.timings.clone()).unwrap_or_default();
     let response_code = match sent.as_ref().map(|sent| &sent.exchange) {
         Some(Exchange::Answered { status, .. }) => *status,
         _ => 0,
@@ -228,12 +235,23 @@ fn row(
         device: facts.device.clone(),
         method: request.method.code(),
         url: redact_url(&request.url),
+        request_headers: headers_as_json(&request.headers),
+        request_body: redact_body(&request.body, KEPT_BODY_BYTES),
         outcome: judgement.outcome.code(),
         reason: judgement.reason.clone(),
         error_kind: judgement.error_kind.code(),
         attempt: delivery.attempt,
         response_code,
-        first_byte_us: sent.as_ref().map_or(0, |sent| sent.first_byte_us),
+        dns_us: timings.dns_us,
+        connect_us: timings.connect_us,
+        tls_us: timings.tls_us,
+        first_byte_us: timings.first_byte_us,
+        peer_ip: timings.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        http_version: match timings.version {
+            None => "",
+            Some(Version::HTTP_2) => "2",
+            Some(_) => "1.1",
+        },
         total_us: sent.as_ref().map_or(0, |sent| sent.total_us),
         response_body: sent.map(|sent| sent.response_body).unwrap_or_default(),
         started_at,
@@ -244,4 +262,11 @@ fn row(
         is_test: facts.is_test,
         node_id: node.0,
     }
+}
+
+fn headers_as_json(headers: &[(String, String)]) -> String {
+    if headers.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(&redact_headers(headers)).expect("texts are JSON")
 }

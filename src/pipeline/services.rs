@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::health_watch::HealthNotes;
 use super::slots::Slots;
+use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::NodeId;
 use crate::event_log::EventLog;
@@ -19,6 +20,7 @@ pub struct Services {
     pub pool: Pool,
     pub log: EventLog,
     pub keyring: Keyring,
+    pub outbound_policy: Policy,
     pub slots: Slots,
     pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
@@ -27,13 +29,20 @@ pub struct Services {
 
 impl Services {
     /// Loads the catalogue.
-    pub async fn new(node: NodeId, pool: Pool, log: EventLog, keyring: Keyring) -> Result<Self, StoreError> {
+    pub async fn new(
+        node: NodeId,
+        pool: Pool,
+        log: EventLog,
+        keyring: Keyring,
+        outbound_policy: Policy,
+    ) -> Result<Self, StoreError> {
         let catalogue = ArcSwap::from_pointee(catalogue::load(&pool, &keyring).await?);
         Ok(Self {
             node,
             pool,
             log,
             keyring,
+            outbound_policy,
             slots: Slots::default(),
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),

@@ -16,6 +16,7 @@ use super::postback_secrets;
 use super::request_settings;
 use super::secrets::Keyring;
 use super::session::Session;
+use super::setup::postback_certificates;
 use super::setup::postback_signing::read_signing;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
@@ -46,6 +47,7 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
     let offers = session.query("SELECT * FROM offers", &[]).await?;
     let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
+    let mut certificates = postback_certificates::load(&session, keyring).await?;
     let access = access_reader::load(&session, keyring).await?;
     let mut secrets = postback_secrets::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
@@ -90,7 +92,8 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
         .iter()
         .map(|row| {
             let id = PostbackId(row.get("postback_id"));
-            Ok((id, Arc::new(postback(row, secrets.remove(&id).unwrap_or_default())?)))
+            let postback = postback(row, secrets.remove(&id).unwrap_or_default())?;
+            Ok((id, Arc::new(Postback { certificate: certificates.remove(&id), ..postback })))
         })
         .collect::<Result<_, StoreError>>()?;
     let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
@@ -207,6 +210,7 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
         retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
         paused: row.get("is_paused"),
+        certificate: None,
         signing,
         secrets,
     })

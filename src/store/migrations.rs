@@ -51,6 +51,8 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261121000013_inbound_origin"),
     postgres!("20261122000002_reconciliation"),
     postgres!("20261122000003_request_templates"),
+    clickhouse!("20261122000005_attempt_wire"),
+    postgres!("20261122000005_client_certificates"),
     postgres!("20261122000007_postback_secrets"),
     postgres!("20261122000007_postback_warnings"),
     postgres!("20261122000008_resend"),

@@ -36,6 +36,7 @@ const SEALED: &[SealedTable] = &[
         owner: "postback_id",
         in_use: "signs_until IS NULL OR signs_until > now()",
     },
+    SealedTable { name: "postback_certificates", id: "postback_id", owner: "postback_id", in_use: "true" },
 ];
 
 /// Most secrets encrypted in one transaction.

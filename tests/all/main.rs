@@ -12,6 +12,7 @@ mod faults;
 mod graphql;
 mod health;
 mod operations;
+mod outbound;
 mod postback_requests;
 mod readme;
 mod resending;

@@ -1,5 +1,8 @@
 //! `ricochet postback`.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
@@ -8,11 +11,14 @@ use super::postback_request::RequestFlags;
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
 use crate::cli::deliveries::send_past::{self, SendPastArgs};
+use crate::config::{master_keys, outbound_policy};
+use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
+use crate::store::setup::postback_certificates;
 use crate::store::setup::postback_trial::{self, Occasion};
 use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
 
@@ -39,6 +45,11 @@ pub enum PostbackCommand {
     Pause(OnePostback),
     /// Send what has been waiting, and what comes.
     Resume(OnePostback),
+    /// Show a client certificate over TLS to a destination that asks for one. The private key is
+    /// encrypted under RICOCHET_MASTER_KEY, which must be that of the server.
+    SetCertificate(SetCertificate),
+    /// Show no client certificate any more.
+    RemoveCertificate(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
     /// Deliver a postback for the conversions it came too late for, through a running server.
@@ -122,7 +133,23 @@ pub struct PreviewPostback {
     common: Common,
 }
 
+#[derive(Debug, Args)]
+pub struct SetCertificate {
+    /// The id that `ricochet postback list` shows.
+    postback_id: Id,
+    /// File of the certificate and those that vouch for it, as PEM.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// File of its private key, as PEM without a passphrase.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
 const SPELLED: &[(&str, &str)] = &[
+    ("certificate_pem", "--certificate"),
+    ("private_key_pem", "--key"),
     ("url_template", "--url"),
     ("headers", "--header"),
     ("body_template", "--body"),
@@ -148,7 +175,8 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             };
             let id = PostbackId(args.postback_id.0);
             let pool = args.common.pool()?;
-            let changed = postbacks::update(&pool, ACTOR, Scope::Everything, id, settings).await;
+            let changed =
+                postbacks::update(&pool, ACTOR, &outbound_policy()?, Scope::Everything, id, settings).await;
             let changed = changed.map_err(|error| flagged(error, SPELLED))?;
             tell_translated(&changed);
             args.common.output.row(&changed)
@@ -157,6 +185,14 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
         PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
+        PostbackCommand::SetCertificate(args) => set_certificate(args).await,
+        PostbackCommand::RemoveCertificate(one) => {
+            let id = PostbackId(one.postback_id.0);
+            let pool = one.common.pool()?;
+            let removed = postback_certificates::remove(&pool, ACTOR, Scope::Everything, id).await;
+            removed.map_err(|error| flagged(error, SPELLED))?;
+            one.common.output.done(&format!("{id} shows no certificate."), &json!({ "postback_id": id }))
+        }
         PostbackCommand::Sign(args) => postback_signing::sign(args).await,
         PostbackCommand::Secret(command) => postback_signing::secret(command).await,
         PostbackCommand::Delete(one) => {
@@ -184,7 +220,16 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
         request: args.request.change(Some(args.url.clone())),
         ..PostbackChange::default()
     };
-    let made = postbacks::create(&args.common.pool()?, ACTOR, owner, scope, settings).await;
+    let made = postbacks::create(
+        &args.common.pool()?,
+        ACTOR,
+        Scope::Everything,
+        &outbound_policy()?,
+        owner,
+        scope,
+        settings,
+    )
+    .await;
     let made = made.map_err(|error| flagged(error, SPELLED))?;
     tell_translated(&made);
     args.common.output.made(made.postback_id, &made)
@@ -231,4 +276,16 @@ async fn set_sending(one: &OnePostback, sending: Sending) -> anyhow::Result<()> 
     let id = PostbackId(one.postback_id.0);
     let set = postbacks::set_sending(&one.common.pool()?, ACTOR, Scope::Everything, id, sending).await;
     one.common.output.row(&set.map_err(|error| flagged(error, SPELLED))?)
+}
+
+async fn set_certificate(args: &SetCertificate) -> anyhow::Result<()> {
+    let read = |flag: &str, path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("{flag}: {} cannot be read", path.display()))
+    };
+    let certificate =
+        ClientCertificate::new(read("--certificate", &args.certificate)?, read("--key", &args.key)?);
+    let (pool, keyring, id) = (args.common.pool()?, master_keys()?, PostbackId(args.postback_id.0));
+    let set = postback_certificates::set(&pool, ACTOR, Scope::Everything, &keyring, id, &certificate).await;
+    set.map_err(|error| flagged(error, SPELLED))?;
+    args.common.output.done(&format!("{id} shows the certificate."), &json!({ "postback_id": id }))
 }

@@ -81,6 +81,8 @@ pub struct AttemptRecord {
     pub device: String,
     pub method: String,
     pub url: String,
+    pub request_headers: String,
+    pub request_body: String,
     #[serde(deserialize_with = "outcome")]
     pub outcome: Outcome,
     pub reason: String,
@@ -93,8 +95,13 @@ pub struct AttemptRecord {
     #[serde(with = "clickhouse::serde::chrono::datetime64::micros")]
     pub started_at: DateTime<Utc>,
     pub queued_us: u64,
+    pub dns_us: u64,
+    pub connect_us: u64,
+    pub tls_us: u64,
     pub first_byte_us: u64,
     pub total_us: u64,
+    pub peer_ip: String,
+    pub http_version: String,
     pub is_test: bool,
 }
 

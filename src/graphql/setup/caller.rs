@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::Context;
 use deadpool_postgres::Pool;
 
+use crate::domain::address_policy::Policy;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::query::databases;
 use crate::graphql::scope::{Grant, Principal};
@@ -56,6 +57,11 @@ pub fn pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
 /// Connections for changes of conversions, which must not wait for dashboards.
 pub fn writing_pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
     ctx.data_opt::<Arc<Services>>().map_or_else(|| pool(ctx), |services| &services.pool)
+}
+
+/// Where postbacks may go.
+pub fn outbound_policy(ctx: &Context<'_>) -> Policy {
+    ctx.data_opt::<Arc<Services>>().map_or_else(Policy::default, |services| services.outbound_policy.clone())
 }
 
 /// What secrets are encrypted under; of no node, nothing is.

@@ -21,6 +21,7 @@ mod integrations;
 mod links;
 mod offers;
 mod partners;
+mod postback_certificates;
 mod postback_request;
 mod postback_signing;
 mod postback_trial;
@@ -63,6 +64,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    postback_certificates::PostbackCertificateMutations,
     postback_trial::PostbackTrialMutation,
     postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use super::caller::{owner, pool};
+use super::caller::{pool, writer};
 use super::postback_request::{Header, RequestInput, Translated};
 use crate::domain::ids::{LeadId, PostbackId};
 use crate::domain::retry;
@@ -69,6 +69,10 @@ pub struct PostbackTest {
     method: &'static str,
     /// Values of secret names are redacted.
     url: String,
+    /// A JSON list of [name, value]; values of secret names are redacted.
+    request_headers: String,
+    /// Its first 4 KiB; values of secret names are redacted.
+    request_body: String,
     event: Event,
     outcome: Outcome,
     /// Why it was not delivered; empty for a delivery.
@@ -78,6 +82,11 @@ pub struct PostbackTest {
     response_code: Option<u16>,
     /// The first 4 KiB.
     response_body: String,
+    /// Microseconds of the name look-up, of the connection and of TLS; 0 where an open
+    /// connection served.
+    dns_us: u64,
+    connect_us: u64,
+    tls_us: u64,
     /// Microseconds until the head of the answer; null where none came.
     first_byte_us: Option<u64>,
     /// Microseconds in all.
@@ -99,13 +108,13 @@ pub struct PostbackTrialMutation;
 #[Object]
 impl PostbackTrialMutation {
     /// Sends a postback once, marked as a test: over the same way as every other, into the log, and
-    /// never repeated, also where the postback is paused. Owners only, who make postbacks.
+    /// never repeated, also where the postback is paused. Its owner and owners of the network.
     async fn test_postback(
         &self,
         ctx: &Context<'_>,
         input: TestPostbackInput,
     ) -> Result<PostbackTest, Failure> {
-        let caller = owner(ctx)?;
+        let caller = writer(ctx)?;
         let scope = caller.scope();
         let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
         let lead = input.lead_id.as_ref().map(|id| uuid_at("input.leadId", id)).transpose()?.map(LeadId);
@@ -136,6 +145,8 @@ impl PostbackTrialMutation {
             attempt_id: row.attempt_id.into(),
             method: row.method,
             url: row.url,
+            request_headers: row.request_headers,
+            request_body: row.request_body,
             event: event.into(),
             outcome: retry::Outcome::from_code(row.outcome).unwrap_or(retry::Outcome::Failed).into(),
             reason: row.reason,
@@ -144,6 +155,9 @@ impl PostbackTrialMutation {
                 .into(),
             response_code: Some(row.response_code).filter(|code| *code > 0),
             response_body: row.response_body,
+            dns_us: row.dns_us,
+            connect_us: row.connect_us,
+            tls_us: row.tls_us,
             first_byte_us: Some(row.first_byte_us).filter(|us| *us > 0),
             total_us: row.total_us,
         })
@@ -155,13 +169,13 @@ pub struct PostbackTrialQuery;
 
 #[Object]
 impl PostbackTrialQuery {
-    /// What a postback would send, without sending it. Owners only, who make postbacks.
+    /// What a postback would send, without sending it. Its owner and owners of the network.
     async fn preview_postback(
         &self,
         ctx: &Context<'_>,
         input: PreviewPostbackInput,
     ) -> Result<PostbackPreview, Failure> {
-        let scope = owner(ctx)?.scope();
+        let scope = writer(ctx)?.scope();
         let id = |field: &str, id: &Option<ID>| id.as_ref().map(|id| uuid_at(field, id)).transpose();
         let postback = id("input.postbackId", &input.postback_id)?.map(PostbackId);
         let lead = id("input.leadId", &input.lead_id)?.map(LeadId);

@@ -1,20 +1,21 @@
 //! Postbacks.
 //!
-//! Only owners make and redirect them: requests go to wherever the URL points, and what that may
-//! be is not vetted before sending. Their own partner or advertiser can pause and delete them.
+//! Owners make them for anybody, a partner or advertiser for itself. Wherever a URL points, what it
+//! leads to is vetted before each sending (`domain/address_policy.rs`).
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use super::caller::{caller, change, owner, pool, writer};
+use super::caller::{caller, change, outbound_policy, pool, writer};
 use super::postback_request::{BodyKind, Header, Method, RequestInput, SuccessRule, Translated};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
-use crate::domain::postback::{Owner, Scope};
+use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::enums::Event;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::uuid_at;
 use crate::graphql::paging::List;
 use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
+use crate::graphql::scope::Scope;
 use crate::graphql::types::{LogConnection, connection};
 use crate::store::setup::postbacks::{self, HealthRecord, PostbackChange, PostbackRecord, Sending};
 
@@ -195,15 +196,20 @@ pub struct PostbackMutations;
 
 #[Object]
 impl PostbackMutations {
-    /// Makes a postback of a partner, an advertiser or the platform. Owners only.
+    /// Makes a postback: an owner for a partner, an advertiser or the platform; a partner or advertiser for
+    /// itself, where neither id is needed.
     async fn create_postback(
         &self,
         ctx: &Context<'_>,
         input: CreatePostbackInput,
     ) -> Result<Postback, Failure> {
-        let actor = owner(ctx)?.into();
+        let caller = writer(ctx)?;
         let belongs_to = match (&input.partner_id, &input.advertiser_id) {
-            (None, None) => Owner::Platform,
+            (None, None) => match caller.scope() {
+                Scope::Everything => Owner::Platform,
+                Scope::Partner(id) => Owner::Partner(id),
+                Scope::Advertiser(id) => Owner::Advertiser(id),
+            },
             (Some(id), None) => Owner::Partner(PartnerId(uuid_at("input.partnerId", id)?)),
             (None, Some(id)) => Owner::Advertiser(AdvertiserId(uuid_at("input.advertiserId", id)?)),
             (Some(_), Some(_)) => {
@@ -212,9 +218,9 @@ impl PostbackMutations {
             }
         };
         let scope = match (&input.offer_id, &input.link_id) {
-            (None, None) => Scope::Global,
-            (Some(id), None) => Scope::Offer(OfferId(uuid_at("input.offerId", id)?)),
-            (None, Some(id)) => Scope::Link(LinkId(uuid_at("input.linkId", id)?)),
+            (None, None) => PostbackScope::Global,
+            (Some(id), None) => PostbackScope::Offer(OfferId(uuid_at("input.offerId", id)?)),
+            (None, Some(id)) => PostbackScope::Link(LinkId(uuid_at("input.linkId", id)?)),
             (Some(_), Some(_)) => {
                 let message = "a postback is for one offer or one link; leave one of the two out";
                 return Err(Failure::bad_input("input.linkId", message));
@@ -227,17 +233,19 @@ impl PostbackMutations {
             timeout_ms: input.timeout_ms,
             retry_schedule_ms: input.retry_schedule_ms,
         };
-        let created = change(ctx, postbacks::create(pool(ctx), actor, belongs_to, scope, settings)).await?;
-        Ok(created.into())
+        let (policy, reach) = (outbound_policy(ctx), caller.scope());
+        let creating =
+            postbacks::create(pool(ctx), caller.into(), reach, &policy, belongs_to, scope, settings);
+        Ok(change(ctx, creating).await?.into())
     }
 
-    /// Changes a postback; attempts from now on follow it. Owners only.
+    /// Changes a postback; attempts from now on follow it. Its owner and owners of the network.
     async fn update_postback(
         &self,
         ctx: &Context<'_>,
         input: UpdatePostbackInput,
     ) -> Result<Postback, Failure> {
-        let caller = owner(ctx)?;
+        let caller = writer(ctx)?;
         let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
         let settings = PostbackChange {
             events: input.events.map(events_of),
@@ -246,7 +254,8 @@ impl PostbackMutations {
             timeout_ms: input.timeout_ms,
             retry_schedule_ms: input.retry_schedule_ms,
         };
-        let updating = postbacks::update(pool(ctx), caller.into(), caller.scope(), id, settings);
+        let policy = outbound_policy(ctx);
+        let updating = postbacks::update(pool(ctx), caller.into(), &policy, caller.scope(), id, settings);
         Ok(change(ctx, updating).await?.into())
     }
 

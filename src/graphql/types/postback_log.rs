@@ -111,6 +111,11 @@ pub struct PostbackAttempt {
     method: String,
     /// URL of the request sent, with secrets redacted.
     url: String,
+    /// The postback's own headers as sent, as JSON `[[name, value], ...]`, with secrets redacted; null
+    /// for none.
+    request_headers: Option<String>,
+    /// The first 4 KiB of the body sent, with secrets redacted; null for none.
+    request_body: Option<String>,
     outcome: Outcome,
     /// Why it was not delivered, in words; empty for a delivery.
     reason: String,
@@ -125,10 +130,20 @@ pub struct PostbackAttempt {
     started_at: Time,
     /// From due to begun.
     queued_us: Microseconds,
+    /// Looking the name up; 0 on a reused connection.
+    dns_us: Microseconds,
+    /// Connecting; 0 on a reused connection.
+    connect_us: Microseconds,
+    /// The TLS handshake; 0 on a reused connection and without TLS.
+    tls_us: Microseconds,
     /// From begun to the head of the answer; null where none came.
     first_byte_us: Option<Microseconds>,
     /// From begun to the end of the answer.
     total_us: Microseconds,
+    /// The address the request went to; null where none was reached.
+    peer_ip: Option<String>,
+    /// `1.1` or `2`; null where nothing was sent.
+    http_version: Option<String>,
     /// Whether it tells of a test conversion.
     is_test: bool,
 }
@@ -158,6 +173,8 @@ impl From<AttemptRecord> for PostbackAttempt {
             device: filled(record.device),
             method: record.method,
             url: record.url,
+            request_headers: filled(record.request_headers),
+            request_body: filled(record.request_body),
             outcome: record.outcome.into(),
             reason: record.reason,
             error_kind: record.error_kind.into(),
@@ -166,8 +183,13 @@ impl From<AttemptRecord> for PostbackAttempt {
             response_body: filled(record.response_body),
             started_at: record.started_at.into(),
             queued_us: Microseconds(record.queued_us),
+            dns_us: Microseconds(record.dns_us),
+            connect_us: Microseconds(record.connect_us),
+            tls_us: Microseconds(record.tls_us),
             first_byte_us: (record.first_byte_us > 0).then_some(Microseconds(record.first_byte_us)),
             total_us: Microseconds(record.total_us),
+            peer_ip: filled(record.peer_ip),
+            http_version: filled(record.http_version),
             is_test: record.is_test,
         }
     }

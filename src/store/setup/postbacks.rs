@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use serde::Serialize;
 use tokio_postgres::Row;
+use url::Url;
 use uuid::Uuid;
 
 use super::{ChangeError, Position, Positioned, position, positioned_by};
+use crate::domain::address_policy::{Policy, vet_url};
 use crate::domain::event::Event;
 use crate::domain::ids::PostbackId;
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -72,15 +74,18 @@ const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
 pub async fn create(
     pool: &Pool,
     actor: Actor,
+    reach: Scope,
+    policy: &Policy,
     owner: Owner,
     scope: PostbackScope,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
     let change = PostbackChange { events: Some(change.events.unwrap_or_default()), ..change };
-    let (request, translated) = checked(&change, RequestSettings::get(""))?;
+    let (request, translated) = checked(&change, RequestSettings::get(""), policy)?;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
+    check_reach(&transaction, reach, owner, scope).await?;
     check_audience(owner == Owner::Platform && scope == PostbackScope::Global, change.events.as_deref())?;
     let new = NewPostback {
         owner,
@@ -100,6 +105,7 @@ pub async fn create(
 pub async fn update(
     pool: &Pool,
     actor: Actor,
+    policy: &Policy,
     scope: Scope,
     id: PostbackId,
     change: PostbackChange,
@@ -115,7 +121,7 @@ pub async fn update(
     let hears_all = ["partner_id", "advertiser_id", "offer_id", "link_id"].into_iter().all(is_absent);
     check_audience(hears_all, change.events.as_deref())?;
     let row = transaction.query_one("SELECT * FROM postbacks WHERE postback_id = $1", &[&id.0]).await?;
-    let (request, translated) = checked(&change, request_settings::read(&row)?)?;
+    let (request, translated) = checked(&change, request_settings::read(&row)?, policy)?;
     request_settings::write(&transaction, id, &request).await?;
     transaction
         .execute(
@@ -205,18 +211,32 @@ pub async fn list_by_health(
 fn checked(
     change: &PostbackChange,
     before: RequestSettings,
+    policy: &Policy,
 ) -> Result<(RequestSettings, Vec<Translated>), ChangeError> {
     let mut faults = check(change);
     let mut request = change.request.clone().over(before);
     let translated = request.translate().and_then(|translated| request.compile().map(|_| translated));
     match translated {
-        Ok(translated) if faults.is_empty() => Ok((request, translated)),
-        Ok(_) => Err(ChangeError::BadValues(faults)),
+        Ok(translated) => {
+            faults.extend(origin_fault(&request, policy));
+            if faults.is_empty() { Ok((request, translated)) } else { Err(ChangeError::BadValues(faults)) }
+        }
         Err(of_request) => {
             faults.extend(of_request);
             Err(ChangeError::BadValues(faults))
         }
     }
+}
+
+/// Where the URL must not lead. What a name leads to is judged at each sending.
+fn origin_fault(request: &RequestSettings, policy: &Policy) -> Option<Fault> {
+    // No macro stands before the end of the host.
+    let fixed = request.url_template.split('{').next().unwrap_or_default();
+    let origin = match Url::parse(fixed) {
+        Ok(origin) => origin,
+        Err(error) => return Some(Fault::new("url_template", error.to_string())),
+    };
+    vet_url(&origin, policy).err().map(|refusal| Fault::new("url_template", refusal.to_string()))
 }
 
 fn check(change: &PostbackChange) -> Vec<Fault> {
@@ -321,6 +341,39 @@ pub async fn get(pool: &Pool, scope: Scope, id: PostbackId) -> Result<PostbackRe
     let row = pool.get().await?.query_opt(&visible, &[&id.0, &advertiser, &partner]).await?;
     let not_found = ChangeError::NotFound { field: "postback_id", what: "postback" };
     Ok(read(&row.ok_or(not_found)?)?)
+}
+
+/// Who is no owner makes postbacks for itself only, and of offers it has to do with.
+async fn check_reach(
+    transaction: &Transaction<'_>,
+    reach: Scope,
+    owner: Owner,
+    scope: PostbackScope,
+) -> Result<(), ChangeError> {
+    let is_own = match (reach, owner) {
+        (Scope::Everything, _) => return Ok(()),
+        (Scope::Advertiser(id), Owner::Advertiser(of)) => id == of,
+        (Scope::Partner(id), Owner::Partner(of)) => id == of,
+        (Scope::Advertiser(_) | Scope::Partner(_), _) => false,
+    };
+    if !is_own {
+        return Err(match owner {
+            Owner::Partner(_) => ChangeError::NotFound { field: "partner_id", what: "partner" },
+            Owner::Advertiser(_) | Owner::Platform => {
+                ChangeError::NotFound { field: "advertiser_id", what: "advertiser" }
+            }
+        });
+    }
+    if let (Scope::Partner(partner), PostbackScope::Offer(offer)) = (reach, scope) {
+        let linked = "SELECT 1 FROM links WHERE offer_id = $1 AND partner_id = $2 LIMIT 1";
+        if transaction.query_opt(linked, &[&offer.0, &partner.0]).await?.is_none() {
+            return Err(ChangeError::NotFound {
+                field: "offer_id",
+                what: "offer this partner has a link to",
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The advertiser or partner that postbacks of this scope belong to.

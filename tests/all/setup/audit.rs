@@ -64,7 +64,7 @@ async fn secrets_stay_out_of_it() {
                      createApiKey(input: {{advertiserId: "{advertiser}"}}) {{ secret }}
                      createToken(input: {{role: OWNER}}) {{ secret }}
                      createPostback(input: {{partnerId: "{partner}", events: [APPROVE],
-                       urlTemplate: "https://u:hunter2@t.example/p?cid={{clickid}}&token=s3cret"}}) {{ postbackId }} }}"#
+                       urlTemplate: "https://t.example/p?cid={{clickid}}&password=hunter2&token=s3cret"}}) {{ postbackId }} }}"#
             ),
         )
         .await;

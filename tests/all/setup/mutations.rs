@@ -186,16 +186,49 @@ async fn roles_see_and_change_their_own_alone() {
         format!(r#"createLink(input: {{offerId: "{offer}", partnerId: "{}"}}) {{ linkId }}"#, other.partner);
     assert_eq!(refused(&stage, as_partner, &foreign).await.0, "NOT_FOUND");
 
-    // Postbacks: only owners make them; their own may pause them, another's does not exist.
+    // Postbacks: a partner or advertiser makes its own; another's does not exist.
     let create = |owner: &str| {
         format!(
             r#"createPostback(input: {{{owner}, events: [APPROVE], urlTemplate: "https://t.example/"}}) {{ postbackId }}"#
         )
     };
     let own = create(&format!(r#"partnerId: "{partner}""#));
-    assert_eq!(refused(&stage, as_partner, &own).await.0, "FORBIDDEN");
-    let own =
-        stage.data(OWNER, &format!("mutation {{ {own} }}")).await["createPostback"]["postbackId"].clone();
+    let own = stage.data(as_partner, &format!("mutation {{ {own} }}")).await["createPostback"]["postbackId"]
+        .clone();
+    let foreigner = create(&format!(r#"partnerId: "{}""#, other.partner));
+    let (code, field, _) = refused(&stage, as_partner, &foreigner).await;
+    assert_eq!((code.as_str(), field.as_str()), ("NOT_FOUND", "input.partnerId"));
+    assert_eq!(refused(&stage, as_advertiser, &foreigner).await.0, "NOT_FOUND");
+    let for_advertiser = create(&format!(r#"advertiserId: "{advertiser}""#));
+    assert_eq!(refused(&stage, as_partner, &for_advertiser).await.0, "NOT_FOUND");
+    // Of an offer it has a link to, and of no other; with no id it is its own.
+    let of_offer =
+        create(&format!(r#"offerId: "{offer}""#)).replace("postbackId }", "postbackId partnerId }");
+    let made = stage.data(as_partner, &format!("mutation {{ {of_offer} }}")).await["createPostback"].clone();
+    assert_eq!(made["partnerId"], partner.as_str());
+    let made = made["postbackId"].clone();
+    stage.data(as_partner, &format!("mutation {{ deletePostback(postbackId: {made}) }}")).await;
+    let stranger = create(&format!(r#"offerId: "{}""#, other.offer));
+    assert_eq!(refused(&stage, as_partner, &stranger).await.0, "NOT_FOUND");
+    let update = |id: &Value, url: &str| {
+        format!(r#"updatePostback(input: {{postbackId: {id}, urlTemplate: "{url}"}}) {{ urlTemplate }}"#)
+    };
+    let moved = update(&own, "https://u.example/?c={clickid}");
+    let moved = stage.data(as_partner, &format!("mutation {{ {moved} }}")).await;
+    assert_eq!(moved["updatePostback"]["urlTemplate"], "https://u.example/?c={clickid}");
+    // Nobody, not even the owner, saves what would not be called.
+    for grant in [as_partner, OWNER] {
+        for url in
+            ["http://169.254.169.254/", "http://127.1/", "http://localhost:8080/", "http://a@t.example/"]
+        {
+            let (code, field, message) = refused(&stage, grant, &update(&own, url)).await;
+            assert_eq!(
+                (code.as_str(), field.as_str()),
+                ("BAD_INPUT", "input.urlTemplate"),
+                "{url}: {message}"
+            );
+        }
+    }
     let foreign = create(&format!(r#"partnerId: "{}""#, other.partner));
     let foreign =
         stage.data(OWNER, &format!("mutation {{ {foreign} }}")).await["createPostback"]["postbackId"].clone();

@@ -56,6 +56,7 @@ impl Server {
             .env("DATABASE_URL", &self.database_url)
             .env("CLICKHOUSE_URL", &self.clickhouse_url)
             .env("RICOCHET_LISTEN", self.address.to_string())
+            .env("RICOCHET_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.0/8,::1")
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stderr(log)
             .spawn()
