@@ -5,6 +5,7 @@ mod dev;
 mod healthcheck;
 mod reconcile;
 mod send;
+mod sending;
 mod serve;
 mod setup;
 mod token;

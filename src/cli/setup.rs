@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::block_on;
+use super::sending::SendingArgs;
 use super::token::{Database, connect};
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId};
@@ -147,6 +148,8 @@ pub struct CreatePostback {
     /// Where it is sent: an http:// or https:// URL with macros such as {clickid} or {payout}.
     #[arg(long, value_name = "URL")]
     url: String,
+    #[command(flatten)]
+    sending: SendingArgs,
     #[command(flatten)]
     database: Database,
 }
@@ -304,6 +307,8 @@ pub fn postback(command: &PostbackCommand) -> anyhow::Result<()> {
                 let settings = PostbackChange {
                     events: Some(args.events.clone()),
                     url_template: Some(args.url.clone()),
+                    max_in_flight: args.sending.max_in_flight,
+                    sending: args.sending.change(),
                     ..PostbackChange::default()
                 };
                 let pool = connect(&args.database)?;
@@ -379,6 +384,11 @@ fn flagged(error: ChangeError) -> anyhow::Error {
         "name" | "label" => field.to_owned(),
         "url_template" => "--url".into(),
         "payout_amount" => "--payout".into(),
+        "retry.schedule_ms" => "--retry-schedule".into(),
+        "retry.retry_after_cap_ms" => "--retry-after-cap".into(),
+        field if field.contains('.') => {
+            format!("--{}", field.rsplit('.').next().unwrap_or(field).replace('_', "-"))
+        }
         field => format!("--{}", field.trim_end_matches("_id").replace('_', "-")),
     };
     match error {

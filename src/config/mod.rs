@@ -31,6 +31,7 @@ pub struct Settings {
     pub database_connections: usize,
     pub batch_requests: usize,
     pub queue_requests: usize,
+    pub outbound_requests: usize,
     pub grace_period: Duration,
     /// Without any, no secrets can be kept.
     pub keyring: Keyring,
@@ -93,6 +94,7 @@ impl Settings {
             database_connections: reader.in_range("RICOCHET_DATABASE_CONNECTIONS", 4, 1_000)?,
             batch_requests: reader.in_range("RICOCHET_BATCH_REQUESTS", 1, 2_000)?,
             queue_requests: reader.in_range("RICOCHET_QUEUE_REQUESTS", 1, 1_000_000)?,
+            outbound_requests: reader.in_range("RICOCHET_OUTBOUND_REQUESTS", 16, 1_000_000)?,
             grace_period: Duration::from_secs(reader.in_range("RICOCHET_GRACE_PERIOD_S", 0, 600)?),
             keyring: reader.keyring("RICOCHET_MASTER_KEY")?,
             trusted_proxies: reader.networks("RICOCHET_TRUSTED_PROXIES")?,

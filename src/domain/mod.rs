@@ -6,7 +6,7 @@
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
-//! writes the request, [`retry`] says when to try again.
+//! writes the request, [`destination`] says when it may go, [`retry`] says when to try again.
 
 pub mod access;
 pub mod catalogue;
@@ -15,6 +15,7 @@ pub(crate) mod coded;
 pub mod completion;
 pub mod composite;
 pub mod decision;
+pub mod destination;
 pub mod device;
 pub mod event;
 pub mod facts;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catalogue::Catalogue;
+use super::destination::rate::Rate;
+use super::destination::share::Limits;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::request::RenderedRequest;
-use super::retry::RetrySchedule;
+use super::retry::RetryPolicy;
 use super::template::UrlTemplate;
 
 /// Who configured a postback, and so who may see it.
@@ -44,15 +46,21 @@ pub struct Postback {
     pub scope: Scope,
     pub events: Vec<Event>,
     pub url: UrlTemplate,
-    /// Most requests under way at once.
+    /// Most requests under way at once, over all nodes.
     pub max_in_flight: usize,
+    /// Most requests a second, over all nodes.
+    pub rate: Option<Rate>,
     /// One deadline over the whole exchange: DNS, connection, request, body.
     pub timeout: Duration,
-    pub retry: RetrySchedule,
+    pub retry: RetryPolicy,
     pub paused: bool,
 }
 
 impl Postback {
+    pub fn limits(&self) -> Limits {
+        Limits { max_in_flight: self.max_in_flight, rate: self.rate }
+    }
+
     /// The request that tells it of an event.
     pub fn render(&self, macros: &EventMacros) -> RenderedRequest {
         RenderedRequest::get(self.url.render(macros))

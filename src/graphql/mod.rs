@@ -9,6 +9,7 @@
 //! A resolver makes one query, whatever the number of rows. The scope is an argument of every
 //! reading function, so that no resolver can forget it.
 
+mod destinations;
 mod enums;
 mod failure;
 mod filter;
@@ -33,7 +34,7 @@ use setup::{SetupMutation, SetupQuery};
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(query::LogQueries, SetupQuery);
+pub struct Query(query::LogQueries, destinations::DestinationQueries, SetupQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]

@@ -72,6 +72,7 @@ pub enum List {
     Tokens,
     AuditLog,
     Quarantine,
+    Destinations,
 }
 
 impl List {
@@ -90,6 +91,7 @@ impl List {
             Self::Tokens => 0x27,
             Self::AuditLog => 0x28,
             Self::Quarantine => 0x29,
+            Self::Destinations => 0x2f,
         }
     }
 

@@ -5,6 +5,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
+use crate::domain::destination::signal::Signal;
 use crate::domain::facts::EventMacros;
 use crate::domain::ids::NodeId;
 use crate::domain::money::Currency;
@@ -17,13 +18,13 @@ use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
 
-/// Makes the attempt a delivery was claimed for.
+/// Makes the attempt a delivery was claimed for; its record, and what it says of the destination.
 pub async fn make(
     sender: &HttpSender,
     postback: &Postback,
     delivery: &ClaimedDelivery,
     node: NodeId,
-) -> AttemptRecord {
+) -> (AttemptRecord, Signal) {
     let started_at = Utc::now();
     let request = postback.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
     let url = match Url::parse(&request.url) {
@@ -35,19 +36,22 @@ pub async fn make(
                 reason: format!("not sent: the URL is not legal once its macros are filled ({error})"),
                 retry_in: None,
             };
-            return describe(postback, delivery, node, started_at, &request, &judgement, None);
+            let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
+            return (record, Signal::Nothing);
         }
     };
     let sent = sender.send(&request, url, postback.timeout).await;
-    let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
-    describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
+    let now = Utc::now();
+    let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random(), now);
+    let signal = Signal::of(&sent.exchange, postback.retry.asked_wait(&sent.exchange, now));
+    (describe(postback, delivery, node, started_at, &request, &judgement, Some(sent)), signal)
 }
 
 /// The record of an attempt whose task panicked.
 pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -> AttemptRecord {
     let exchange =
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
-    let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
+    let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), Utc::now());
     // Rendering may be what panicked.
     let request = RenderedRequest::get(postback.url.source().to_owned());
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)

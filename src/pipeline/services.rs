@@ -24,15 +24,21 @@ pub struct Services {
 }
 
 impl Services {
-    /// Loads the catalogue.
-    pub async fn new(node: NodeId, pool: Pool, log: EventLog, keyring: Keyring) -> Result<Self, StoreError> {
+    /// Loads the catalogue. `capacity`: most requests to destinations under way at once.
+    pub async fn new(
+        node: NodeId,
+        pool: Pool,
+        log: EventLog,
+        keyring: Keyring,
+        capacity: usize,
+    ) -> Result<Self, StoreError> {
         let catalogue = ArcSwap::from_pointee(catalogue::load(&pool, &keyring).await?);
         Ok(Self {
             node,
             pool,
             log,
             keyring,
-            slots: Slots::default(),
+            slots: Slots::new(node, capacity),
             log_is_reachable: AtomicBool::new(false),
             catalogue,
         })

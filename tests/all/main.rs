@@ -4,6 +4,7 @@ mod access;
 mod clicks;
 mod conversions;
 mod delivery;
+mod dispatch;
 mod doors;
 mod engines;
 mod faults;

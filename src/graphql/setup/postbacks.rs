@@ -6,6 +6,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, owner, pool, writer};
+use super::sending::{PostbackLimits, PostbackLimitsInput, PostbackRetry, PostbackRetryInput, change_of};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope};
 use crate::graphql::enums::Event;
@@ -37,8 +38,12 @@ pub struct Postback {
     timeout_ms: i32,
     /// Milliseconds between attempts; null for the default schedule.
     retry_schedule_ms: Option<Vec<i64>>,
+    limits: PostbackLimits,
+    retry: PostbackRetry,
     /// Its deliveries wait.
     is_paused: bool,
+    /// Why, where Ricochet paused it by itself: its destination answered 410.
+    paused_reason: Option<String>,
     created_at: Time,
 }
 
@@ -60,8 +65,11 @@ impl From<PostbackRecord> for Postback {
             url_template: record.url_template,
             max_in_flight: record.max_in_flight,
             timeout_ms: record.timeout_ms,
-            retry_schedule_ms: record.retry_schedule_ms,
+            limits: PostbackLimits::of(record.max_in_flight, &record.sending),
+            retry: PostbackRetry::of(&record.sending),
+            retry_schedule_ms: record.sending.retry_schedule_ms,
             is_paused: record.is_paused,
+            paused_reason: record.paused_reason,
             created_at: record.created_at.into(),
         }
     }
@@ -86,6 +94,8 @@ struct CreatePostbackInput {
     timeout_ms: Option<i32>,
     /// Milliseconds between attempts.
     retry_schedule_ms: Option<Vec<i64>>,
+    limits: Option<PostbackLimitsInput>,
+    retry: Option<PostbackRetryInput>,
 }
 
 /// What is left out stays as it is.
@@ -97,6 +107,8 @@ struct UpdatePostbackInput {
     max_in_flight: Option<i32>,
     timeout_ms: Option<i32>,
     retry_schedule_ms: Option<Vec<i64>>,
+    limits: Option<PostbackLimitsInput>,
+    retry: Option<PostbackRetryInput>,
 }
 
 fn events_of(events: Vec<Event>) -> Vec<crate::domain::event::Event> {
@@ -152,12 +164,14 @@ impl PostbackMutations {
                 return Err(Failure::bad_input("input.linkId", message));
             }
         };
+        let (max_in_flight, sending) =
+            change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
             events: Some(events_of(input.events)),
             url_template: Some(input.url_template),
-            max_in_flight: input.max_in_flight,
+            max_in_flight,
             timeout_ms: input.timeout_ms,
-            retry_schedule_ms: input.retry_schedule_ms,
+            sending,
         };
         let created = change(ctx, postbacks::create(pool(ctx), actor, belongs_to, scope, settings)).await?;
         Ok(created.into())
@@ -171,12 +185,14 @@ impl PostbackMutations {
     ) -> Result<Postback, Failure> {
         let caller = owner(ctx)?;
         let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
+        let (max_in_flight, sending) =
+            change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
             events: input.events.map(events_of),
             url_template: input.url_template,
-            max_in_flight: input.max_in_flight,
+            max_in_flight,
             timeout_ms: input.timeout_ms,
-            retry_schedule_ms: input.retry_schedule_ms,
+            sending,
         };
         let updating = postbacks::update(pool(ctx), caller.into(), caller.scope(), id, settings);
         Ok(change(ctx, updating).await?.into())

@@ -15,6 +15,7 @@ pub mod links;
 pub mod offers;
 pub mod partners;
 pub mod postbacks;
+pub mod sending;
 pub mod words;
 
 use chrono::{DateTime, Utc};

@@ -1,7 +1,7 @@
 //! A tracker: the far side of the network, over real HTTP, and as bad as a test asks.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,8 @@ use super::eventually;
 pub enum Manner {
     /// Answers this status line and these further headers.
     Answer(&'static str),
+    /// The same, after a while.
+    Slow(Duration, &'static str),
     /// Reads the request and never answers.
     Hang,
     /// Reads the request and breaks the connection.
@@ -29,6 +31,7 @@ pub const OK: Manner = Manner::Answer("200 OK");
 #[derive(Debug, Clone)]
 pub struct Received {
     pub url: Url,
+    pub at: Instant,
 }
 
 impl Received {
@@ -86,9 +89,12 @@ impl Tracker {
             let target = head.split(' ').nth(1)?;
             let url = Url::parse(&format!("{}{target}", self.url)).ok()?;
             let manner = self.manner.borrow().clone();
-            self.received.lock().unwrap().push(Received { url });
+            self.received.lock().unwrap().push(Received { url, at: Instant::now() });
             match manner {
-                Manner::Answer(answer) => {
+                Manner::Answer(answer) | Manner::Slow(_, answer) => {
+                    if let Manner::Slow(wait, _) = manner {
+                        tokio::time::sleep(wait).await;
+                    }
                     let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nOK");
                     stream.write_all(answer.as_bytes()).await.ok()?;
                 }
