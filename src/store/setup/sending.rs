@@ -1,6 +1,7 @@
 //! How a postback's destination is treated: how much, how often, and how it is tried again.
 
 use deadpool_postgres::Transaction;
+use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::ChangeError;
@@ -9,7 +10,7 @@ use crate::domain::ids::PostbackId;
 use crate::store::error::StoreError;
 
 /// What is set of it; `None` stands for what is so by default.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SendingRecord {
     pub rate_per_second: Option<f64>,
     pub burst: Option<i32>,

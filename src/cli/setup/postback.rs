@@ -1,0 +1,151 @@
+//! `ricochet postback`.
+
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::json;
+
+use super::flags::{Id, event, flagged};
+use super::sending::{self, SPELLED, SendingArgs};
+use super::{ACTOR, Common, all};
+use crate::domain::event::Event;
+use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::postback::{Owner, Scope as PostbackScope};
+use crate::graphql::paging::PageRequest;
+use crate::graphql::scope::Scope;
+use crate::store::setup::postbacks::{self, PostbackChange, Sending};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  ricochet postback create --partner \"$PARTNER\" --events hold,approve,reject \\
+      --url 'https://tracker.example/postback?cid={clickid}&status={status}&payout={payout}'
+  ricochet postback update \"$POSTBACK\" --rate-per-second 5 --max-in-flight 4 --retry-schedule 10s,1m,10m
+  ricochet postback pause \"$POSTBACK\"
+  ricochet postback resume \"$POSTBACK\"";
+
+#[derive(Debug, Subcommand)]
+pub enum PostbackCommand {
+    /// Make a postback, and print its id. With neither --partner nor --advertiser it is the
+    /// platform's own.
+    Create(Box<CreatePostback>),
+    /// List all that are not deleted, newest first.
+    List(Common),
+    /// Change a postback; attempts from now on follow it.
+    Update(Box<UpdatePostback>),
+    /// Let the deliveries of a postback wait.
+    Pause(OnePostback),
+    /// Send what has been waiting, and what comes.
+    Resume(OnePostback),
+    /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
+    Delete(OnePostback),
+}
+
+#[derive(Debug, Args)]
+pub struct OnePostback {
+    /// The id that `ricochet postback list` shows.
+    postback_id: Id,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct CreatePostback {
+    /// Id of the partner it belongs to.
+    #[arg(long, value_name = "ID", conflicts_with = "advertiser")]
+    partner: Option<Id>,
+    /// Id of the advertiser it belongs to.
+    #[arg(long, value_name = "ID")]
+    advertiser: Option<Id>,
+    /// Only for this offer.
+    #[arg(long, value_name = "ID", conflicts_with = "link")]
+    offer: Option<Id>,
+    /// Only for this link.
+    #[arg(long, value_name = "ID")]
+    link: Option<Id>,
+    /// Events it hears of, separated by commas, such as hold,approve,reject.
+    #[arg(long, value_delimiter = ',', value_parser = event, required = true)]
+    events: Vec<Event>,
+    /// Where it is sent: an http:// or https:// URL with macros such as {clickid} or {payout}.
+    #[arg(long, value_name = "URL")]
+    url: String,
+    #[command(flatten)]
+    sending: SendingArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["events", "url"]).args(sending::NAMES))]
+pub struct UpdatePostback {
+    /// The id that `ricochet postback list` shows.
+    postback_id: Id,
+    /// All events it hears of from now on, separated by commas.
+    #[arg(long, value_delimiter = ',', value_parser = event)]
+    events: Option<Vec<Event>>,
+    /// Where it is sent from now on.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    sending: SendingArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
+    match command {
+        PostbackCommand::Create(args) => create(args).await,
+        PostbackCommand::List(common) => {
+            let pool = common.pool()?;
+            let list = async |page: &PageRequest| postbacks::list(&pool, Scope::Everything, page).await;
+            common.output.rows(&all(list).await?, &["postback_id", "is_paused", "events", "url_template"])
+        }
+        PostbackCommand::Update(args) => {
+            let settings = PostbackChange {
+                events: args.events.clone(),
+                url_template: args.url.clone(),
+                max_in_flight: args.sending.max_in_flight,
+                sending: args.sending.change(),
+                ..PostbackChange::default()
+            };
+            let id = PostbackId(args.postback_id.0);
+            let pool = args.common.pool()?;
+            let changed = postbacks::update(&pool, ACTOR, Scope::Everything, id, settings).await;
+            args.common.output.row(&changed.map_err(|error| flagged(error, SPELLED))?)
+        }
+        PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
+        PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
+        PostbackCommand::Delete(one) => {
+            let id = PostbackId(one.postback_id.0);
+            let deleted = postbacks::delete(&one.common.pool()?, ACTOR, Scope::Everything, id).await;
+            deleted.map_err(|error| flagged(error, SPELLED))?;
+            one.common.output.done(&format!("Deleted {id}."), &json!({ "postback_id": id }))
+        }
+    }
+}
+
+async fn create(args: &CreatePostback) -> anyhow::Result<()> {
+    let owner = match (args.partner, args.advertiser) {
+        (Some(id), _) => Owner::Partner(PartnerId(id.0)),
+        (None, Some(id)) => Owner::Advertiser(AdvertiserId(id.0)),
+        (None, None) => Owner::Platform,
+    };
+    let scope = match (args.offer, args.link) {
+        (Some(id), _) => PostbackScope::Offer(OfferId(id.0)),
+        (None, Some(id)) => PostbackScope::Link(LinkId(id.0)),
+        (None, None) => PostbackScope::Global,
+    };
+    let settings = PostbackChange {
+        events: Some(args.events.clone()),
+        url_template: Some(args.url.clone()),
+        max_in_flight: args.sending.max_in_flight,
+        sending: args.sending.change(),
+        ..PostbackChange::default()
+    };
+    let made = postbacks::create(&args.common.pool()?, ACTOR, owner, scope, settings).await;
+    let made = made.map_err(|error| flagged(error, SPELLED))?;
+    args.common.output.made(made.postback_id, &made)
+}
+
+async fn set_sending(one: &OnePostback, sending: Sending) -> anyhow::Result<()> {
+    let id = PostbackId(one.postback_id.0);
+    let set = postbacks::set_sending(&one.common.pool()?, ACTOR, Scope::Everything, id, sending).await;
+    one.common.output.row(&set.map_err(|error| flagged(error, SPELLED))?)
+}
