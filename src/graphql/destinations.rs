@@ -83,10 +83,7 @@ impl DestinationsFilter {
     fn read(self) -> Result<DestinationFilter, Failure> {
         let ids = self.postback_ids.unwrap_or_default();
         Ok(DestinationFilter {
-            postback_ids: ids
-                .iter()
-                .map(|id| uuid_at("filter.postbackIds", id))
-                .collect::<Result<_, _>>()?,
+            postback_ids: ids.iter().map(|id| uuid_at("filter.postbackIds", id)).collect::<Result<_, _>>()?,
             breakers: self.breakers.unwrap_or_default().into_iter().map(State::from).collect(),
         })
     }

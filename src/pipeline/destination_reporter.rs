@@ -80,7 +80,12 @@ pub fn state_of(slots: &Slots, postback: PostbackId, now: DateTime<Utc>) -> Opti
 }
 
 /// `moment` and `now` are the same time, on the node's clock and on the wall's.
-fn state(postback_id: PostbackId, snapshot: &Snapshot, moment: Moment, now: DateTime<Utc>) -> DestinationState {
+fn state(
+    postback_id: PostbackId,
+    snapshot: &Snapshot,
+    moment: Moment,
+    now: DateTime<Utc>,
+) -> DestinationState {
     let whole = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let future = |at: Moment| to_the_hundredth(now + at.since(moment));
     let past = |at: Moment| to_the_hundredth(now - moment.since(at));

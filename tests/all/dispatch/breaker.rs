@@ -101,12 +101,8 @@ async fn every_node_shows_the_state_of_all() {
         assert_eq!((&shown["lastSuccessAt"], &shown["isPaused"]), (&serde_json::Value::Null, &false.into()));
         assert!(shown["lastFailureAt"].is_string() && shown["oldestDueAt"].is_string(), "{shown}");
         // One place, so one node sends.
-        let shares: i64 = shown["nodes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|node| node["maxInFlight"].as_i64().unwrap())
-            .sum();
+        let shares: i64 =
+            shown["nodes"].as_array().unwrap().iter().map(|node| node["maxInFlight"].as_i64().unwrap()).sum();
         assert_eq!(shares, 1, "{shown}");
     }
     let scraped = eventually("Prometheus is told", || async {
