@@ -11,7 +11,7 @@ use super::search::{Columns, Search, page};
 use super::setup::postbacks::{PostbackRecord, read as read_postback};
 use crate::domain::destination::breaker::State;
 use crate::domain::ids::{NodeId, PostbackId};
-use crate::graphql::paging::{Page, PageRequest};
+use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Scope;
 
 /// One destination as one node finds it.
@@ -82,6 +82,12 @@ pub struct DestinationRecord {
     pub postback: PostbackRecord,
     pub backlog: Backlog,
     pub nodes: Vec<(NodeId, DestinationState)>,
+}
+
+impl Positioned for DestinationRecord {
+    fn position(&self) -> Position {
+        self.postback.position()
+    }
 }
 
 /// Which destinations; what is empty restricts nothing.
