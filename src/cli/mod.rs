@@ -7,6 +7,8 @@ mod reconcile;
 mod send;
 mod serve;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::path::PathBuf;

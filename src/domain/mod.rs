@@ -23,6 +23,7 @@ pub mod fields;
 pub mod ids;
 pub mod integration;
 pub mod money;
+pub mod note;
 pub mod payout;
 pub mod postback;
 pub mod reconciliation;

@@ -87,6 +87,11 @@ impl Keyring {
         self.ids().next() == Some(master_key_id)
     }
 
+    /// Whether it can decrypt what is under this key.
+    pub fn holds(&self, master_key_id: &str) -> bool {
+        self.ids().any(|id| id == master_key_id)
+    }
+
     fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|master| master.id.as_str())
     }

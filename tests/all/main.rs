@@ -2,6 +2,7 @@
 
 mod access;
 mod clicks;
+mod commands;
 mod conversions;
 mod delivery;
 mod dispatch;
