@@ -58,7 +58,7 @@ impl SendingArgs {
             retry_schedule_ms: self
                 .retry_schedule
                 .clone()
-                .map(|schedule| Option::from(schedule).map(|Schedule(waits)| waits)),
+                .map(|schedule| Option::<Schedule>::from(schedule).map(|Schedule(waits)| waits)),
             max_attempts: self.max_attempts.map(Into::into),
             retry_after_cap_ms: self.retry_after_cap.map(Into::into),
         }

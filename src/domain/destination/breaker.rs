@@ -130,7 +130,7 @@ impl Breaker {
     pub fn failed(&mut self, as_probe: Option<u32>, now: Moment, jitter: f64) -> Option<Duration> {
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.consecutive_answers = 0;
-        self.recent = self.recent << 1 | 1;
+        self.recent = (self.recent << 1) | 1;
         let opens = match self.phase {
             Phase::Closed => {
                 self.consecutive_failures >= IN_A_ROW || self.recent.count_ones() >= MOST_OF_WINDOW

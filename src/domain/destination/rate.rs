@@ -20,8 +20,10 @@ impl Rate {
         Self { per_second, burst: burst.unwrap_or(tenth as u32).max(1) }
     }
 
+    /// In whole milliseconds, rounded up: timers know no less.
     fn time_of(&self, tokens: f64) -> Duration {
-        Duration::try_from_secs_f64(tokens / self.per_second).unwrap_or(Duration::MAX)
+        // A cast of what is too long saturates.
+        Duration::from_millis((tokens / self.per_second * 1_000.0).ceil().max(1.0) as u64)
     }
 }
 
@@ -37,8 +39,6 @@ pub struct TokenBucket {
 const ROUNDING: f64 = 1e-6;
 /// A rate is waited for in steps of this, so that a fast one is not claimed one by one.
 const STEP: Duration = Duration::from_millis(20);
-/// Timers know no less.
-const TICK: Duration = Duration::from_millis(1);
 
 impl TokenBucket {
     /// Takes a token, or says when the next will be there.
@@ -55,7 +55,7 @@ impl TokenBucket {
         self.tokens = Some(tokens);
         // Never so long that the bucket would run over.
         let wanted = (STEP.as_secs_f64() * rate.per_second).min(burst / 2.0).floor().max(1.0);
-        Err(now + rate.time_of(wanted - tokens).max(TICK))
+        Err(now + rate.time_of(wanted - tokens))
     }
 
     /// Takes back a token whose request was not sent.
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(bucket.take(rate, now), Ok(()));
         assert_eq!(bucket.take(rate, now), Ok(()));
         let next = bucket.take(rate, now).unwrap_err();
-        assert_eq!(next.since(now).as_millis(), 333);
+        assert_eq!(next.since(now).as_millis(), 334);
         assert!(bucket.take(rate, now + Duration::from_millis(300)).is_err());
         assert_eq!(bucket.take(rate, next), Ok(()));
         assert!(bucket.take(rate, next).is_err());
