@@ -6,7 +6,7 @@
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
-//! writes the request, [`destination`] says when it may go, [`retry`] says when to try again.
+//! writes the request, [`signing`] signs it, [`destination`] says when it may go, [`retry`] says when to try again.
 
 pub mod access;
 pub mod catalogue;
@@ -30,6 +30,7 @@ pub mod reconciliation;
 pub mod redact;
 pub mod request;
 pub mod retry;
+pub mod signing;
 pub mod status;
 pub mod status_words;
 pub mod template;

@@ -10,9 +10,10 @@ use crate::domain::facts::EventMacros;
 use crate::domain::ids::NodeId;
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
-use crate::domain::redact::redact_url;
+use crate::domain::redact::{REDACTED, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
+use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
 use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery};
@@ -27,7 +28,20 @@ pub async fn make(
 ) -> (AttemptRecord, Signal) {
     let started_at = Utc::now();
     let request = postback.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
-    let url = match Url::parse(&request.url) {
+    let stamp = Stamp { delivery_id: delivery.delivery_id, now: started_at, nonce: rand::random() };
+    let signed = match signing::sign(&request, &postback.signing, &postback.secrets, &stamp) {
+        Ok(signed) => signed,
+        Err(fault) => {
+            // Ours to mend, so it is tried again.
+            let exchange =
+                Exchange::Broken { kind: ErrorKind::Internal, message: format!("not sent: {fault}") };
+            let judgement =
+                judge(&exchange, delivery.attempt, &postback.retry, rand::random(), started_at);
+            let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
+            return (record, Signal::Nothing);
+        }
+    };
+    let url = match Url::parse(&signed.request.url) {
         Ok(url) => url,
         Err(error) => {
             let judgement = Judgement {
@@ -40,11 +54,22 @@ pub async fn make(
             return (record, Signal::Nothing);
         }
     };
-    let sent = sender.send(&request, url, postback.timeout).await;
+    let sent = without_tags(sender.send(&signed.request, url, postback.timeout).await, &signed.tags);
     let now = Utc::now();
     let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random(), now);
     let signal = Signal::of(&sent.exchange, postback.retry.asked_wait(&sent.exchange, now));
     (describe(postback, delivery, node, started_at, &request, &judgement, Some(sent)), signal)
+}
+
+/// A destination may repeat what it was called by; what signed that stays out of the log.
+fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
+    for tag in tags {
+        sent.response_body = sent.response_body.replace(tag, REDACTED);
+        if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
+            *place = place.replace(tag, REDACTED);
+        }
+    }
+    sent
 }
 
 /// The record of an attempt whose task panicked.

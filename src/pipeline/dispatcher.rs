@@ -93,8 +93,10 @@ impl Dispatcher {
         let services = self.services.clone();
         let sender = self.sender.clone();
         let outcomes = self.outcomes.clone();
-        slot.begin();
         actix::spawn(async move {
+            while let Err(wait) = slot.begin() {
+                tokio::time::sleep(wait).await;
+            }
             let attempting = attempt::make(&sender, &postback, &delivery, services.node);
             // A panic is one failed attempt, not a dead dispatcher.
             let (record, signal) = match AssertUnwindSafe(attempting).catch_unwind().await {

@@ -50,9 +50,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The request is about to be sent.
-    pub fn begin(&mut self) {
-        self.sent_at = Some(self.destination.common.now());
+    /// The request is about to be sent; or it has to wait this long first.
+    pub fn begin(&mut self) -> Result<(), Duration> {
+        let now = self.destination.common.now();
+        self.destination.lock().may_begin(now).map_err(|moment| moment.since(now))?;
+        self.sent_at = Some(now);
+        Ok(())
     }
 
     /// Tells the destination what came of the request.

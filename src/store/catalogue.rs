@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use super::access_reader;
 use super::error::StoreError;
+use super::postback_secrets;
 use super::secrets::Keyring;
 use super::session::Session;
+use super::setup::postback_signing::read_signing;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
@@ -25,6 +27,7 @@ use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
 use crate::domain::postback::{Owner, Postback, Scope};
 use crate::domain::retry::{RETRY_AFTER_CAP, RetryPolicy, RetrySchedule};
+use crate::domain::signing::{Signing, SigningForm, SigningSecret};
 use crate::domain::status::Refunds;
 use crate::domain::template::UrlTemplate;
 
@@ -45,6 +48,7 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
     let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
     let access = access_reader::load(&session, keyring).await?;
+    let mut secrets = postback_secrets::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
     let windows = session
@@ -85,7 +89,10 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
         .collect::<Result<_, StoreError>>()?;
     let postbacks = postbacks
         .iter()
-        .map(|row| Ok((PostbackId(row.get("postback_id")), Arc::new(postback(row)?))))
+        .map(|row| {
+            let id = PostbackId(row.get("postback_id"));
+            Ok((id, Arc::new(postback(row, secrets.remove(&id).unwrap_or_default())?)))
+        })
         .collect::<Result<_, StoreError>>()?;
     let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
     catalogue.access = access;
@@ -158,7 +165,7 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     })
 }
 
-fn postback(row: &Row) -> Result<Postback, StoreError> {
+fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
     let partner_id: Option<Uuid> = row.get("partner_id");
     let advertiser_id: Option<Uuid> = row.get("advertiser_id");
     let owner = match (partner_id, advertiser_id) {
@@ -182,6 +189,11 @@ fn postback(row: &Row) -> Result<Postback, StoreError> {
         .collect::<Result<_, _>>()?;
     let url = UrlTemplate::parse(row.get("url_template"), POSTBACK_MACROS)
         .map_err(|error| unreadable("postbacks.url_template", error))?;
+    let signing = match read_signing(row)? {
+        (SigningForm::None, _) => Signing::None,
+        (SigningForm::StandardWebhooks, _) => Signing::StandardWebhooks,
+        (SigningForm::Url, parameters) => Signing::Url(parameters),
+    };
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     let rate_per_second: Option<f64> = row.get("rate_per_second");
     let burst = row.get::<_, Option<i32>>("burst").and_then(|burst| u32::try_from(burst).ok());
@@ -203,6 +215,8 @@ fn postback(row: &Row) -> Result<Postback, StoreError> {
             retry_after_cap: cap_ms.map_or(RETRY_AFTER_CAP, Duration::from_millis),
         },
         paused: row.get("is_paused"),
+        signing,
+        secrets,
     })
 }
 

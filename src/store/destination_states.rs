@@ -188,7 +188,7 @@ async fn backlogs_of(pool: &Pool, postbacks: &[Uuid]) -> Result<HashMap<Uuid, Ba
              CROSS JOIN LATERAL (
                  SELECT count(*) AS deliveries FROM (
                      SELECT 1 FROM deliveries WHERE postback_id = postback.id AND claimed_by IS NULL LIMIT $2
-                 ) AS some
+                 ) AS counted
              ) AS waiting
              CROSS JOIN LATERAL (
                  SELECT min(next_attempt_at) AS due FROM deliveries

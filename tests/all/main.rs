@@ -14,4 +14,5 @@ mod operations;
 mod readme;
 mod rules;
 mod setup;
+mod signing;
 mod support;

@@ -25,6 +25,7 @@ mod offer;
 mod output;
 mod partner;
 mod postback;
+mod postback_signing;
 mod quarantine;
 mod secret;
 mod sending;

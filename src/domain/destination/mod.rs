@@ -41,6 +41,8 @@ pub struct Destination {
     limits: Limits,
     taken: usize,
     bucket: TokenBucket,
+    /// The same once more, at the wire: see [`Destination::may_begin`].
+    wire: TokenBucket,
     breaker: Breaker,
     pace: Pace,
     held_until: Option<Moment>,
@@ -131,6 +133,13 @@ impl Destination {
             Passage::Probe => Permit::Probe(self.breaker.probe_begins()),
             _ => Permit::Ordinary,
         })
+    }
+
+    /// Whether a permitted request may go this very moment, or when. Between a permit and the wire
+    /// lies a commit, which takes now longer and now shorter: what was permitted evenly must not
+    /// arrive in a heap.
+    pub fn may_begin(&mut self, now: Moment) -> Result<(), Moment> {
+        self.wire.take(self.limits.rate, now)
     }
 
     /// Gives the place of a permit back. One that was not used gives back its token and its turn

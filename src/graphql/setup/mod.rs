@@ -21,6 +21,7 @@ mod integrations;
 mod links;
 mod offers;
 mod partners;
+mod postback_signing;
 mod postbacks;
 mod presets;
 mod quarantine;
@@ -42,6 +43,7 @@ pub struct SetupQuery(
     offers::OfferQueries,
     links::LinkQueries,
     postbacks::PostbackQueries,
+    postback_signing::PostbackSigningQuery,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
     access::AccessQuery,
@@ -61,6 +63,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,
