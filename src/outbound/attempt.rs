@@ -35,8 +35,7 @@ pub async fn make(
             // Ours to mend, so it is tried again.
             let exchange =
                 Exchange::Broken { kind: ErrorKind::Internal, message: format!("not sent: {fault}") };
-            let judgement =
-                judge(&exchange, delivery.attempt, &postback.retry, rand::random(), started_at);
+            let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), started_at);
             let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
             return (record, Signal::Nothing);
         }

@@ -110,7 +110,14 @@ impl Tracker {
             let body = String::from_utf8_lossy(&body).into_owned();
             let manner = self.manner.borrow().clone();
             let echo = target.clone();
-            self.received.lock().unwrap().push(Received { url, method, target, headers, body, at: Instant::now() });
+            self.received.lock().unwrap().push(Received {
+                url,
+                method,
+                target,
+                headers,
+                body,
+                at: Instant::now(),
+            });
             match manner {
                 Manner::Answer(answer) | Manner::Slow(_, answer) => {
                     if let Manner::Slow(wait, _) = manner {
