@@ -20,6 +20,7 @@ pub mod device;
 pub mod event;
 pub mod facts;
 pub mod fields;
+pub mod health;
 pub mod ids;
 pub mod integration;
 pub mod money;

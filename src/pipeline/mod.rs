@@ -21,6 +21,7 @@ pub mod click_recorder;
 pub mod destination_reporter;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
+pub mod health_watch;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;

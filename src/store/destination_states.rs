@@ -7,8 +7,8 @@ use deadpool_postgres::Pool;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::search::{Columns, Search, page};
-use super::setup::postbacks::{PostbackRecord, read as read_postback};
+use super::search::{Search, page};
+use super::setup::postbacks::{COLUMNS, PostbackRecord, read as read_postback};
 use crate::domain::destination::breaker::State;
 use crate::domain::ids::{NodeId, PostbackId};
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
@@ -106,8 +106,6 @@ pub async fn list(
     filter: &DestinationFilter,
     request: &PageRequest,
 ) -> Result<Page<DestinationRecord>, StoreError> {
-    const COLUMNS: Columns =
-        Columns { selected: "*", from: "postbacks", time: "created_at", id: "postback_id" };
     let mut search = Search::default();
     search.condition("deleted_at IS NULL");
     match scope {

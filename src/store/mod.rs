@@ -21,6 +21,7 @@ pub mod outcomes;
 pub mod partitions;
 pub mod pausing;
 pub mod pool;
+pub mod postback_health;
 pub mod postback_secrets;
 pub mod quarantine;
 pub mod reconciliations;
