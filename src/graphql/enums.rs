@@ -167,6 +167,8 @@ pub enum AuditEntity {
     StatusWord,
     Quarantine,
     Reconciliation,
+    Delivery,
+    DeliveryJob,
 }
 
 #[cfg(test)]

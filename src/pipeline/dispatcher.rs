@@ -22,7 +22,7 @@ use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::store::deliveries::{self, ClaimedDelivery};
-use crate::store::{StoreError, pausing};
+use crate::store::{StoreError, pausing, revisions};
 
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
@@ -97,7 +97,13 @@ impl Dispatcher {
             while let Err(wait) = slot.begin() {
                 tokio::time::sleep(wait).await;
             }
-            let attempting = attempt::make(&sender, &postback, &delivery, services.node);
+            let node = services.node;
+            let attempting = async {
+                match as_pinned(&services, &postback, &delivery).await {
+                    Some(pinned) => attempt::make(&sender, &pinned, &delivery, node).await,
+                    None => (attempt::panicked(&postback, &delivery, node), Signal::Nothing),
+                }
+            };
             // A panic is one failed attempt, not a dead dispatcher.
             let (record, signal) = match AssertUnwindSafe(attempting).catch_unwind().await {
                 Ok(made) => made,
@@ -251,6 +257,36 @@ fn tell(postback: PostbackId, change: Change) {
         }
     };
     metrics::counter!("ricochet_destination_changes_total", "to" => to).increment(1);
+}
+
+/// The postback, with the request of an earlier revision where the delivery is bound to one;
+/// `None` where that cannot be read: today's request would be another than was asked for. While
+/// PostgreSQL is away it waits. Should the claim lapse over it, the attempt is another node's and
+/// this one is not recorded.
+async fn as_pinned(
+    services: &Services,
+    postback: &Arc<Postback>,
+    delivery: &ClaimedDelivery,
+) -> Option<Arc<Postback>> {
+    let Some(revision) = delivery.pinned_revision.filter(|revision| *revision != postback.revision) else {
+        return Some(postback.clone());
+    };
+    loop {
+        match revisions::load(&services.pool, postback, revision).await {
+            Ok(Some(earlier)) => return Some(Arc::new(earlier)),
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
+                tokio::time::sleep(RETRY_WAIT).await;
+            }
+            Ok(None) => {
+                tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
+                return None;
+            }
+        }
+    }
 }
 
 impl Actor for Dispatcher {

@@ -165,7 +165,8 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     })
 }
 
-fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
+/// A row of `postbacks`, as it is or as it was, with the secrets of today.
+pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
     let partner_id: Option<Uuid> = row.get("partner_id");
     let advertiser_id: Option<Uuid> = row.get("advertiser_id");
     let owner = match (partner_id, advertiser_id) {
@@ -201,6 +202,7 @@ fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreErr
     let max_attempts: Option<i32> = row.get("max_attempts");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
+        revision: row.get("revision"),
         owner,
         scope,
         events,

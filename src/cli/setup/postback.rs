@@ -7,6 +7,7 @@ use super::flags::{Id, event, flagged};
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::sending::{self, SPELLED, SendingArgs};
 use super::{ACTOR, Common, all};
+use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::domain::event::Event;
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -37,6 +38,8 @@ pub enum PostbackCommand {
     Resume(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
+    /// Deliver a postback for the conversions it came too late for, through a running server.
+    SendPast(Box<SendPastArgs>),
     /// Say how a postback is signed: in headers, in its URL, or not at all.
     Sign(SignPostback),
     /// Make, list and retire the secrets that a postback is signed with.
@@ -117,6 +120,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             args.common.output.row(&changed.map_err(|error| flagged(error, SPELLED))?)
         }
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
+        PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
         PostbackCommand::Sign(args) => postback_signing::sign(args).await,
         PostbackCommand::Secret(command) => postback_signing::secret(command).await,
