@@ -12,6 +12,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App as WebApp, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use url::Url;
 use uuid::Uuid;
@@ -89,8 +90,15 @@ impl App {
         }
         let node = NodeId(Uuid::now_v7());
         let services = Arc::new(
-            Services::new(node, pool, log, settings.keyring.clone(), settings.outbound.policy.clone())
-                .await?,
+            Services::new(
+                node,
+                pool,
+                log,
+                settings.keyring.clone(),
+                settings.outbound.policy.clone(),
+                outbound_capacity(settings),
+            )
+            .await?,
         );
         let retention = Retention {
             clicks_days: settings.click_retention_days,
@@ -99,6 +107,8 @@ impl App {
         periodic::keep_partitions(&services, retention).await?;
         // Before anything is claimed under this name: a claim of an unknown node is abandoned.
         nodes::renew(&services.pool, node, NODE_LEASE).await?;
+        // Before anything is sent: limits are shared with whoever is there already.
+        services.slots.know_nodes(nodes::membership(&services.pool, NODE_LEASE).await?.alive);
 
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
@@ -245,6 +255,26 @@ fn open_countries(settings: &Settings) -> anyhow::Result<Arc<Countries>> {
 /// refused for want of room that singles leave.
 fn batch_permits(sizes: LaneSizes) -> usize {
     (sizes.queue_requests / sizes.lanes / 2).clamp(1, 512)
+}
+
+/// How many requests to destinations this node can have under way: as many as are set, as far as
+/// half of the files it may open allow. The other half is for those who call.
+fn outbound_capacity(settings: &Settings) -> usize {
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return settings.outbound_requests };
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        tracing::debug!(%error, "the soft limit of open files stays as it is");
+    }
+    let open_files = getrlimit(Resource::RLIMIT_NOFILE).map_or(hard, |(soft, _)| soft);
+    let allowed = usize::try_from(open_files / 2).unwrap_or(usize::MAX);
+    if allowed < settings.outbound_requests {
+        tracing::warn!(
+            open_files,
+            requests = allowed,
+            "fewer requests to destinations at once than RICOCHET_OUTBOUND_REQUESTS says: each is an open file; \
+             raise the limit of open files (ulimit -n)"
+        );
+    }
+    allowed.min(settings.outbound_requests)
 }
 
 /// Starts everything that sends, on a thread of its own.

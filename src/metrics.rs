@@ -48,6 +48,13 @@ fn describe() {
         "ricochet_batch_results_waiting",
         "Results of items of arrays and streams, decided or not, that their callers have not read"
     );
+    describe_gauge!("ricochet_destinations", "Destinations of this node by the state of their breaker");
+    describe_gauge!("ricochet_destinations_held", "Destinations that asked to be left alone (Retry-After)");
+    describe_counter!(
+        "ricochet_destination_changes_total",
+        "Breakers that opened or closed, and destinations that asked to be left alone"
+    );
+    describe_gauge!("ricochet_dispatchers", "Dispatchers at work on this node");
     describe_gauge!("ricochet_log_backlog_rows", "Log rows waiting in PostgreSQL for ClickHouse");
     describe_gauge!("ricochet_log_backlog_oldest_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_gauge!("ricochet_clickhouse_up", "1 while ClickHouse takes the log");

@@ -17,9 +17,9 @@ use actix_web::http::header::HeaderName;
 use crate::domain::access::allowlist::{Allowlist, parse_networks};
 use crate::domain::access::rates::Rates;
 use crate::domain::address_policy::{Policy, Ports};
+use crate::domain::health::Thresholds;
 use crate::outbound::OutboundSettings;
 use crate::outbound::proxy::Proxy;
-use crate::domain::health::Thresholds;
 use crate::store::secrets::{Keyring, NotAKeyring};
 
 pub use table::{SETTINGS, Setting, markdown_table};
@@ -35,6 +35,7 @@ pub struct Settings {
     pub database_connections: usize,
     pub batch_requests: usize,
     pub queue_requests: usize,
+    pub outbound_requests: usize,
     pub grace_period: Duration,
     /// Without any, no secrets can be kept.
     pub keyring: Keyring,
@@ -101,6 +102,7 @@ impl Settings {
             database_connections: reader.in_range("RICOCHET_DATABASE_CONNECTIONS", 4, 1_000)?,
             batch_requests: reader.in_range("RICOCHET_BATCH_REQUESTS", 1, 2_000)?,
             queue_requests: reader.in_range("RICOCHET_QUEUE_REQUESTS", 1, 1_000_000)?,
+            outbound_requests: reader.in_range("RICOCHET_OUTBOUND_REQUESTS", 16, 1_000_000)?,
             grace_period: Duration::from_secs(reader.in_range("RICOCHET_GRACE_PERIOD_S", 0, 600)?),
             keyring: reader.keyring("RICOCHET_MASTER_KEY")?,
             trusted_proxies: reader.networks("RICOCHET_TRUSTED_PROXIES")?,

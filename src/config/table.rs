@@ -73,6 +73,14 @@ pub const SETTINGS: &[Setting] = &[
         "Most requests waiting for a transaction, over all lanes; past it callers get 503 with Retry-After.",
     ),
     defaulted(
+        "RICOCHET_OUTBOUND_REQUESTS",
+        "8192",
+        "a whole number from 16 to 1000000",
+        "Most requests to destinations under way at once on this node, over all destinations; each is an open \
+         file, so at most half of those the system allows (`ulimit -n`) are used. A quarter is kept for \
+         destinations that answer, whatever hangs.",
+    ),
+    defaulted(
         "RICOCHET_GRACE_PERIOD_S",
         "10",
         "a whole number from 0 to 600",

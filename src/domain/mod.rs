@@ -8,8 +8,8 @@
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know,
-//! [`request_template`] and [`template`] write the request, [`signing`] signs it, [`success_rule`]
-//! reads the answer, [`retry`] says when to try again.
+//! [`request_template`] and [`template`] write the request, [`signing`] signs it, [`destination`]
+//! says when it may go, [`success_rule`] reads the answer, [`retry`] says when to try again.
 
 pub mod access;
 pub mod address_policy;
@@ -20,6 +20,7 @@ pub(crate) mod coded;
 pub mod completion;
 pub mod composite;
 pub mod decision;
+pub mod destination;
 pub mod device;
 pub mod event;
 pub mod facts;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::catalogue::Catalogue;
 use super::client_certificate::ClientCertificate;
 use super::composite::Composite;
+use super::destination::rate::Rate;
+use super::destination::share::Limits;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::request_template::{Rendering, RequestTemplate};
 use super::request_values::RequestValues;
-use super::retry::RetrySchedule;
+use super::retry::RetryPolicy;
 use super::signing::{Signing, SigningSecret};
 use super::success_rule::SuccessRule;
 
@@ -52,11 +54,13 @@ pub struct Postback {
     pub request: RequestTemplate,
     /// What the body of a successful answer must keep to.
     pub success: Vec<SuccessRule>,
-    /// Most requests under way at once.
+    /// Most requests under way at once, over all nodes.
     pub max_in_flight: usize,
+    /// Most requests a second, over all nodes.
+    pub rate: Option<Rate>,
     /// One deadline over the whole exchange: DNS, connection, request, body.
     pub timeout: Duration,
-    pub retry: RetrySchedule,
+    pub retry: RetryPolicy,
     pub paused: bool,
     /// Shown over TLS to a destination that asks for one.
     pub certificate: Option<Arc<ClientCertificate>>,
@@ -66,6 +70,10 @@ pub struct Postback {
 }
 
 impl Postback {
+    pub fn limits(&self) -> Limits {
+        Limits { max_in_flight: self.max_in_flight, rate: self.rate }
+    }
+
     /// The request that tells it of an event; `composite` is that of the click's link.
     pub fn render(&self, macros: EventMacros, composite: Option<&Composite>) -> Rendering {
         self.request.render(&RequestValues { macros, composite, secret: self.template_secret() })

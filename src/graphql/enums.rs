@@ -2,6 +2,7 @@
 
 use async_graphql::Enum;
 
+use crate::domain::destination::breaker;
 use crate::domain::{event, payout, retry, status, verdict};
 use crate::store::audit;
 
@@ -66,6 +67,18 @@ pub enum ErrorKind {
     /// The address may not be called; nothing was sent.
     Blocked,
     Internal,
+}
+
+/// What the breaker of a destination is doing.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "breaker::State")]
+pub enum BreakerState {
+    /// Requests go.
+    Closed,
+    /// It keeps failing: deliveries wait.
+    Open,
+    /// One delivery is sent to find out whether it is well again.
+    HalfOpen,
 }
 
 /// What became of one inbound request.

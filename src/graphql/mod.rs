@@ -10,6 +10,7 @@
 //! reading function, so that no resolver can forget it.
 
 mod deliveries;
+mod destinations;
 mod enums;
 mod failure;
 mod filter;
@@ -35,7 +36,12 @@ use setup::{SetupMutation, SetupQuery};
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(query::LogQueries, deliveries::DeliveryQueries, SetupQuery);
+pub struct Query(
+    query::LogQueries,
+    deliveries::DeliveryQueries,
+    destinations::DestinationQueries,
+    SetupQuery,
+);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]

@@ -76,6 +76,7 @@ pub enum List {
     Integrations,
     Deliveries,
     DeliveryJobs,
+    Destinations,
 }
 
 impl List {
@@ -98,6 +99,7 @@ impl List {
             Self::Integrations => 0x2b,
             Self::Deliveries => 0x2c,
             Self::DeliveryJobs => 0x2d,
+            Self::Destinations => 0x2e,
         }
     }
 

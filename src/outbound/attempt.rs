@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
 use crate::domain::composite::Composite;
+use crate::domain::destination::signal::Signal;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{DeliveryId, NodeId};
@@ -17,7 +18,7 @@ use crate::domain::postback::Postback;
 use crate::domain::redact::{REDACTED, redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::request_template::{Rendering, SkipReason};
-use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, RetrySchedule, judge, judge_refusal};
+use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, RetryPolicy, judge, judge_refusal};
 use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
 use crate::domain::success_rule;
@@ -28,20 +29,22 @@ use crate::store::outcomes::AttemptRecord;
 /// What the log keeps of a request's body, in bytes.
 const KEPT_BODY_BYTES: usize = 4 * 1024;
 
-/// Makes the attempt a delivery was claimed for; `composite` is that of the click's link.
+/// Makes the attempt a delivery was claimed for; its record, and what it says of the destination.
+/// `composite` is that of the click's link.
 pub async fn make(
     sender: &HttpSender,
     postback: &Postback,
     composite: Option<&Composite>,
     delivery: &ClaimedDelivery,
     node: NodeId,
-) -> AttemptRecord {
+) -> (AttemptRecord, Signal) {
     let started_at = Utc::now();
     let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
     let Rendering { request, skip } = postback.render(macros, composite);
     if !skip.is_empty() {
         let judgement = skipped(&skip);
-        return describe(postback, delivery, node, started_at, &request, &judgement, None);
+        let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
+        return (record, Signal::Nothing);
     }
     let stamp = Stamp { delivery_id: delivery.delivery_id, now: started_at, nonce: rand::random() };
     let signed = match signing::sign(&request, &postback.signing, &postback.secrets, &stamp) {
@@ -50,22 +53,26 @@ pub async fn make(
             // Ours to mend, so it is tried again.
             let exchange =
                 Exchange::Broken { kind: ErrorKind::Internal, message: format!("not sent: {fault}") };
-            let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
-            return describe(postback, delivery, node, started_at, &request, &judgement, None);
+            let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), started_at);
+            let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
+            return (record, Signal::Nothing);
         }
     };
     let url = match Url::parse(&signed.request.url) {
         Ok(url) => url,
         Err(error) => {
             let judgement = skipped(&[SkipReason::IllegalUrl(error)]);
-            return describe(postback, delivery, node, started_at, &request, &judgement, None);
+            let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
+            return (record, Signal::Nothing);
         }
     };
     let certificate = postback.certificate.as_deref();
     let sent = sender.send_as(&signed.request, url, postback.timeout, certificate).await;
     let sent = without_tags(sent, &signed.tags);
-    let judgement = judge_sent(&sent, postback, delivery.attempt);
-    describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
+    let now = Utc::now();
+    let judgement = judge_sent(&sent, postback, delivery.attempt, now);
+    let signal = Signal::of(&sent.exchange, postback.retry.asked_wait(&sent.exchange, now));
+    (describe(postback, delivery, node, started_at, &request, &judgement, Some(sent)), signal)
 }
 
 /// Makes one attempt that is nobody's delivery: marked as a test, and never repeated.
@@ -77,7 +84,8 @@ pub async fn test(
     facts: EventFacts,
     node: NodeId,
 ) -> AttemptRow {
-    let once = Postback { retry: RetrySchedule::of_milliseconds(&[]), ..postback.clone() };
+    let retry = RetryPolicy { max_attempts: Some(1), ..postback.retry.clone() };
+    let once = Postback { retry, ..postback.clone() };
     let delivery = ClaimedDelivery {
         delivery_id: DeliveryId(Uuid::now_v7()),
         postback_id: postback.postback_id,
@@ -88,7 +96,7 @@ pub async fn test(
         facts: Arc::new(EventFacts { is_test: true, ..facts }),
         pinned_revision: None,
     };
-    let mut row = make(sender, &once, composite, &delivery, node).await.row;
+    let mut row = make(sender, &once, composite, &delivery, node).await.0.row;
     // Of a test there is only one.
     if let Some(reason) = row.reason.strip_suffix("; all 1 attempts are used up") {
         row.reason = reason.to_owned();
@@ -97,8 +105,8 @@ pub async fn test(
 }
 
 /// Judges an exchange by its code and, where that says success, by the body.
-pub fn judge_sent(sent: &Sent, postback: &Postback, attempt: u32) -> Judgement {
-    let judgement = judge(&sent.exchange, attempt, &postback.retry, rand::random());
+pub fn judge_sent(sent: &Sent, postback: &Postback, attempt: u32, now: DateTime<Utc>) -> Judgement {
+    let judgement = judge(&sent.exchange, attempt, &postback.retry, rand::random(), now);
     let refusal = match judgement.outcome {
         Outcome::Delivered => success_rule::refusal(&postback.success, &sent.response_body),
         Outcome::Retrying | Outcome::Failed | Outcome::Skipped => None,
@@ -135,7 +143,7 @@ fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
 pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -> AttemptRecord {
     let exchange =
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
-    let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
+    let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), Utc::now());
     // Rendering may be what panicked.
     let request = RenderedRequest::get(postback.request.url_source().to_owned());
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)

@@ -1,7 +1,9 @@
 //! One destination's dispatcher: sends what it has claimed, each attempt a task of its own.
 //!
-//! It keeps nothing but what is under way, at most `max_in_flight` deliveries; the backlog
-//! stays in PostgreSQL and is claimed as places become free.
+//! It keeps nothing but what is under way, at most its share of `max_in_flight` deliveries; the
+//! backlog stays in PostgreSQL and is claimed as places become free. When and how much is for
+//! [`crate::domain::destination`] to decide; where that says "not before", the dispatcher sleeps
+//! until exactly then.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,17 +18,22 @@ use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, Slot};
+use crate::domain::composite::Composite;
+use crate::domain::destination::moment::Moment;
+use crate::domain::destination::signal::Signal;
+use crate::domain::destination::{Change, Wait};
 use crate::domain::ids::{DeliveryId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::store::deliveries::{self, ClaimedDelivery, QueuePosition};
-use crate::store::outcomes::AttemptRecord;
-use crate::store::{StoreError, revisions};
+use crate::store::{StoreError, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
 const HORIZON_SLACK: TimeDelta = TimeDelta::seconds(2);
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
+/// Between tries while PostgreSQL is away.
+const RETRY_WAIT: Duration = Duration::from_millis(250);
 
 pub struct Dispatcher {
     services: Arc<Services>,
@@ -37,6 +44,7 @@ pub struct Dispatcher {
     is_claiming: bool,
     /// A hint came while a claim was under way.
     claim_again: bool,
+    alarm: Option<(Moment, SpawnHandle)>,
 }
 
 /// Send a delivery this node has claimed.
@@ -60,40 +68,71 @@ impl Dispatcher {
         outcomes: Addr<OutcomeRecorder>,
     ) -> Self {
         let slots = services.slots.of(postback_id);
-        Self { services, postback_id, slots, sender, outcomes, is_claiming: false, claim_again: false }
+        Self {
+            services,
+            postback_id,
+            slots,
+            sender,
+            outcomes,
+            is_claiming: false,
+            claim_again: false,
+            alarm: None,
+        }
     }
 
     fn postback(&self) -> Option<Arc<Postback>> {
         self.services.catalogue().postbacks.get(&self.postback_id).cloned()
     }
 
-    fn send(&self, delivery: ClaimedDelivery, slot: Slot, ctx: &Context<Self>) {
+    /// Sends what was claimed, or gives it back where this node cannot send it now.
+    fn send(&self, claimed: Vec<(ClaimedDelivery, Slot)>, ctx: &Context<Self>) {
         let catalogue = self.services.catalogue();
-        let Some(postback) = catalogue.postbacks.get(&self.postback_id).cloned() else {
-            // Not in the catalogue yet: the lease lapses and it is claimed again.
-            tracing::warn!(postback = %self.postback_id, "a delivery's postback is not in the catalogue");
-            return;
+        let postback =
+            catalogue.postbacks.get(&self.postback_id).filter(|_| !self.services.slots.is_closed());
+        let Some(postback) = postback else {
+            return release(&self.services, claimed);
         };
-        let composite = catalogue.composite_of(delivery.facts.link_id);
-        let node = self.services.node;
+        for (delivery, slot) in claimed {
+            let composite = catalogue.composite_of(delivery.facts.link_id);
+            self.attempt(postback.clone(), composite, delivery, slot, ctx.address());
+        }
+    }
+
+    fn attempt(
+        &self,
+        postback: Arc<Postback>,
+        composite: Option<Arc<Composite>>,
+        delivery: ClaimedDelivery,
+        mut slot: Slot,
+        freed: Addr<Self>,
+    ) {
+        let services = self.services.clone();
         let sender = self.sender.clone();
         let outcomes = self.outcomes.clone();
-        let freed = ctx.address();
-        let services = self.services.clone();
         actix::spawn(async move {
+            while let Err(wait) = slot.begin() {
+                tokio::time::sleep(wait).await;
+            }
+            let node = services.node;
             let attempting = async {
                 match as_pinned(&services, &postback, &delivery).await {
                     Some(pinned) => {
                         attempt::make(&sender, &pinned, composite.as_deref(), &delivery, node).await
                     }
-                    None => attempt::panicked(&postback, &delivery, node),
+                    None => (attempt::panicked(&postback, &delivery, node), Signal::Nothing),
                 }
             };
             // A panic is one failed attempt, not a dead dispatcher.
-            let record: AttemptRecord = match AssertUnwindSafe(attempting).catch_unwind().await {
-                Ok(record) => record,
-                Err(_) => attempt::panicked(&postback, &delivery, node),
+            let (record, signal) = match AssertUnwindSafe(attempting).catch_unwind().await {
+                Ok(made) => made,
+                Err(_) => (attempt::panicked(&postback, &delivery, services.node), Signal::Nothing),
             };
+            if let Some(change) = slot.heard(signal) {
+                tell(postback.postback_id, change);
+            }
+            if signal == Signal::Gone {
+                pause(&services, postback.postback_id).await;
+            }
             outcomes.do_send(AttemptMade { record, slot, freed });
         });
     }
@@ -110,14 +149,20 @@ impl Dispatcher {
             return;
         }
         let mut slots = Vec::new();
-        while slots.len() < CLAIM_LIMIT
-            && let Some(slot) = self.slots.take(postback.max_in_flight)
-        {
-            slots.push(slot);
+        let mut refusal = None;
+        while slots.len() < CLAIM_LIMIT && refusal.is_none() {
+            match self.services.slots.admit(&self.slots, &postback) {
+                Ok(slot) => slots.push(slot),
+                Err(wait) => refusal = Some(wait),
+            }
         }
         if slots.is_empty() {
-            // Every place is taken; the next one that is given back brings us here again.
             self.slots.set_backlog(true);
+            match refusal {
+                Some(Wait::Until(moment) | Wait::Parked(moment)) => self.wake_at(moment, ctx),
+                // The next place that is given back brings us here again, or the rescuer does.
+                Some(Wait::Full | Wait::Crowded | Wait::Elsewhere) | None => {}
+            }
             return;
         }
         self.is_claiming = true;
@@ -143,18 +188,102 @@ impl Dispatcher {
             let now = Instant::now();
             let reached = claimed.last().map(ClaimedDelivery::position);
             this.slots.floor().note(Reading { from, reached, horizon, is_full, took: now - began }, now);
-            for (delivery, slot) in claimed.into_iter().zip(slots) {
-                this.send(delivery, slot, ctx);
-            }
-            if is_full || std::mem::take(&mut this.claim_again) {
+            // Places for which there was nothing are given back here, unused.
+            this.send(claimed.into_iter().zip(slots).collect(), ctx);
+            if std::mem::take(&mut this.claim_again) || is_full {
                 this.claim(ctx);
             }
         }));
     }
+
+    /// Asks again at `moment`, unless that is arranged already.
+    fn wake_at(&mut self, moment: Moment, ctx: &mut Context<Self>) {
+        if let Some((armed, alarm)) = self.alarm.take() {
+            if armed <= moment {
+                self.alarm = Some((armed, alarm));
+                return;
+            }
+            ctx.cancel_future(alarm);
+        }
+        let alarm = ctx.run_later(self.slots.until(moment), |this, ctx| {
+            this.alarm = None;
+            this.claim(ctx);
+        });
+        self.alarm = Some((moment, alarm));
+    }
 }
 
-/// Between tries to read an earlier request while PostgreSQL is away.
-const REVISION_WAIT: Duration = Duration::from_millis(250);
+/// Gives claims back whose attempts were not begun, so that they are due at once, here or at
+/// another node.
+pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) {
+    if claimed.is_empty() {
+        return;
+    }
+    let services = services.clone();
+    actix::spawn(async move {
+        // Their places are held until it is done: a node that stops waits for them.
+        let unsent: Vec<_> =
+            claimed.iter().map(|(delivery, _)| (delivery.delivery_id, delivery.fence)).collect();
+        while let Err(error) = deliveries::release(&services.pool, services.node, &unsent).await {
+            if !matches!(error, StoreError::Unavailable(_) | StoreError::Raced(_)) {
+                tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
+                break;
+            }
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+        tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
+    });
+}
+
+/// Pauses a postback whose destination is gone, before that is recorded: nothing else is sent
+/// there in between, for the destination is held back meanwhile.
+async fn pause(services: &Services, postback: PostbackId) {
+    let paused = loop {
+        match pausing::pause_gone(&services.pool, postback).await {
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => tokio::time::sleep(RETRY_WAIT).await,
+            result => break result,
+        }
+    };
+    match paused {
+        Ok(pausing::Paused::Now) => {
+            tracing::warn!(%postback, "answered 410 (gone): the postback is paused until it is resumed");
+        }
+        Ok(pausing::Paused::Before) => {}
+        Err(error) => {
+            tracing::error!(%error, %postback, "a postback that answered 410 (gone) could not be paused");
+            return;
+        }
+    }
+    match services.refresh_catalogue().await {
+        // From now on the catalogue says it, and what resumes it takes effect at once.
+        Ok(()) => services.slots.of(postback).lift_hold(),
+        Err(error) => tracing::warn!(%error, "a pause is seen a little later"),
+    }
+}
+
+fn tell(postback: PostbackId, change: Change) {
+    let to = match change {
+        Change::Opened { probe_in, failures } => {
+            let probe_in_ms = probe_in.as_millis();
+            tracing::warn!(
+                %postback,
+                failures,
+                probe_in_ms,
+                "a destination keeps failing: its deliveries wait, and one is sent to probe it"
+            );
+            "open"
+        }
+        Change::Closed => {
+            tracing::info!(%postback, "a destination is well again: its deliveries go on, the oldest first");
+            "closed"
+        }
+        Change::Held { .. } => {
+            tracing::info!(%postback, "a destination asks to be left alone for a while (Retry-After)");
+            "held"
+        }
+    };
+    metrics::counter!("ricochet_destination_changes_total", "to" => to).increment(1);
+}
 
 /// The postback, with the request of an earlier revision where the delivery is bound to one;
 /// `None` where that cannot be read: today's request would be another than was asked for. While
@@ -172,7 +301,7 @@ async fn as_pinned(
         match revisions::load(&services.pool, postback, revision).await {
             Ok(Some(earlier)) => return Some(Arc::new(earlier)),
             Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
-                tokio::time::sleep(REVISION_WAIT).await;
+                tokio::time::sleep(RETRY_WAIT).await;
             }
             Ok(None) => {
                 tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
@@ -194,7 +323,7 @@ impl Handler<SendClaimed> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, SendClaimed { delivery, slot }: SendClaimed, ctx: &mut Self::Context) {
-        self.send(delivery, slot, ctx);
+        self.send(vec![(delivery, slot)], ctx);
     }
 }
 

@@ -1,11 +1,13 @@
-//! Knows every destination's dispatcher, starts them as they are needed and again if one dies.
+//! Knows every destination's dispatcher: starts them as they are needed, again if one dies, and
+//! lets those go that have nothing to do.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed};
+use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed, release};
 use super::outcome_recorder::OutcomeRecorder;
 use super::services::Services;
 use super::slots::Slot;
@@ -13,13 +15,34 @@ use crate::domain::ids::PostbackId;
 use crate::outbound::HttpSender;
 use crate::store::deliveries::ClaimedDelivery;
 
+/// A dispatcher that nobody has needed for so long ends; the next delivery starts another.
+const IDLE: Duration = Duration::from_secs(60);
+/// Between looks for idle dispatchers.
+const SWEEP: Duration = Duration::from_secs(20);
+/// One that dies again is started after twice the wait, up to the longest; one that has lived
+/// longer than that has recovered.
+const FIRST_RESTART: Duration = Duration::from_millis(100);
+const LONGEST_RESTART: Duration = Duration::from_secs(30);
+
 /// Bound: its mailbox holds hints only. A hint to send carries as many deliveries as
 /// destinations have places; a lost one is made up for by the rescuer.
 pub struct DispatcherSupervisor {
     services: Arc<Services>,
     sender: HttpSender,
     outcomes: Addr<OutcomeRecorder>,
-    dispatchers: HashMap<PostbackId, Addr<Dispatcher>>,
+    dispatchers: HashMap<PostbackId, Employed>,
+}
+
+struct Employed {
+    dispatcher: Addr<Dispatcher>,
+    started_at: Instant,
+    needed_at: Instant,
+    deaths: u32,
+}
+
+/// How long after its start one that has died `deaths` times in a row is started again.
+fn restart_wait(deaths: u32) -> Duration {
+    FIRST_RESTART.saturating_mul(2u32.saturating_pow(deaths)).min(LONGEST_RESTART)
 }
 
 /// Deliveries this node has claimed: to be sent now.
@@ -37,31 +60,68 @@ impl DispatcherSupervisor {
         Self { services, sender, outcomes, dispatchers: HashMap::new() }
     }
 
-    fn dispatcher(&mut self, postback: PostbackId) -> &Addr<Dispatcher> {
+    /// None while one that has died must not be started yet.
+    fn dispatcher(&mut self, postback: PostbackId) -> Option<&Addr<Dispatcher>> {
+        let now = Instant::now();
         let start = || {
             Dispatcher::new(self.services.clone(), postback, self.sender.clone(), self.outcomes.clone())
                 .start()
         };
-        let dispatcher = self.dispatchers.entry(postback).or_insert_with(start);
-        if !dispatcher.connected() {
-            tracing::error!(%postback, "a dispatcher died and is started again");
-            *dispatcher = start();
+        let employed = self.dispatchers.entry(postback).or_insert_with(|| Employed {
+            dispatcher: start(),
+            started_at: now,
+            needed_at: now,
+            deaths: 0,
+        });
+        employed.needed_at = now;
+        if !employed.dispatcher.connected() {
+            let lived = now - employed.started_at;
+            if lived < restart_wait(employed.deaths) {
+                return None;
+            }
+            let deaths = if lived > LONGEST_RESTART * 2 { 1 } else { employed.deaths + 1 };
+            tracing::error!(%postback, deaths, "a dispatcher died and is started again");
+            *employed = Employed { dispatcher: start(), started_at: now, needed_at: now, deaths };
         }
-        dispatcher
+        Some(&employed.dispatcher)
+    }
+
+    /// Lets idle dispatchers go: without an address they end by themselves, after what is in
+    /// their mailboxes.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let services = &self.services;
+        self.dispatchers.retain(|postback, employed| {
+            now - employed.needed_at < IDLE || !services.slots.of(*postback).is_idle()
+        });
+        metrics::gauge!("ricochet_dispatchers").set(self.dispatchers.len() as f64);
+        ctx.run_later(SWEEP, Self::sweep);
     }
 }
 
 impl Actor for DispatcherSupervisor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.sweep(ctx);
+    }
 }
 
 impl Handler<Send> for DispatcherSupervisor {
     type Result = ();
 
     fn handle(&mut self, Send(claimed): Send, _: &mut Self::Context) {
-        for (delivery, slot) in claimed {
-            self.dispatcher(delivery.postback_id).do_send(SendClaimed { delivery, slot });
+        let mut unsent = Vec::new();
+        if self.services.slots.is_closed() {
+            return release(&self.services, claimed);
         }
+        for (delivery, slot) in claimed {
+            match self.dispatcher(delivery.postback_id) {
+                Some(dispatcher) => dispatcher.do_send(SendClaimed { delivery, slot }),
+                None => unsent.push((delivery, slot)),
+            }
+        }
+        release(&self.services, unsent);
     }
 }
 
@@ -70,7 +130,14 @@ impl Handler<Due> for DispatcherSupervisor {
 
     fn handle(&mut self, Due(postbacks): Due, _: &mut Self::Context) {
         for postback in postbacks {
-            self.dispatcher(postback).do_send(ClaimDue);
+            // Thousands may be parked; each has its own alarm, or is found by a scan after its time.
+            let is_parked = self.services.slots.of(postback).is_parked();
+            if is_parked && self.dispatchers.contains_key(&postback) {
+                continue;
+            }
+            if let Some(dispatcher) = self.dispatcher(postback) {
+                dispatcher.do_send(ClaimDue);
+            }
         }
     }
 }

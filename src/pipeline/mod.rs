@@ -18,6 +18,7 @@
 pub mod batcher;
 pub mod click_news;
 pub mod click_recorder;
+pub mod destination_reporter;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
 pub mod health_watch;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Context};
 use chrono::Utc;
 
+use super::destination_reporter::{self, DestinationReporter};
 use super::lanes::Lanes;
 use super::services::Services;
 use crate::metrics::resident_memory_bytes;
@@ -62,6 +63,13 @@ pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention,
         move || {
             let services = services.clone();
             async move { measure(&services).await }
+        }
+    });
+    repeat(destination_reporter::EVERY, "how destinations are doing is not shown to other nodes", {
+        let (services, reporter) = (services.clone(), Arc::new(DestinationReporter::default()));
+        move || {
+            let (services, reporter) = (services.clone(), reporter.clone());
+            async move { reporter.report(&services).await }
         }
     });
     repeat(SIGNATURES, "stale signatures are not forgotten", {

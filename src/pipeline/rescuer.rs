@@ -1,5 +1,5 @@
-//! Makes up for whatever was lost: renews this node's lease, takes back the claims of dead
-//! nodes, and wakes dispatchers that have something due.
+//! Makes up for whatever was lost: renews this node's lease, learns which others live, takes back
+//! the claims of dead ones, and wakes dispatchers that have something due.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,7 +99,8 @@ async fn go_round(
     if services.slots.is_closed() {
         return Ok(RoundDone { renewed_at, next_look });
     }
-    let dead = nodes::dead(&services.pool, NODE_LEASE).await?;
+    let nodes::Membership { alive, dead } = nodes::membership(&services.pool, NODE_LEASE).await?;
+    services.slots.know_nodes(alive);
     if !dead.is_empty() || search == Search::LapsedClaimsToo {
         rescue(services, &dead).await?;
     }

@@ -28,13 +28,14 @@ pub struct Services {
 }
 
 impl Services {
-    /// Loads the catalogue.
+    /// Loads the catalogue. `capacity`: most requests to destinations under way at once.
     pub async fn new(
         node: NodeId,
         pool: Pool,
         log: EventLog,
         keyring: Keyring,
         outbound_policy: Policy,
+        capacity: usize,
     ) -> Result<Self, StoreError> {
         let catalogue = ArcSwap::from_pointee(catalogue::load(&pool, &keyring).await?);
         Ok(Self {
@@ -43,7 +44,7 @@ impl Services {
             log,
             keyring,
             outbound_policy,
-            slots: Slots::default(),
+            slots: Slots::new(node, capacity),
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,

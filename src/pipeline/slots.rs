@@ -1,56 +1,137 @@
-//! Places at destinations: how many requests each may have under way on this node.
+//! Places at destinations: leave to send a request, for both ways of sending.
 //!
 //! A conversion whose postback has a free place is written with its delivery already claimed
 //! and sent straight after the commit, without a claiming query. Where there is none, or older
-//! deliveries wait, the delivery stays in PostgreSQL and is claimed in its turn.
+//! deliveries wait, the delivery stays in PostgreSQL and is claimed in its turn. Whether there is
+//! one is for [`Destination`] to say; here stand the clock, the locks and the sums over all.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
 
 use super::queue_floor::QueueFloor;
-use crate::domain::ids::PostbackId;
+use crate::domain::destination::crowd::Crowd;
+use crate::domain::destination::moment::Moment;
+use crate::domain::destination::signal::Signal;
+use crate::domain::destination::{Change, Destination, Permit, Snapshot, Use, Wait};
+use crate::domain::ids::{NodeId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::store::deliveries::QueuePosition;
 
-#[derive(Default)]
 pub struct Slots {
+    node: NodeId,
+    /// Most requests under way over all destinations.
+    capacity: usize,
+    common: Arc<Common>,
+    /// The nodes that are alive, as of the last look.
+    alive: ArcSwap<Vec<NodeId>>,
     destinations: RwLock<HashMap<PostbackId, Arc<DestinationSlots>>>,
     is_closed: AtomicBool,
 }
 
-#[derive(Default)]
-pub struct DestinationSlots {
+struct Common {
+    started: Instant,
     taken: AtomicUsize,
+}
+
+/// Bound: one of fixed size for each postback that was ever sent to.
+pub struct DestinationSlots {
+    common: Arc<Common>,
+    state: Mutex<Destination>,
     has_backlog: AtomicBool,
     floor: Mutex<QueueFloor<QueuePosition>>,
 }
 
 /// One place; given back when dropped.
-pub struct Slot(Arc<DestinationSlots>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-    }
+pub struct Slot {
+    destination: Arc<DestinationSlots>,
+    permit: Permit,
+    sent_at: Option<Moment>,
 }
 
 impl Slot {
+    /// The request is about to be sent; or it has to wait this long first.
+    pub fn begin(&mut self) -> Result<(), Duration> {
+        let now = self.destination.common.now();
+        self.destination.lock().may_begin(now).map_err(|moment| moment.since(now))?;
+        self.sent_at = Some(now);
+        Ok(())
+    }
+
+    /// Tells the destination what came of the request.
+    pub fn heard(&self, signal: Signal) -> Option<Change> {
+        let now = self.destination.common.now();
+        let sent_at = self.sent_at.unwrap_or(now);
+        self.destination.lock().heard(self.permit, signal, sent_at, now, rand::random())
+    }
+
     /// Gives the place back and tells whose it was.
     pub fn give_back(self) -> Arc<DestinationSlots> {
-        self.0.clone()
+        self.destination.clone()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let use_made = if self.sent_at.is_some() { Use::Sent } else { Use::Unused };
+        self.destination.lock().give_back(self.permit, use_made);
+        self.destination.common.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Common {
+    fn now(&self) -> Moment {
+        Moment(self.started.elapsed())
     }
 }
 
 impl Slots {
+    /// `capacity`: most requests of this node under way, over all destinations.
+    pub fn new(node: NodeId, capacity: usize) -> Self {
+        Self {
+            node,
+            capacity,
+            common: Arc::new(Common { started: Instant::now(), taken: AtomicUsize::new(0) }),
+            alive: ArcSwap::from_pointee(vec![node]),
+            destinations: RwLock::default(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Says which nodes share the destinations from now on.
+    pub fn know_nodes(&self, alive: Vec<NodeId>) {
+        if **self.alive.load() != alive {
+            self.alive.store(Arc::new(alive));
+        }
+    }
+
+    /// None where nobody has asked for it since the node started.
+    pub fn known(&self, postback: PostbackId) -> Option<Arc<DestinationSlots>> {
+        self.destinations.read().unwrap_or_else(PoisonError::into_inner).get(&postback).cloned()
+    }
+
     pub fn of(&self, postback: PostbackId) -> Arc<DestinationSlots> {
-        let known =
-            self.destinations.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&postback).cloned();
-        known.unwrap_or_else(|| {
-            let mut destinations = self.destinations.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-            destinations.entry(postback).or_default().clone()
+        self.known(postback).unwrap_or_else(|| {
+            let mut destinations = self.destinations.write().unwrap_or_else(PoisonError::into_inner);
+            let made = || {
+                Arc::new(DestinationSlots {
+                    common: self.common.clone(),
+                    state: Mutex::default(),
+                    has_backlog: AtomicBool::new(false),
+                    floor: Mutex::default(),
+                })
+            };
+            destinations.entry(postback).or_insert_with(made).clone()
         })
+    }
+
+    /// Every destination that was sent to or asked for.
+    pub fn all(&self) -> Vec<(PostbackId, Arc<DestinationSlots>)> {
+        let destinations = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        destinations.iter().map(|(id, destination)| (*id, destination.clone())).collect()
     }
 
     /// Gives no more places: the node is stopping, and what comes now is left to others.
@@ -64,8 +145,7 @@ impl Slots {
 
     /// Requests under way, over all destinations.
     pub fn taken(&self) -> usize {
-        let destinations = self.destinations.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        destinations.values().map(|destination| destination.taken.load(Ordering::Acquire)).sum()
+        self.common.taken.load(Ordering::Acquire)
     }
 
     /// The destinations whose queue is read on from a place, and those that are to be swept.
@@ -84,28 +164,34 @@ impl Slots {
     }
 
     /// A place for a new delivery. None, and the destination is marked as having a backlog,
-    /// where it is paused, full, or older deliveries wait.
+    /// where it may not be sent to now, or older deliveries wait.
     pub fn try_take(&self, postback: &Postback) -> Option<Slot> {
         let destination = self.of(postback.postback_id);
         if !postback.paused
             && !self.is_closed()
-            && !destination.has_backlog.load(Ordering::Acquire)
-            && let Some(slot) = destination.take(postback.max_in_flight)
+            && !destination.has_backlog()
+            && let Ok(slot) = self.admit(&destination, postback)
         {
             return Some(slot);
         }
-        destination.has_backlog.store(true, Ordering::Release);
+        destination.set_backlog(true);
         None
+    }
+
+    /// A place, or when to ask again.
+    pub fn admit(&self, destination: &Arc<DestinationSlots>, postback: &Postback) -> Result<Slot, Wait> {
+        let share = postback.limits().share(self.node, &self.alive.load(), postback.postback_id);
+        // Two threads ask at most: the bound may be passed by one.
+        let crowd = Crowd { taken: self.taken(), capacity: self.capacity };
+        let permit = destination.lock().admit(share, crowd, self.common.now())?;
+        self.common.taken.fetch_add(1, Ordering::AcqRel);
+        Ok(Slot { destination: destination.clone(), permit, sent_at: None })
     }
 }
 
 impl DestinationSlots {
-    /// A place, if fewer than `most` are taken.
-    pub fn take(self: &Arc<Self>, most: usize) -> Option<Slot> {
-        self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1))
-            .ok()
-            .map(|_| Slot(self.clone()))
+    fn lock(&self) -> MutexGuard<'_, Destination> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_backlog(&self, has_backlog: bool) {
@@ -119,5 +205,29 @@ impl DestinationSlots {
     /// Where its deliveries in PostgreSQL are read from.
     pub fn floor(&self) -> MutexGuard<'_, QueueFloor<QueuePosition>> {
         self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn lift_hold(&self) {
+        self.lock().lift_hold();
+    }
+
+    /// Whether asking for a place is in vain for now, whatever else is free.
+    pub fn is_parked(&self) -> bool {
+        self.lock().parked_until(self.common.now()).is_some()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.lock().taken() == 0
+    }
+
+    /// How long from now until `moment`; zero where it has passed.
+    pub fn until(&self, moment: Moment) -> Duration {
+        moment.since(self.common.now())
+    }
+
+    /// The state, and the moment it is of.
+    pub fn snapshot(&self) -> (Snapshot, Moment) {
+        let now = self.common.now();
+        (self.lock().snapshot(now), now)
     }
 }

@@ -22,9 +22,14 @@ use crate::graphql::scope::Principal;
 /// Who makes a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    Token { token_id: Uuid, role: &'static str },
+    Token {
+        token_id: Uuid,
+        role: &'static str,
+    },
     ApiKey,
     CommandLine,
+    /// Ricochet itself.
+    System,
 }
 
 impl From<Principal> for Actor {
@@ -37,7 +42,7 @@ impl Actor {
     pub fn token_id(self) -> Option<Uuid> {
         match self {
             Self::Token { token_id, .. } => Some(token_id),
-            Self::ApiKey | Self::CommandLine => None,
+            Self::ApiKey | Self::CommandLine | Self::System => None,
         }
     }
 
@@ -46,6 +51,7 @@ impl Actor {
             Self::Token { role, .. } => role,
             Self::ApiKey => "api_key",
             Self::CommandLine => "command_line",
+            Self::System => "system",
         }
     }
 }

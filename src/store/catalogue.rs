@@ -21,12 +21,13 @@ use super::setup::postback_signing::read_signing;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
+use crate::domain::destination::rate::Rate;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
 use crate::domain::postback::{Owner, Postback, Scope};
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::{RETRY_AFTER_CAP, RetryPolicy, RetrySchedule};
 use crate::domain::signing::{Signing, SigningForm, SigningSecret};
 use crate::domain::status::Refunds;
 use crate::domain::template::UrlTemplate;
@@ -198,6 +199,10 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         (SigningForm::Url, parameters) => Signing::Url(parameters),
     };
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
+    let rate_per_second: Option<f64> = row.get("rate_per_second");
+    let burst = row.get::<_, Option<i32>>("burst").and_then(|burst| u32::try_from(burst).ok());
+    let cap_ms = row.get::<_, Option<i64>>("retry_after_cap_ms").and_then(|cap| u64::try_from(cap).ok());
+    let max_attempts: Option<i32> = row.get("max_attempts");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
         revision: row.get("revision"),
@@ -208,7 +213,13 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         success,
         max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
-        retry: schedule.map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
+        rate: rate_per_second.map(|per_second| Rate::new(per_second, burst)),
+        retry: RetryPolicy {
+            schedule: schedule
+                .map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
+            max_attempts: max_attempts.and_then(|most| u32::try_from(most).ok()),
+            retry_after_cap: cap_ms.map_or(RETRY_AFTER_CAP, Duration::from_millis),
+        },
         paused: row.get("is_paused"),
         certificate: None,
         signing,

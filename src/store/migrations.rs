@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000003_request_templates"),
     clickhouse!("20261122000005_attempt_wire"),
     postgres!("20261122000005_client_certificates"),
+    postgres!("20261122000006_destinations"),
     postgres!("20261122000007_postback_secrets"),
     postgres!("20261122000007_postback_warnings"),
     postgres!("20261122000008_resend"),

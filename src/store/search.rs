@@ -67,7 +67,7 @@ impl Search {
         self.values.len()
     }
 
-    pub fn condition(&mut self, condition: &'static str) {
+    pub fn condition(&mut self, condition: impl Into<String>) {
         self.conditions.push(condition.into());
     }
 

@@ -6,6 +6,7 @@ mod clicks;
 mod commands;
 mod conversions;
 mod delivery;
+mod dispatch;
 mod doors;
 mod engines;
 mod faults;

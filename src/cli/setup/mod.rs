@@ -29,6 +29,7 @@ mod postback_request;
 mod postback_signing;
 mod quarantine;
 mod secret;
+mod sending;
 mod settle;
 mod word;
 

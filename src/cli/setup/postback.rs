@@ -9,6 +9,7 @@ use serde_json::json;
 use super::flags::{Id, event, flagged};
 use super::postback_request::RequestFlags;
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
+use super::sending::{self, SPELLED, SendingArgs};
 use super::{ACTOR, Common, all};
 use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::config::{master_keys, outbound_policy};
@@ -27,6 +28,7 @@ Examples:
   ricochet postback create --partner \"$PARTNER\" --events hold,approve,reject \\
       --url 'https://tracker.example/postback?cid={clickid}&status={status}&payout={payout}'
   ricochet postback preview \"$POSTBACK\" --lead \"$LEAD\"
+  ricochet postback update \"$POSTBACK\" --rate-per-second 5 --max-in-flight 4 --retry-schedule 10s,1m,10m
   ricochet postback pause \"$POSTBACK\"
   ricochet postback resume \"$POSTBACK\"";
 
@@ -92,13 +94,17 @@ pub struct CreatePostback {
     #[command(flatten)]
     request: RequestFlags,
     #[command(flatten)]
+    sending: SendingArgs,
+    #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args([
-    "events", "url", "method", "headers", "body_kind", "body", "content_type", "required", "success",
-]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args([
+        "events", "url", "method", "headers", "body_kind", "body", "content_type", "required", "success",
+    ])
+    .args(sending::NAMES))]
 pub struct UpdatePostback {
     /// The id that `ricochet postback list` shows.
     postback_id: Id,
@@ -110,6 +116,8 @@ pub struct UpdatePostback {
     url: Option<String>,
     #[command(flatten)]
     request: RequestFlags,
+    #[command(flatten)]
+    sending: SendingArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -147,18 +155,6 @@ pub struct SetCertificate {
     common: Common,
 }
 
-const SPELLED: &[(&str, &str)] = &[
-    ("certificate_pem", "--certificate"),
-    ("private_key_pem", "--key"),
-    ("url_template", "--url"),
-    ("headers", "--header"),
-    ("body_template", "--body"),
-    ("required_macros", "--required"),
-    ("success_rules", "--success"),
-    ("postback_id", "POSTBACK_ID"),
-    ("lead_id", "--lead"),
-];
-
 pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
     match command {
         PostbackCommand::Create(args) => create(args).await,
@@ -171,6 +167,8 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             let settings = PostbackChange {
                 events: args.events.clone(),
                 request: args.request.change(args.url.clone()),
+                max_in_flight: args.sending.max_in_flight,
+                sending: args.sending.change(),
                 ..PostbackChange::default()
             };
             let id = PostbackId(args.postback_id.0);
@@ -218,6 +216,8 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
     let settings = PostbackChange {
         events: Some(args.events.clone()),
         request: args.request.change(Some(args.url.clone())),
+        max_in_flight: args.sending.max_in_flight,
+        sending: args.sending.change(),
         ..PostbackChange::default()
     };
     let made = postbacks::create(

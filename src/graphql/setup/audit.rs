@@ -20,7 +20,7 @@ pub struct AuditEntry {
     happened_at: Time,
     /// The token it was made with; null for the command line and API keys.
     actor_token_id: Option<ID>,
-    /// `owner`, `advertiser`, `partner`, `api_key` or `command_line`.
+    /// `owner`, `advertiser`, `partner`, `api_key`, `command_line` or `system`: Ricochet itself.
     actor_role: String,
     /// The token's label at the time.
     actor_label: String,

@@ -28,12 +28,15 @@ mod postback_trial;
 mod postbacks;
 mod presets;
 mod quarantine;
+mod sending;
 mod settlement;
 mod tokens;
 mod viewer;
 mod words;
 
 use async_graphql::MergedObject;
+
+pub use sending::{PostbackLimits, PostbackRetry};
 
 #[derive(MergedObject, Default)]
 pub struct SetupQuery(

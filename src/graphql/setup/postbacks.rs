@@ -7,6 +7,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, outbound_policy, pool, writer};
 use super::postback_request::{BodyKind, Header, Method, RequestInput, SuccessRule, Translated};
+use super::sending::{PostbackLimits, PostbackLimitsInput, PostbackRetry, PostbackRetryInput, change_of};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::enums::Event;
@@ -51,8 +52,12 @@ pub struct Postback {
     timeout_ms: i32,
     /// Milliseconds between attempts; null for the default schedule.
     retry_schedule_ms: Option<Vec<i64>>,
+    limits: PostbackLimits,
+    retry: PostbackRetry,
     /// Its deliveries wait.
     is_paused: bool,
+    /// Why, where Ricochet paused it by itself: its destination answered 410.
+    paused_reason: Option<String>,
     created_at: Time,
     health: PostbackHealth,
 }
@@ -120,8 +125,11 @@ impl From<PostbackRecord> for Postback {
             translated: record.translated.into_iter().map(Translated::from).collect(),
             max_in_flight: record.max_in_flight,
             timeout_ms: record.timeout_ms,
-            retry_schedule_ms: record.retry_schedule_ms,
+            limits: PostbackLimits::of(record.max_in_flight, &record.sending),
+            retry: PostbackRetry::of(&record.sending),
+            retry_schedule_ms: record.sending.retry_schedule_ms,
             is_paused: record.is_paused,
+            paused_reason: record.paused_reason,
             created_at: record.created_at.into(),
             health: record.health.into(),
         }
@@ -149,6 +157,8 @@ struct CreatePostbackInput {
     timeout_ms: Option<i32>,
     /// Milliseconds between attempts.
     retry_schedule_ms: Option<Vec<i64>>,
+    limits: Option<PostbackLimitsInput>,
+    retry: Option<PostbackRetryInput>,
 }
 
 /// What is left out stays as it is.
@@ -162,6 +172,8 @@ struct UpdatePostbackInput {
     max_in_flight: Option<i32>,
     timeout_ms: Option<i32>,
     retry_schedule_ms: Option<Vec<i64>>,
+    limits: Option<PostbackLimitsInput>,
+    retry: Option<PostbackRetryInput>,
 }
 
 fn events_of(events: Vec<Event>) -> Vec<crate::domain::event::Event> {
@@ -226,12 +238,14 @@ impl PostbackMutations {
                 return Err(Failure::bad_input("input.linkId", message));
             }
         };
+        let (max_in_flight, sending) =
+            change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
             events: Some(events_of(input.events)),
             request: input.request.with_url(Some(input.url_template)),
-            max_in_flight: input.max_in_flight,
+            max_in_flight,
             timeout_ms: input.timeout_ms,
-            retry_schedule_ms: input.retry_schedule_ms,
+            sending,
         };
         let (policy, reach) = (outbound_policy(ctx), caller.scope());
         let creating =
@@ -247,12 +261,14 @@ impl PostbackMutations {
     ) -> Result<Postback, Failure> {
         let caller = writer(ctx)?;
         let id = PostbackId(uuid_at("input.postbackId", &input.postback_id)?);
+        let (max_in_flight, sending) =
+            change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
             events: input.events.map(events_of),
             request: input.request.with_url(input.url_template),
-            max_in_flight: input.max_in_flight,
+            max_in_flight,
             timeout_ms: input.timeout_ms,
-            retry_schedule_ms: input.retry_schedule_ms,
+            sending,
         };
         let policy = outbound_policy(ctx);
         let updating = postbacks::update(pool(ctx), caller.into(), &policy, caller.scope(), id, settings);

@@ -18,6 +18,7 @@ pub mod postback_certificates;
 pub mod postback_signing;
 pub mod postback_trial;
 pub mod postbacks;
+pub mod sending;
 pub mod words;
 
 use chrono::{DateTime, Utc};

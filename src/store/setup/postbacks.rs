@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use url::Url;
 use uuid::Uuid;
 
+use super::sending::{self, SendingChange, SendingRecord};
 use super::{ChangeError, Position, Positioned, position, positioned_by};
 use crate::domain::address_policy::{Policy, vet_url};
 use crate::domain::event::Event;
@@ -35,8 +36,11 @@ pub struct PostbackRecord {
     pub translated: Vec<Translated>,
     pub max_in_flight: i32,
     pub timeout_ms: i32,
-    pub retry_schedule_ms: Option<Vec<i64>>,
+    #[serde(flatten)]
+    pub sending: SendingRecord,
     pub is_paused: bool,
+    /// Set where Ricochet paused it by itself.
+    pub paused_reason: Option<String>,
     pub created_at: DateTime<Utc>,
     pub health: HealthRecord,
 }
@@ -60,16 +64,17 @@ pub struct PostbackChange {
     pub request: RequestChange,
     pub max_in_flight: Option<i32>,
     pub timeout_ms: Option<i32>,
-    pub retry_schedule_ms: Option<Vec<i64>>,
+    pub sending: SendingChange,
 }
 
 const FROM: &str = "postbacks LEFT JOIN postback_health USING (postback_id)";
-const COLUMNS: Columns = Columns { selected: "*", from: FROM, time: "created_at", id: "postback_id" };
+/// Whatever [`read`] reads.
+pub const COLUMNS: Columns = Columns { selected: "*", from: FROM, time: "created_at", id: "postback_id" };
 
 const MAX_IN_FLIGHT: i32 = 16;
 const TIMEOUT_MS: i32 = 10_000;
-const MAX_RETRIES: usize = 50;
-const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
+pub(super) const MAX_RETRIES: usize = 50;
+pub(super) const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
 pub async fn create(
     pool: &Pool,
@@ -92,12 +97,13 @@ pub async fn create(
         scope,
         events: &without_repeats(change.events.as_deref().unwrap_or_default()),
         url_template: &request.url_template,
-        retry_schedule_ms: change.retry_schedule_ms.clone(),
+        retry_schedule_ms: None,
         timeout_ms: change.timeout_ms.unwrap_or(TIMEOUT_MS),
         max_in_flight: change.max_in_flight.unwrap_or(MAX_IN_FLIGHT),
     };
     let id = network::add_postback(&transaction, &new).await?;
     request_settings::write(&transaction, id, &request).await?;
+    change.sending.make(&transaction, id).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
     finish(transaction, id, translated).await
 }
@@ -127,12 +133,12 @@ pub async fn update(
         .execute(
             "UPDATE postbacks SET events = COALESCE($2, events),
                                   max_in_flight = COALESCE($3, max_in_flight),
-                                  timeout_ms = COALESCE($4, timeout_ms),
-                                  retry_schedule_ms = COALESCE($5, retry_schedule_ms)
+                                  timeout_ms = COALESCE($4, timeout_ms)
              WHERE postback_id = $1",
-            &[&id.0, &events, &change.max_in_flight, &change.timeout_ms, &change.retry_schedule_ms],
+            &[&id.0, &events, &change.max_in_flight, &change.timeout_ms],
         )
         .await?;
+    change.sending.make(&transaction, id).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
     finish(transaction, id, translated).await
 }
@@ -159,7 +165,7 @@ pub async fn set_sending(
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     let before = lock_in_scope(&transaction, scope, id).await?;
-    let set = "UPDATE postbacks SET is_paused = $2 WHERE postback_id = $1";
+    let set = "UPDATE postbacks SET is_paused = $2, paused_reason = NULL WHERE postback_id = $1";
     transaction.execute(set, &[&id.0, &is_paused]).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, action, Some(before)).await?;
     finish(transaction, id, Vec::new()).await
@@ -249,14 +255,6 @@ fn check(change: &PostbackChange) -> Vec<Fault> {
     }
     if change.timeout_ms.is_some_and(|timeout| !(100..=60_000).contains(&timeout)) {
         faults.push(Fault::new("timeout_ms", "write 100 to 60000 milliseconds"));
-    }
-    if let Some(waits) = &change.retry_schedule_ms {
-        let fits = waits.len() <= MAX_RETRIES && waits.iter().all(|wait| (1..=MAX_WAIT_MS).contains(wait));
-        if !fits {
-            let message =
-                "write at most 50 waits of 1 millisecond to 7 days each; none at all means one attempt";
-            faults.push(Fault::new("retry_schedule_ms", message));
-        }
     }
     faults
 }
@@ -417,7 +415,7 @@ fn without_repeats(events: &[Event]) -> Vec<Event> {
     Event::ALL.iter().copied().filter(|event| events.contains(event)).collect()
 }
 
-fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
+pub fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
     let codes: Vec<String> = row.try_get("events")?;
     let events = codes
         .iter()
@@ -436,8 +434,9 @@ fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         translated: Vec::new(),
         max_in_flight: row.try_get("max_in_flight")?,
         timeout_ms: row.try_get("timeout_ms")?,
-        retry_schedule_ms: row.try_get("retry_schedule_ms")?,
+        sending: sending::read(row)?,
         is_paused: row.try_get("is_paused")?,
+        paused_reason: row.try_get("paused_reason")?,
         created_at: row.try_get("created_at")?,
         health: read_health(row)?,
     })

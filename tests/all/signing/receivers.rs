@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ricochet::domain::access::signature::SharedSecret;
@@ -128,7 +129,8 @@ fn signed_posts(secrets: &[&str], now: DateTime<Utc>) -> [(bool, Received); 2] {
             let url = Url::parse(&sent.url).unwrap();
             let target = url[Position::BeforePath..Position::AfterQuery].to_owned();
             let method = sent.method.code().to_owned();
-            (in_url, Received { url, method, target, headers: sent.headers, body: sent.body })
+            let at = Instant::now();
+            (in_url, Received { url, method, target, headers: sent.headers, body: sent.body, at })
         },
     )
 }

@@ -1,7 +1,7 @@
 //! A tracker: the far side of the network, over real HTTP, and as bad as a test asks.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,8 @@ use super::eventually;
 pub enum Manner {
     /// Answers this status line and these further headers.
     Answer(&'static str),
+    /// The same, after a while.
+    Slow(Duration, &'static str),
     /// Answers this status line, a place that is the URL it was called by, and the same as body.
     Echo(&'static str),
     /// Reads the request and never answers.
@@ -31,6 +33,7 @@ pub const OK: Manner = Manner::Answer("200 OK");
 #[derive(Debug, Clone)]
 pub struct Received {
     pub url: Url,
+    pub at: Instant,
     pub method: String,
     /// Path and query as they came.
     pub target: String,
@@ -107,9 +110,19 @@ impl Tracker {
             let body = String::from_utf8_lossy(&body).into_owned();
             let manner = self.manner.borrow().clone();
             let echo = target.clone();
-            self.received.lock().unwrap().push(Received { url, method, target, headers, body });
+            self.received.lock().unwrap().push(Received {
+                url,
+                method,
+                target,
+                headers,
+                body,
+                at: Instant::now(),
+            });
             match manner {
-                Manner::Answer(answer) => {
+                Manner::Answer(answer) | Manner::Slow(_, answer) => {
+                    if let Manner::Slow(wait, _) = manner {
+                        tokio::time::sleep(wait).await;
+                    }
                     let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nOK");
                     stream.write_all(answer.as_bytes()).await.ok()?;
                 }

@@ -1,0 +1,7 @@
+//! The dispatcher: it keeps to limits, backs off, comes back, and harms nobody.
+
+mod breaker;
+mod isolation;
+mod limits;
+mod retries;
+mod stage;
