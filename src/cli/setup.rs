@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::block_on;
 use super::token::{Database, connect};
 use crate::domain::event::{ActionKind, Event};
-use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId};
+use crate::domain::explanation::conclusion;
+use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::parse_amount;
 use crate::domain::payout::PayoutModel;
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -17,6 +18,9 @@ use crate::graphql::paging::{MAX_PAGE_ROWS, Page, PageRequest, Positioned};
 use crate::graphql::scope::Scope;
 use crate::store::StoreError;
 use crate::store::audit::Actor;
+use crate::store::catalogue;
+use crate::store::explaining;
+use crate::store::secrets::Keyring;
 use crate::store::setup::actions::{self, ActionTerms};
 use crate::store::setup::offers::{self, OfferChange};
 use crate::store::setup::postbacks::{self, PostbackChange};
@@ -125,6 +129,18 @@ pub enum PostbackCommand {
     Create(Box<CreatePostback>),
     /// List all that are not deleted, newest first.
     List(Database),
+    /// Say why a postback is told of a conversion's event, or is not.
+    Explain {
+        #[arg(value_name = "POSTBACK_ID")]
+        postback: Uuid,
+        #[arg(value_name = "LEAD_ID")]
+        lead: Uuid,
+        /// Such as approve.
+        #[arg(value_parser = event)]
+        event: Event,
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +163,10 @@ pub struct CreatePostback {
     /// Where it is sent: an http:// or https:// URL with macros such as {clickid} or {payout}.
     #[arg(long, value_name = "URL")]
     url: String,
+    /// Only events it is true of, such as 'payout >= 10 && country in ["DE", "AT"]'; the others
+    /// are skipped, and the log says why.
+    #[arg(long, value_name = "EXPRESSION")]
+    condition: Option<String>,
     #[command(flatten)]
     database: Database,
 }
@@ -304,6 +324,7 @@ pub fn postback(command: &PostbackCommand) -> anyhow::Result<()> {
                 let settings = PostbackChange {
                     events: Some(args.events.clone()),
                     url_template: Some(args.url.clone()),
+                    condition: args.condition.clone(),
                     ..PostbackChange::default()
                 };
                 let pool = connect(&args.database)?;
@@ -316,7 +337,33 @@ pub fn postback(command: &PostbackCommand) -> anyhow::Result<()> {
                 for row in all(list).await? {
                     let events: Vec<&str> = row.events.iter().map(|event| event.code()).collect();
                     let state = if row.is_paused { "paused" } else { "live" };
-                    println!("{}  {state}  {}  {}", row.postback_id, events.join(","), row.url_template);
+                    let condition = row.condition.map(|text| format!("  if {text}")).unwrap_or_default();
+                    let events = events.join(",");
+                    println!("{}  {state}  {events}  {}{condition}", row.postback_id, row.url_template);
+                }
+            }
+            PostbackCommand::Explain { postback, lead, event, database } => {
+                let pool = connect(database)?;
+                let catalogue = catalogue::load(&pool, &Keyring::default()).await?;
+                let (postback, lead) = (PostbackId(*postback), LeadId(*lead));
+                let explaining =
+                    explaining::explain(&pool, &catalogue, Scope::Everything, postback, lead, *event);
+                let explained = explaining.await.map_err(flagged)?;
+                let (hearing, message) = conclusion(&explained.findings);
+                println!("{}: {message}", hearing.code());
+                for finding in &explained.findings {
+                    let mark = if finding.passes { "yes" } else { "no" };
+                    println!("  {:<9}  {mark:<3}  {}", finding.concern.code(), finding.message);
+                }
+                if !explained.happened {
+                    println!("The conversion has not had the event {}.", event.code());
+                }
+                if let Some(delivery) = &explained.delivery {
+                    let reason = if delivery.reason.is_empty() { "" } else { ": " };
+                    println!(
+                        "Delivery {} at the time: {}{reason}{}",
+                        delivery.delivery_id, delivery.state, delivery.reason
+                    );
                 }
             }
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::click::Click;
 use super::decision::{Claim, CustomerClaim};
-use super::event::Event;
+use super::event::{ActionKind, Event};
 use super::fields::ConversionRequest;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
@@ -65,6 +65,9 @@ pub struct EventFacts {
     /// None where the change is a customer's.
     pub lead_id: Option<LeadId>,
     pub action: String,
+    /// None where the change is a customer's or a click's.
+    #[serde(default)]
+    pub kind: Option<ActionKind>,
     pub status: Option<Status>,
     pub request_id: String,
     pub customer_id: String,
@@ -102,6 +105,7 @@ impl EventFacts {
         Self {
             lead_id: Some(claim.lead_id),
             action: claim.action.name.clone(),
+            kind: Some(claim.action.kind),
             status: Some(claim.status),
             amount: request.price,
             currency: Some(currency),
@@ -138,6 +142,7 @@ impl EventFacts {
             clickid: click.partner_clickid.clone(),
             lead_id: None,
             action: String::new(),
+            kind: None,
             status: None,
             request_id: request.request_id.clone(),
             customer_id: request.customer_id.clone().unwrap_or_default(),

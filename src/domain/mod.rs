@@ -5,7 +5,7 @@
 //! [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
-//! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know, [`template`]
+//! money, [`event`] and [`facts`] say what happened, [`postback`] and [`condition`] say who wants to know, [`template`]
 //! writes the request, [`retry`] says when to try again.
 
 pub mod access;
@@ -14,9 +14,11 @@ pub mod click;
 pub(crate) mod coded;
 pub mod completion;
 pub mod composite;
+pub mod condition;
 pub mod decision;
 pub mod device;
 pub mod event;
+pub mod explanation;
 pub mod facts;
 pub mod fields;
 pub mod ids;

@@ -39,6 +39,8 @@ coded_enum! {
         /// have been sent.
         Interrupted = "interrupted",
         Internal = "internal",
+        /// Nothing was sent: the postback's condition was not met.
+        Condition = "condition",
     }
 }
 

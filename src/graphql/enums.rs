@@ -62,6 +62,8 @@ pub enum ErrorKind {
     /// The server stopped during the attempt; the request may have been sent.
     Interrupted,
     Internal,
+    /// Nothing was sent: the postback's condition was not met.
+    Condition,
 }
 
 /// What became of one inbound request.

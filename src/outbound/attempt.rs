@@ -1,12 +1,16 @@
 //! One attempt: render, send, judge, and describe for the log.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
-use crate::domain::facts::EventMacros;
-use crate::domain::ids::NodeId;
+use crate::domain::condition::Unmet;
+use crate::domain::event::Event;
+use crate::domain::facts::{EventFacts, EventMacros};
+use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
 use crate::domain::redact::redact_url;
@@ -14,8 +18,9 @@ use crate::domain::request::RenderedRequest;
 use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
 use crate::domain::status::Status;
 use crate::event_log::rows::AttemptRow;
-use crate::store::deliveries::{Abandoned, ClaimedDelivery};
+use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE};
 use crate::store::outcomes::AttemptRecord;
+use crate::store::skipped::SkippedDelivery;
 
 /// Makes the attempt a delivery was claimed for.
 pub async fn make(
@@ -68,6 +73,42 @@ pub fn interrupted(abandoned: &Abandoned, postback: Option<&Postback>, node: Nod
         postback.map_or_else(|| RenderedRequest::get(String::new()), |postback| postback.render(&macros));
     let owner = postback.map_or("", |postback| postback.owner.kind());
     row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
+}
+
+/// A delivery that its postback's condition keeps from being made; nothing is rendered or sent.
+pub fn kept_back(
+    postback: &Postback,
+    event: Event,
+    facts: &Arc<EventFacts>,
+    unmet: &Unmet,
+    node: NodeId,
+    now: DateTime<Utc>,
+) -> SkippedDelivery {
+    let delivery_id = DeliveryId::of(facts.change_id, postback.postback_id, event.code());
+    let delivery = ClaimedDelivery {
+        delivery_id,
+        postback_id: postback.postback_id,
+        event,
+        attempt: 1,
+        fence: FIRST_FENCE,
+        due_at: now,
+        facts: facts.clone(),
+    };
+    let judgement = Judgement {
+        outcome: Outcome::Skipped,
+        error_kind: ErrorKind::Condition,
+        reason: unmet.to_string(),
+        retry_in: None,
+    };
+    let request = RenderedRequest::get(String::new());
+    SkippedDelivery {
+        delivery_id,
+        postback_id: postback.postback_id,
+        change_id: facts.change_id,
+        event,
+        lead_id: facts.lead_id,
+        row: row(postback.owner.kind(), &delivery, node, now, &request, &judgement, None),
+    }
 }
 
 fn describe(

@@ -17,12 +17,13 @@ use super::session::Session;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
+use crate::domain::condition::Condition;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
-use crate::domain::postback::{Owner, Postback, Scope};
+use crate::domain::postback::{OfferPostbacks, Owner, Postback, Scope};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::status::Refunds;
 use crate::domain::template::UrlTemplate;
@@ -113,6 +114,8 @@ fn offer(row: &Row, actions: Vec<Arc<Action>>) -> Result<Offer, StoreError> {
         landing_url,
         click_id_parameter: row.get("click_id_parameter"),
         refunds: if row.get("allows_refunds") { Refunds::Allowed } else { Refunds::Refused },
+        offer_postbacks: OfferPostbacks::from_code(row.get("offer_postbacks"))
+            .ok_or_else(|| unreadable("offers.offer_postbacks", row.get::<_, String>("offer_postbacks")))?,
         actions,
     })
 }
@@ -181,12 +184,18 @@ fn postback(row: &Row) -> Result<Postback, StoreError> {
         .collect::<Result<_, _>>()?;
     let url = UrlTemplate::parse(row.get("url_template"), POSTBACK_MACROS)
         .map_err(|error| unreadable("postbacks.url_template", error))?;
+    let condition = row
+        .get::<_, Option<&str>>("condition")
+        .map(Condition::shared)
+        .transpose()
+        .map_err(|error| unreadable("postbacks.condition", error))?;
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
         owner,
         scope,
         events,
+        condition,
         url,
         max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),

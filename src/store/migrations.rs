@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000004_clicks"),
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
+    postgres!("20261122000004_conditions"),
 ];
 
 /// One migrator at a time, over all nodes.

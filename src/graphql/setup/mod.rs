@@ -16,6 +16,7 @@ mod audit;
 mod by_hand;
 mod caller;
 mod composites;
+mod conditions;
 mod integration_settings;
 mod integrations;
 mod links;
@@ -39,6 +40,7 @@ pub struct SetupQuery(
     offers::OfferQueries,
     links::LinkQueries,
     postbacks::PostbackQueries,
+    conditions::ConditionQueries,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
     access::AccessQuery,

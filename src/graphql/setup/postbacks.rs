@@ -31,6 +31,8 @@ pub struct Postback {
     link_id: Option<ID>,
     events: Vec<Event>,
     url_template: String,
+    /// What is filtered out by it is skipped, and the log says why; null: nothing is.
+    condition: Option<String>,
     /// Most requests to it at once.
     max_in_flight: i32,
     /// Milliseconds that one attempt may take in all.
@@ -58,6 +60,7 @@ impl From<PostbackRecord> for Postback {
             link_id: record.link_id.map(ID::from),
             events: record.events.into_iter().map(Event::from).collect(),
             url_template: record.url_template,
+            condition: record.condition,
             max_in_flight: record.max_in_flight,
             timeout_ms: record.timeout_ms,
             retry_schedule_ms: record.retry_schedule_ms,
@@ -80,6 +83,9 @@ struct CreatePostbackInput {
     events: Vec<Event>,
     /// An http:// or https:// URL; macros such as `{clickid}` and `{payout}` may stand after the host.
     url_template: String,
+    /// An expression over the event's fields, such as `payout >= 10 && country in ["DE", "AT"]`:
+    /// events it is not true of are skipped.
+    condition: Option<String>,
     /// 16 where it is not given.
     max_in_flight: Option<i32>,
     /// 10000 where it is not given.
@@ -94,6 +100,8 @@ struct UpdatePostbackInput {
     postback_id: ID,
     events: Option<Vec<Event>>,
     url_template: Option<String>,
+    /// An empty one removes it.
+    condition: Option<String>,
     max_in_flight: Option<i32>,
     timeout_ms: Option<i32>,
     retry_schedule_ms: Option<Vec<i64>>,
@@ -155,6 +163,7 @@ impl PostbackMutations {
         let settings = PostbackChange {
             events: Some(events_of(input.events)),
             url_template: Some(input.url_template),
+            condition: input.condition,
             max_in_flight: input.max_in_flight,
             timeout_ms: input.timeout_ms,
             retry_schedule_ms: input.retry_schedule_ms,
@@ -174,6 +183,7 @@ impl PostbackMutations {
         let settings = PostbackChange {
             events: input.events.map(events_of),
             url_template: input.url_template,
+            condition: input.condition,
             max_in_flight: input.max_in_flight,
             timeout_ms: input.timeout_ms,
             retry_schedule_ms: input.retry_schedule_ms,

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{ChangeError, Position, Positioned, position, positioned_by, url_length};
+use crate::domain::condition::Condition;
 use crate::domain::event::Event;
 use crate::domain::facts::POSTBACK_MACROS;
 use crate::domain::ids::PostbackId;
@@ -27,6 +28,7 @@ pub struct PostbackRecord {
     pub link_id: Option<Uuid>,
     pub events: Vec<Event>,
     pub url_template: String,
+    pub condition: Option<String>,
     pub max_in_flight: i32,
     pub timeout_ms: i32,
     pub retry_schedule_ms: Option<Vec<i64>>,
@@ -40,6 +42,8 @@ positioned_by!(PostbackRecord, postback_id);
 pub struct PostbackChange {
     pub events: Option<Vec<Event>>,
     pub url_template: Option<String>,
+    /// An empty one removes it.
+    pub condition: Option<String>,
     pub max_in_flight: Option<i32>,
     pub timeout_ms: Option<i32>,
     pub retry_schedule_ms: Option<Vec<i64>>,
@@ -78,6 +82,7 @@ pub async fn create(
         max_in_flight: change.max_in_flight.unwrap_or(MAX_IN_FLIGHT),
     };
     let id = network::add_postback(&transaction, &new).await?;
+    set_condition(&transaction, id, change.condition.as_deref()).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
     finish(transaction, id).await
 }
@@ -114,8 +119,22 @@ pub async fn update(
             ],
         )
         .await?;
+    set_condition(&transaction, id, change.condition.as_deref()).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
     finish(transaction, id).await
+}
+
+/// Events from now on are filtered by it. `None` leaves it as it is, an empty one removes it.
+async fn set_condition(
+    transaction: &Transaction<'_>,
+    id: PostbackId,
+    condition: Option<&str>,
+) -> Result<(), ChangeError> {
+    if let Some(condition) = condition.map(str::trim) {
+        let set = "UPDATE postbacks SET condition = NULLIF($2, '') WHERE postback_id = $1";
+        transaction.execute(set, &[&id.0, &condition]).await?;
+    }
+    Ok(())
 }
 
 /// Whether deliveries are sent or wait.
@@ -182,6 +201,9 @@ fn check(change: &PostbackChange) -> Result<(), ChangeError> {
         url_length("url_template", url)?;
         UrlTemplate::parse(url, POSTBACK_MACROS)
             .map_err(|error| ChangeError::bad("url_template", error.to_string()))?;
+    }
+    if let Some(condition) = change.condition.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        Condition::parse(condition).map_err(|error| ChangeError::bad("condition", error.to_string()))?;
     }
     if change.max_in_flight.is_some_and(|most| !(1..=1_000).contains(&most)) {
         return Err(ChangeError::bad("max_in_flight", "write 1 to 1000 requests at once"));
@@ -303,6 +325,7 @@ fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         link_id: row.try_get("link_id")?,
         events,
         url_template: row.try_get("url_template")?,
+        condition: row.try_get("condition")?,
         max_in_flight: row.try_get("max_in_flight")?,
         timeout_ms: row.try_get("timeout_ms")?,
         retry_schedule_ms: row.try_get("retry_schedule_ms")?,
