@@ -159,7 +159,7 @@ impl Reader {
             Expr::Ident(name) => match Name::parse(name) {
                 Some(Name::Text(name)) => Ok(Any::Text(Text::Of(name))),
                 Some(Name::Number(name)) => Ok(Any::Number(Number::Of(name))),
-                Some(Name::IsTest) => Ok(Any::Test(Test::IsTest)),
+                Some(Name::IsTest) => Ok(Any::Test(Test::Marked)),
                 None if name == "fields" => self.error(at, "name a field, as in fields.userid"),
                 None => {
                     let remedy = match Name::nearest(name) {

@@ -31,7 +31,7 @@ impl Test {
     fn list_values(&self, event: &EventMacros<'_>, seen: &mut Vec<String>) {
         match self {
             Self::Constant(_) => {}
-            Self::IsTest => add(seen, format!("is_test = {}", event.facts.is_test)),
+            Self::Marked => add(seen, format!("is_test = {}", event.facts.is_test)),
             Self::All(tests) | Self::Any(tests) => {
                 tests.iter().for_each(|test| test.list_values(event, seen));
             }
@@ -139,7 +139,7 @@ struct Part<'a>(&'a Test);
 impl Display for Part<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Test::Constant(_) | Test::IsTest | Test::Search(..) | Test::HasField(_) => {
+            Test::Constant(_) | Test::Marked | Test::Search(..) | Test::HasField(_) => {
                 write!(formatter, "{}", self.0)
             }
             Test::Not(_)
@@ -172,7 +172,7 @@ impl Display for Test {
             |tests: &'_ [Self]| tests.iter().map(|test| Member(test).to_string()).collect::<Vec<_>>();
         match self {
             Self::Constant(value) => write!(formatter, "{value}"),
-            Self::IsTest => formatter.write_str("is_test"),
+            Self::Marked => formatter.write_str("is_test"),
             Self::All(tests) => list(formatter, &members(tests), " && "),
             Self::Any(tests) => list(formatter, &members(tests), " || "),
             Self::Not(test) => match &**test {

@@ -15,7 +15,8 @@ pub struct Fault(pub String);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     Constant(bool),
-    IsTest,
+    /// `is_test`.
+    Marked,
     All(Vec<Test>),
     Any(Vec<Test>),
     Not(Box<Test>),
@@ -80,7 +81,7 @@ impl Test {
     pub fn holds(&self, event: &EventMacros<'_>) -> Result<bool, Fault> {
         Ok(match self {
             Self::Constant(value) => *value,
-            Self::IsTest => event.facts.is_test,
+            Self::Marked => event.facts.is_test,
             Self::All(tests) => return decided_by(false, tests, event),
             Self::Any(tests) => return decided_by(true, tests, event),
             Self::Not(test) => !test.holds(event)?,

@@ -126,7 +126,7 @@ impl ConditionQueries {
         };
         let explaining = explaining::explain(pool(ctx), &catalogue, scope, postback, lead, event.into());
         let explained =
-            read_store(async { Ok::<_, Failure>(explaining.await.map_err(at_argument)?) }).await?;
+            read_store(async { explaining.await.map_err(at_argument) }).await?;
         let (hearing, message) = conclusion(&explained.findings);
         let checks = explained.findings.into_iter().map(|finding| PostbackCheck {
             concern: finding.concern.into(),
