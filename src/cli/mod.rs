@@ -47,27 +47,8 @@ enum Command {
     /// Make, list and revoke the tokens of the GraphQL API.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Make and list advertisers.
-    #[command(subcommand)]
-    Advertiser(setup::NamedCommand),
-    /// Make and list partners.
-    #[command(subcommand)]
-    Partner(setup::NamedCommand),
-    /// Make and list offers.
-    #[command(subcommand)]
-    Offer(setup::OfferCommand),
-    /// Add paid goals to offers.
-    #[command(subcommand)]
-    Action(setup::ActionCommand),
-    /// Make and list partners' links to offers.
-    #[command(subcommand)]
-    Link(setup::LinkCommand),
-    /// Make and list postbacks.
-    #[command(subcommand)]
-    Postback(setup::PostbackCommand),
-    /// Make, list and revoke advertisers' API keys.
-    #[command(subcommand)]
-    Key(setup::KeyCommand),
+    #[command(flatten)]
+    Setup(setup::SetupCommand),
     /// Compare an advertiser's CSV file with what a running server has, and apply it if asked.
     Reconcile(reconcile::ReconcileArgs),
     /// Post a conversion as an advertiser would, and show the answer.
@@ -120,13 +101,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(&args)?,
         Command::Migrate(file) => migrate(&file.load()?)?,
         Command::Token(command) => token::run(&command)?,
-        Command::Advertiser(command) => setup::advertiser(&command)?,
-        Command::Partner(command) => setup::partner(&command)?,
-        Command::Offer(command) => setup::offer(&command)?,
-        Command::Action(command) => setup::action(&command)?,
-        Command::Link(command) => setup::link(&command)?,
-        Command::Postback(command) => setup::postback(&command)?,
-        Command::Key(command) => setup::key(&command)?,
+        Command::Setup(command) => setup::run(&command)?,
         Command::Reconcile(args) => return reconcile::run(&args),
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),

@@ -14,7 +14,7 @@ use crate::domain::ids::{DeliveryId, LeadId, PostbackId};
 use crate::domain::postback::{Owner, Postback};
 use crate::graphql::scope::Scope;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct Explanation {
     /// Whether the conversion has had this event; where it has not, it is explained as if it had
     /// it now.
@@ -24,7 +24,7 @@ pub struct Explanation {
     pub delivery: Option<DeliveryState>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct DeliveryState {
     pub delivery_id: Uuid,
     /// `waiting`, `sending`, `delivered`, `failed` or `skipped`.

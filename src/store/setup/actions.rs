@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
 use crate::store::network::{self, NewAction};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ActionRecord {
     pub action_id: Uuid,
     pub offer_id: Uuid,

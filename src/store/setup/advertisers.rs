@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::network;
 use crate::store::search::{Columns, Search, page};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AdvertiserRecord {
     pub advertiser_id: Uuid,
     pub name: String,
@@ -51,7 +52,7 @@ pub struct AdvertiserChange {
 }
 
 /// Longest attribution window, in hours: ten years.
-const LONGEST_WINDOW: i32 = 87_600;
+pub const LONGEST_WINDOW_HOURS: i32 = 87_600;
 
 pub async fn update(
     pool: &Pool,
@@ -61,7 +62,7 @@ pub async fn update(
 ) -> Result<AdvertiserRecord, ChangeError> {
     let new_name = change.name.as_deref().map(|text| name("name", text)).transpose()?;
     let window = change.attribution_window_hours;
-    if window.flatten().is_some_and(|hours| !(1..=LONGEST_WINDOW).contains(&hours)) {
+    if window.flatten().is_some_and(|hours| !(1..=LONGEST_WINDOW_HOURS).contains(&hours)) {
         let message = "write 1 to 87600 hours, or null where clicks count for ever";
         return Err(ChangeError::bad("attribution_window_hours", message));
     }

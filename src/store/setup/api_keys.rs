@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::store::search::{Columns, Search, page};
 /// Enough to replace one by another without a gap; more would be forgotten.
 const LIVE_KEYS: i64 = 2;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ApiKeyRecord {
     pub api_key_id: Uuid,
     pub advertiser_id: Uuid,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::store::links::{self, LinkError};
 use crate::store::network;
 use crate::store::search::{Columns, Search, page};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct LinkRecord {
     pub link_id: Uuid,
     pub offer_id: Uuid,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ use crate::store::error::StoreError;
 use crate::store::network;
 use crate::store::search::{Columns, Search, page};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct OfferRecord {
     pub offer_id: Uuid,
     pub advertiser_id: Uuid,

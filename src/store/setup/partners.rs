@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::network;
 use crate::store::search::{Columns, Search, page};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PartnerRecord {
     pub partner_id: Uuid,
     pub name: String,

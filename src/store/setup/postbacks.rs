@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::store::error::StoreError;
 use crate::store::network::{self, NewPostback};
 use crate::store::search::{Columns, Search, page};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PostbackRecord {
     pub postback_id: Uuid,
     pub partner_id: Option<Uuid>,
