@@ -109,7 +109,7 @@ pub struct UpdatePostback {
     common: Common,
 }
 
-const SPELLED: &[(&str, &str)] = 
+const SPELLED: &[(&str, &str)] =
     &[("url_template", "--url"), ("postback_id", "POSTBACK_ID"), ("lead_id", "LEAD_ID")];
 
 pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
@@ -188,7 +188,9 @@ async fn explain(args: &ExplainPostback) -> anyhow::Result<()> {
             delivery.delivery_id, delivery.state, delivery.reason
         );
     }
-    args.common.output.done(&text, &json!({ "hearing": hearing, "message": message, "explanation": explained }))
+    args.common
+        .output
+        .done(&text, &json!({ "hearing": hearing, "message": message, "explanation": explained }))
 }
 
 async fn set_sending(one: &OnePostback, sending: Sending) -> anyhow::Result<()> {

@@ -125,8 +125,7 @@ impl ConditionQueries {
             None => Arc::new(read_store(catalogue::load(pool(ctx), &Keyring::default())).await?),
         };
         let explaining = explaining::explain(pool(ctx), &catalogue, scope, postback, lead, event.into());
-        let explained =
-            read_store(async { explaining.await.map_err(at_argument) }).await?;
+        let explained = read_store(async { explaining.await.map_err(at_argument) }).await?;
         let (hearing, message) = conclusion(&explained.findings);
         let checks = explained.findings.into_iter().map(|finding| PostbackCheck {
             concern: finding.concern.into(),
