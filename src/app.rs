@@ -36,7 +36,7 @@ use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
-use crate::store::{StoreError, access_reader, migrations, nodes, pool};
+use crate::store::{StoreError, migrations, nodes, pool, resealing};
 
 /// How often sources whose rates have recovered are forgotten.
 const FORGET_SOURCES: Duration = Duration::from_secs(5);
@@ -79,7 +79,11 @@ impl App {
         let reader_connections = settings.database_connections / 4;
         let readers = pool::build(&settings.database_url, reader_connections)?;
         let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
-        access_reader::adopt_first_master_key(&pool, &settings.keyring).await?;
+        let resealed = resealing::reseal(&pool, &settings.keyring).await?;
+        resealed.need_every_key()?;
+        if resealed.secrets > 0 {
+            tracing::info!(secrets = resealed.secrets, "encrypted again under the first master key");
+        }
         let node = NodeId(Uuid::now_v7());
         let services = Arc::new(Services::new(node, pool, log, settings.keyring.clone()).await?);
         let retention = Retention {

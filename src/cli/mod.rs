@@ -4,9 +4,12 @@
 mod dev;
 mod healthcheck;
 mod reconcile;
+mod secrets;
 mod send;
 mod serve;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::path::PathBuf;
@@ -49,6 +52,9 @@ enum Command {
     Token(token::TokenCommand),
     #[command(flatten)]
     Setup(setup::SetupCommand),
+    /// Encrypt stored secrets again, after the master key has been changed.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Compare an advertiser's CSV file with what a running server has, and apply it if asked.
     Reconcile(reconcile::ReconcileArgs),
     /// Post a conversion as an advertiser would, and show the answer.
@@ -102,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(file) => migrate(&file.load()?)?,
         Command::Token(command) => token::run(&command)?,
         Command::Setup(command) => setup::run(&command)?,
+        Command::Secrets(command) => secrets::run(&command)?,
         Command::Reconcile(args) => return reconcile::run(&args),
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),

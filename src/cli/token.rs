@@ -2,11 +2,13 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::block_on;
-use crate::graphql::scope::Grant;
-use crate::store::tokens::{self, Revocation};
+use super::setup::Common;
+use crate::graphql::scope::{Grant, Scope};
+use crate::store::tokens::{self, Revocation, Token};
 use crate::store::{Pool, pool};
 
 #[derive(Debug, Subcommand)]
@@ -14,7 +16,7 @@ pub enum TokenCommand {
     /// Make a token. It is shown once and kept only as its hash.
     Create(CreateArgs),
     /// List all tokens, without their secrets.
-    List(Database),
+    List(Common),
     /// Revoke a token for good.
     Revoke {
         /// The id that `ricochet token list` shows.
@@ -73,7 +75,7 @@ pub fn run(command: &TokenCommand) -> anyhow::Result<()> {
     block_on(async {
         match command {
             TokenCommand::Create(args) => create(args).await,
-            TokenCommand::List(database) => list(&connect(database)?).await,
+            TokenCommand::List(common) => list(common).await,
             TokenCommand::Revoke { token_id, database } => revoke(&connect(database)?, *token_id).await,
         }
     })
@@ -93,15 +95,27 @@ async fn create(args: &CreateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(pool: &Pool) -> anyhow::Result<()> {
-    for token in tokens::list(pool).await? {
-        let state = match token.revoked_at {
-            Some(at) => format!("revoked {}", at.format("%Y-%m-%d %H:%M")),
-            None => "live".into(),
-        };
-        println!("{}  {:<10}  {:<24}  {}", token.token_id, token.grant.role(), state, token.label);
-    }
-    Ok(())
+async fn list(common: &Common) -> anyhow::Result<()> {
+    let tokens = tokens::list(&common.pool()?).await?;
+    let rows: Vec<Value> = tokens.iter().map(shown).collect();
+    common.output.rows(&rows, &["token_id", "role", "created_at", "revoked_at", "label"])
+}
+
+fn shown(token: &Token) -> Value {
+    let (advertiser, partner) = match token.grant.scope() {
+        Scope::Everything => (None, None),
+        Scope::Advertiser(id) => (Some(id), None),
+        Scope::Partner(id) => (None, Some(id)),
+    };
+    json!({
+        "token_id": token.token_id,
+        "role": token.grant.role(),
+        "advertiser_id": advertiser,
+        "partner_id": partner,
+        "label": token.label,
+        "created_at": token.created_at,
+        "revoked_at": token.revoked_at,
+    })
 }
 
 async fn revoke(pool: &Pool, token_id: Uuid) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] and [`condition`] say who wants to know, [`template`]
-//! writes the request, [`retry`] says when to try again.
+//! writes the request, [`signing`] signs it, [`retry`] says when to try again.
 
 pub mod access;
 pub mod catalogue;
@@ -24,12 +24,14 @@ pub mod fields;
 pub mod ids;
 pub mod integration;
 pub mod money;
+pub mod note;
 pub mod payout;
 pub mod postback;
 pub mod reconciliation;
 pub mod redact;
 pub mod request;
 pub mod retry;
+pub mod signing;
 pub mod status;
 pub mod status_words;
 pub mod template;

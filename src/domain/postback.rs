@@ -11,6 +11,7 @@ use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use super::request::RenderedRequest;
 use super::retry::RetrySchedule;
+use super::signing::{Signing, SigningSecret};
 use super::template::UrlTemplate;
 
 /// Who configured a postback, and so who may see it.
@@ -66,6 +67,9 @@ pub struct Postback {
     pub timeout: Duration,
     pub retry: RetrySchedule,
     pub paused: bool,
+    pub signing: Signing,
+    /// What it is signed with, newest first: two while one replaces the other.
+    pub secrets: Vec<SigningSecret>,
 }
 
 impl Postback {

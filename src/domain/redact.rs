@@ -21,12 +21,14 @@ const SECRET_NAMES: &[&str] = &[
     "password",
     "postback_key",
     "pwd",
+    "ricochet-signature",
     "secret",
     "secret_key",
     "sig",
     "sign",
     "signature",
     "token",
+    "webhook-signature",
 ];
 
 pub fn is_secret(name: &str) -> bool {

@@ -13,9 +13,10 @@ use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
 use crate::domain::postback::Postback;
-use crate::domain::redact::redact_url;
+use crate::domain::redact::{REDACTED, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::retry::{ErrorKind, Exchange, Judgement, Outcome, judge};
+use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
 use crate::event_log::rows::AttemptRow;
 use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE};
@@ -31,7 +32,18 @@ pub async fn make(
 ) -> AttemptRecord {
     let started_at = Utc::now();
     let request = postback.render(&EventMacros { event: delivery.event, facts: &delivery.facts });
-    let url = match Url::parse(&request.url) {
+    let stamp = Stamp { delivery_id: delivery.delivery_id, now: started_at, nonce: rand::random() };
+    let signed = match signing::sign(&request, &postback.signing, &postback.secrets, &stamp) {
+        Ok(signed) => signed,
+        Err(fault) => {
+            // Ours to mend, so it is tried again.
+            let exchange =
+                Exchange::Broken { kind: ErrorKind::Internal, message: format!("not sent: {fault}") };
+            let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random());
+            return describe(postback, delivery, node, started_at, &request, &judgement, None);
+        }
+    };
+    let url = match Url::parse(&signed.request.url) {
         Ok(url) => url,
         Err(error) => {
             let judgement = Judgement {
@@ -43,9 +55,20 @@ pub async fn make(
             return describe(postback, delivery, node, started_at, &request, &judgement, None);
         }
     };
-    let sent = sender.send(&request, url, postback.timeout).await;
+    let sent = without_tags(sender.send(&signed.request, url, postback.timeout).await, &signed.tags);
     let judgement = judge(&sent.exchange, delivery.attempt, &postback.retry, rand::random());
     describe(postback, delivery, node, started_at, &request, &judgement, Some(sent))
+}
+
+/// A destination may repeat what it was called by; what signed that stays out of the log.
+fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
+    for tag in tags {
+        sent.response_body = sent.response_body.replace(tag, REDACTED);
+        if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
+            *place = place.replace(tag, REDACTED);
+        }
+    }
+    sent
 }
 
 /// The record of an attempt whose task panicked.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deadpool_postgres::Pool;
 use uuid::Uuid;
 
 use super::advertiser_access::{read_allowlist, read_policy, read_rate};
@@ -13,46 +12,6 @@ use super::session::Session;
 use crate::domain::access::AdvertiserAccess;
 use crate::domain::access::signature::SharedSecret;
 use crate::domain::ids::AdvertiserId;
-
-/// Encrypts again, under the first master key, whatever a former first one encrypted, so that the
-/// former can be dropped. Safe beside other nodes that do the same.
-///
-/// # Errors
-/// Without a master key that live secrets are encrypted under: the requests they sign could not be
-/// judged, so the node is better not started.
-pub async fn adopt_first_master_key(pool: &Pool, keyring: &Keyring) -> anyhow::Result<()> {
-    let client = pool.get().await.map_err(StoreError::from)?;
-    let rows = client
-        .query(
-            "SELECT secret_id, master_key_id, ciphertext FROM advertiser_secrets WHERE retired_at IS NULL",
-            &[],
-        )
-        .await?;
-    for row in rows {
-        let secret_id: Uuid = row.get(0);
-        let sealed = Sealed { master_key_id: row.get(1), ciphertext: row.get(2) };
-        let secret = match keyring.open(secret_id, &sealed) {
-            Ok(secret) => secret,
-            Err(unknown @ SecretError::UnknownMasterKey(_)) => return Err(unknown.into()),
-            // One broken row keeps its advertiser's signatures from being judged, not the node
-            // from starting; the catalogue complains of it.
-            Err(_) => continue,
-        };
-        if keyring.is_first(&sealed.master_key_id) {
-            continue;
-        }
-        let anew = keyring.seal(secret_id, &secret)?;
-        client
-            .execute(
-                "UPDATE advertiser_secrets SET master_key_id = $2, ciphertext = $3
-                 WHERE secret_id = $1 AND master_key_id = $4",
-                &[&secret_id, &anew.master_key_id, &anew.ciphertext, &sealed.master_key_id],
-            )
-            .await?;
-        tracing::info!(%secret_id, "encrypted again under the first master key");
-    }
-    Ok(())
-}
 
 /// Reads inside the caller's snapshot. A secret that cannot be decrypted keeps its advertiser's
 /// signatures from being judged, and costs the others nothing.

@@ -1,4 +1,5 @@
-//! How an advertiser's requests prove themselves: API keys, signatures, addresses, rates.
+//! How an advertiser's requests prove themselves: signatures, addresses, rates. Its API keys are
+//! made in [`setup::api_keys`](super::setup::api_keys).
 //!
 //! Every function is one statement, or takes its part in the caller's transaction. What at most
 //! two may be alive of is counted by PostgreSQL (see the migration), whoever inserts.
@@ -8,15 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use ipnet::IpNet;
+use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::network::random_secret;
 use super::secrets::{Keyring, SecretError};
 use crate::domain::access::allowlist::{Allowlist, parse_network};
 use crate::domain::access::signature_policy::SignaturePolicy;
-use crate::domain::catalogue::hash_key;
 use crate::domain::ids::AdvertiserId;
 
 /// Shortest secret that an advertiser may bring along, in characters.
@@ -36,12 +36,8 @@ pub enum AccessError {
     NoSuchAdvertiser,
     #[error("this advertiser has no such live secret")]
     NoSuchSecret,
-    #[error("this advertiser has no such live API key")]
-    NoSuchKey,
     #[error("an advertiser has at most two live secrets; retire one first")]
     TwoLiveSecrets,
-    #[error("an advertiser has at most two live API keys; revoke one first")]
-    TwoLiveKeys,
     #[error("there is no secret to sign with yet; add one first")]
     NoSecretYet,
     #[error(
@@ -68,7 +64,6 @@ impl From<tokio_postgres::Error> for AccessError {
         let violated = error.as_db_error().and_then(|error| error.constraint()).unwrap_or_default();
         match violated {
             "two_live_secrets" => Self::TwoLiveSecrets,
-            "two_live_keys" => Self::TwoLiveKeys,
             _ if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => Self::NoSuchAdvertiser,
             _ => Self::Store(error.into()),
         }
@@ -87,7 +82,7 @@ pub struct AccessSettings {
     pub live_keys: Vec<LiveKey>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LiveSecret {
     pub secret_id: Uuid,
     pub created_at: DateTime<Utc>,
@@ -104,13 +99,6 @@ pub struct LiveKey {
 pub struct NewSecret {
     pub secret_id: Uuid,
     pub secret: String,
-}
-
-/// A new API key; `key` is to be shown once and is kept only as its hash.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NewApiKey {
-    pub api_key_id: Uuid,
-    pub key: String,
 }
 
 /// Where a secret comes from.
@@ -279,37 +267,6 @@ pub async fn set_rate_limit(
         )
         .await?;
     if changed == 0 { Err(AccessError::NoSuchAdvertiser) } else { Ok(()) }
-}
-
-/// Adds a key beside the one there may be. It is live within a second on every node.
-pub async fn add_api_key(
-    client: &impl GenericClient,
-    advertiser: AdvertiserId,
-) -> Result<NewApiKey, AccessError> {
-    let new = NewApiKey { api_key_id: Uuid::now_v7(), key: random_secret("rk_") };
-    client
-        .execute(
-            "INSERT INTO api_keys (api_key_id, advertiser_id, key_hash) VALUES ($1, $2, $3)",
-            &[&new.api_key_id, &advertiser.0, &hash_key(&new.key).as_slice()],
-        )
-        .await?;
-    Ok(new)
-}
-
-/// Ends a key; the last one too, which keeps the advertiser out.
-pub async fn revoke_api_key(
-    client: &impl GenericClient,
-    advertiser: AdvertiserId,
-    api_key_id: Uuid,
-) -> Result<(), AccessError> {
-    let revoked = client
-        .execute(
-            "UPDATE api_keys SET revoked_at = now()
-             WHERE api_key_id = $2 AND advertiser_id = $1 AND revoked_at IS NULL",
-            &[&advertiser.0, &api_key_id],
-        )
-        .await?;
-    if revoked == 0 { Err(AccessError::NoSuchKey) } else { Ok(()) }
 }
 
 async fn known(client: &impl GenericClient, advertiser: AdvertiserId) -> Result<(), AccessError> {

@@ -93,31 +93,13 @@ pub async fn create(
     let networks = check(client, advertiser, settings).await?;
     // Not a UUIDv7: whoever knows the id can report, so it must not be guessed by its time.
     let id = IntegrationId(Uuid::new_v4());
-    let answers = &settings.answers;
     client
         .execute(
-            "INSERT INTO integrations
-                 (integration_id, advertiser_id, offer_id, name, field_map, success_code, success_body,
-                  success_content_type, refusal_code, refusal_body, refusal_content_type, allowed_networks,
-                  is_active)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            &[
-                &id.0,
-                &advertiser.0,
-                &settings.offer_id.map(|id| id.0),
-                &settings.name.trim(),
-                &field_map_json(settings),
-                &i32::from(answers.success_code),
-                &answers.success_body,
-                &answers.success_content_type,
-                &answers.refusal_code.map(i32::from),
-                &answers.refusal_body,
-                &answers.refusal_content_type,
-                &networks,
-                &settings.is_active,
-            ],
+            "INSERT INTO integrations (integration_id, advertiser_id, name, field_map) VALUES ($1, $2, $3, '{}')",
+            &[&id.0, &advertiser.0, &settings.name.trim()],
         )
         .await?;
+    write(client, id, settings, &networks).await?;
     Ok(id)
 }
 
@@ -165,6 +147,17 @@ pub async fn update(
 ) -> Result<(), SaveError> {
     let known = get(client, scope, id).await?.ok_or(SaveError::NotFound)?;
     let networks = check(client, known.advertiser_id, settings).await?;
+    write(client, id, settings, &networks).await?;
+    Ok(())
+}
+
+/// Everything that can be set, in the one place that lists it.
+async fn write(
+    client: &impl GenericClient,
+    id: IntegrationId,
+    settings: &IntegrationSettings,
+    networks: &[String],
+) -> Result<(), SaveError> {
     let answers = &settings.answers;
     client
         .execute(

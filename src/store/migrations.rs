@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
     postgres!("20261122000004_conditions"),
+    postgres!("20261122000007_postback_secrets"),
 ];
 
 /// One migrator at a time, over all nodes.

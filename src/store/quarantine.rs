@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Pool};
+use serde::Serialize;
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -20,6 +21,9 @@ use crate::domain::status::Meaning;
 use crate::event_log::rows::{InboundRow, encode};
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Scope;
+
+/// Most requests that are released or discarded at once.
+pub const MOST_REQUESTS: usize = 1_000;
 
 /// Which requests; what is empty or `None` restricts nothing.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +161,7 @@ pub async fn list(
 }
 
 /// A word with requests waiting for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct WaitingWord {
     pub advertiser_id: AdvertiserId,
     pub offer_id: Option<OfferId>,

@@ -17,6 +17,9 @@ use crate::event_log::EventLog;
 use crate::event_log::reader::{self, StoredRequest};
 use crate::graphql::scope::Scope;
 
+/// Most requests that are looked up in the log at once.
+pub const MOST_REQUESTS: usize = 100;
+
 /// A request that waits to be processed again.
 #[derive(Debug, Clone)]
 pub struct WaitingRequest {

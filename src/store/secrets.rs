@@ -82,9 +82,18 @@ impl Keyring {
         opened.map(|secret| secret.to_vec()).map_err(|_| SecretError::Broken)
     }
 
-    /// Whether this is the key that encrypts.
-    pub fn is_first(&self, master_key_id: &str) -> bool {
-        self.ids().next() == Some(master_key_id)
+    /// The id of the key that encrypts.
+    pub fn first_id(&self) -> Option<&str> {
+        self.ids().next()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it can decrypt what is under this key.
+    pub fn holds(&self, master_key_id: &str) -> bool {
+        self.ids().any(|id| id == master_key_id)
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {

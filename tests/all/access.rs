@@ -4,4 +4,4 @@ mod addresses;
 mod bounds;
 mod setting_up;
 mod signatures;
-mod stage;
+pub mod stage;

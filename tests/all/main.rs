@@ -2,6 +2,7 @@
 
 mod access;
 mod clicks;
+mod commands;
 mod conversions;
 mod delivery;
 mod doors;
@@ -12,4 +13,5 @@ mod operations;
 mod readme;
 mod rules;
 mod setup;
+mod signing;
 mod support;

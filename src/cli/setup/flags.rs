@@ -2,13 +2,17 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use crate::domain::access::signature_policy::SignaturePolicy;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::money::parse_amount;
+use crate::domain::note;
 use crate::domain::payout::PayoutModel;
 use crate::domain::postback::OfferPostbacks;
+use crate::domain::status::{Meaning, Status};
 use crate::store::setup::ChangeError;
 
 /// The id of something.
@@ -84,6 +88,35 @@ pub fn event(text: &str) -> Result<Event, String> {
 
 pub fn offer_postbacks(text: &str) -> Result<OfferPostbacks, String> {
     coded(text, OfferPostbacks::from_code, OfferPostbacks::ALL.iter().map(|choice| choice.code()))
+}
+
+pub fn status(text: &str) -> Result<Status, String> {
+    coded(text, Status::from_code, Status::ALL.iter().map(|status| status.code()))
+}
+
+pub fn meaning(text: &str) -> Result<Meaning, String> {
+    coded(text, Meaning::from_code, Meaning::ALL.iter().map(|meaning| meaning.code()))
+}
+
+pub fn policy(text: &str) -> Result<SignaturePolicy, String> {
+    coded(text, SignaturePolicy::from_code, SignaturePolicy::ALL.iter().map(|policy| policy.code()))
+}
+
+/// A reason, which must say something.
+pub fn note(text: &str) -> Result<String, String> {
+    note::checked(text).map(str::to_owned)
+}
+
+pub fn time(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    let time = DateTime::parse_from_rfc3339(text.trim());
+    time.map(|time| time.to_utc()).map_err(|_| "write a time such as 2026-11-01T00:00:00Z")
+}
+
+pub fn id_or_none(text: &str) -> Result<OrNone<Id>, String> {
+    match text {
+        "none" => Ok(OrNone::None),
+        _ => text.parse().map(OrNone::Value).map_err(|unfit| format!("{unfit}; or none")),
+    }
 }
 
 /// Yes or no.

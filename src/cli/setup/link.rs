@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::composite::{self, SetComposite};
 use super::flags::{Id, flagged, uuids};
 use super::{ACTOR, Common, all};
 use crate::domain::ids::{OfferId, PartnerId};
@@ -12,7 +13,11 @@ use crate::store::setup::links;
 pub const EXAMPLES: &str = "\
 Examples:
   ricochet link create --offer \"$OFFER\" --partner \"$PARTNER\"
-  ricochet link list --partner \"$PARTNER\"";
+  ricochet link list --partner \"$PARTNER\"
+  ricochet link composite \"$LINK\" --ready revshare
+  ricochet link composite \"$LINK\" --parameter tracker --start trID_ --end _trID \\
+      --separator '#-#' --fields affiliate_id,clickid,sub1
+  ricochet link composite \"$LINK\" --none";
 
 #[derive(Debug, Subcommand)]
 pub enum LinkCommand {
@@ -36,6 +41,9 @@ pub enum LinkCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// Say how a link's composite parameter (several values in one) is read and written, for
+    /// clicks from now on.
+    Composite(Box<SetComposite>),
 }
 
 pub async fn run(command: &LinkCommand) -> anyhow::Result<()> {
@@ -52,5 +60,6 @@ pub async fn run(command: &LinkCommand) -> anyhow::Result<()> {
             };
             common.output.rows(&all(list).await?, &["link_id", "offer_id", "partner_id", "composite"])
         }
+        LinkCommand::Composite(args) => composite::set(args).await,
     }
 }

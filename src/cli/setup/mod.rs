@@ -10,15 +10,26 @@
 //! What is made is printed as its id (or secret) alone, for shells; lists are tables, `--json`
 //! makes JSON of either. Whatever else there is to say goes to standard error.
 
+mod access;
 mod action;
 mod advertiser;
+mod allowlist;
+mod composite;
+mod conversion;
 mod flags;
+mod integration;
+mod integration_file;
 mod key;
 mod link;
 mod offer;
 mod output;
 mod partner;
 mod postback;
+mod postback_signing;
+mod quarantine;
+mod secret;
+mod settle;
+mod word;
 
 use clap::Subcommand;
 
@@ -52,6 +63,42 @@ pub enum SetupCommand {
     /// Make, list and revoke advertisers' API keys.
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
+    /// Say whether an advertiser's requests are signed, and how many may come.
+    #[command(subcommand, after_help = access::EXAMPLES)]
+    Access(access::AccessCommand),
+    /// Say where requests may come from, for an advertiser or one integration.
+    #[command(subcommand, after_help = allowlist::EXAMPLES)]
+    Allowlist(allowlist::AllowlistCommand),
+    /// Make, list and retire the secrets that advertisers sign with.
+    #[command(subcommand, after_help = secret::EXAMPLES)]
+    Secret(secret::SecretCommand),
+    /// Say what status words mean.
+    #[command(subcommand, after_help = word::EXAMPLES)]
+    Word(word::WordCommand),
+    /// Make, list, show and change integrations: how foreign systems report.
+    #[command(subcommand, after_help = integration::EXAMPLES)]
+    Integration(integration::IntegrationCommand),
+    /// List, release and discard requests whose status word nobody has mapped.
+    #[command(subcommand, after_help = quarantine::EXAMPLES)]
+    Quarantine(quarantine::QuarantineCommand),
+    /// Force the status of a conversion.
+    #[command(subcommand, after_help = conversion::EXAMPLES)]
+    Conversion(conversion::ConversionCommand),
+    /// Have requests of the inbound log processed again.
+    ///
+    /// They are judged by today's rules as of their own times: an unknown click may have arrived
+    /// since. What was recorded the first time makes it a duplicate. Where one cannot be, none is.
+    /// They wait in PostgreSQL until a running server takes them, within seconds; the outcomes are
+    /// new rows of the inbound log (door reprocess).
+    #[command(after_help = conversion::REPROCESS_EXAMPLES)]
+    Reprocess(conversion::ReprocessArgs),
+    /// Pay partners: show what is due, and settle it with --apply.
+    ///
+    /// Settles everything the filters find that is approved, no test, and whose hold days are
+    /// over, each conversion once, and fires `payout` for each. What a run that ended early has
+    /// settled stays so; the next settles the rest.
+    #[command(after_help = settle::EXAMPLES)]
+    Settle(Box<settle::SettleArgs>),
 }
 
 const ACTOR: Actor = Actor::CommandLine;
@@ -66,6 +113,15 @@ pub fn run(command: &SetupCommand) -> anyhow::Result<()> {
             SetupCommand::Link(command) => link::run(command).await,
             SetupCommand::Postback(command) => postback::run(command).await,
             SetupCommand::Key(command) => key::run(command).await,
+            SetupCommand::Access(command) => access::run(command).await,
+            SetupCommand::Allowlist(command) => allowlist::run(command).await,
+            SetupCommand::Secret(command) => secret::run(command).await,
+            SetupCommand::Word(command) => word::run(command).await,
+            SetupCommand::Integration(command) => integration::run(command).await,
+            SetupCommand::Quarantine(command) => quarantine::run(command).await,
+            SetupCommand::Conversion(command) => conversion::run(command).await,
+            SetupCommand::Reprocess(args) => conversion::reprocess(args).await,
+            SetupCommand::Settle(args) => settle::run(args).await,
         }
     })
 }

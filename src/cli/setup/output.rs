@@ -51,6 +51,12 @@ impl Output {
         print(&table(&rows, columns))
     }
 
+    /// Texts, one a line, or what holds them as JSON.
+    pub fn lines(&self, lines: &[String], row: &impl Serialize) -> anyhow::Result<()> {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        if self.json { print_json(row) } else { print(&text) }
+    }
+
     /// One thing, a field a line.
     pub fn row(&self, row: &impl Serialize) -> anyhow::Result<()> {
         if self.json { print_json(row) } else { print(&fields(&serde_json::to_value(row)?)) }

@@ -4,6 +4,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::flags::{Id, event, flagged};
+use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
 use crate::domain::event::Event;
 use crate::domain::explanation::conclusion;
@@ -40,6 +41,11 @@ pub enum PostbackCommand {
     Delete(OnePostback),
     /// Say why a postback is told of a conversion's event, or is not.
     Explain(ExplainPostback),
+    /// Say how a postback is signed: in headers, in its URL, or not at all.
+    Sign(SignPostback),
+    /// Make, list and retire the secrets that a postback is signed with.
+    #[command(subcommand)]
+    Secret(PostbackSecretCommand),
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +141,8 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
         PostbackCommand::Explain(args) => explain(args).await,
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
+        PostbackCommand::Sign(args) => postback_signing::sign(args).await,
+        PostbackCommand::Secret(command) => postback_signing::secret(command).await,
         PostbackCommand::Delete(one) => {
             let id = PostbackId(one.postback_id.0);
             let deleted = postbacks::delete(&one.common.pool()?, ACTOR, Scope::Everything, id).await;

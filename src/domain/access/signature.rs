@@ -27,7 +27,7 @@ pub const TOLERANCE_S: i64 = 300;
 /// Most signatures looked at in one header: a sender that rotates secrets signs with both.
 const SIGNATURES: usize = 8;
 
-/// A secret shared with an advertiser, as it was shown.
+/// A secret shared with an advertiser or a receiver of postbacks, as it was shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SharedSecret(String);
 
@@ -36,8 +36,13 @@ impl SharedSecret {
         Self(text)
     }
 
+    /// The key of the forms that take the secret as it is written.
+    pub fn text_key(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The key of Standard Webhooks: base64 after the prefix, else the text itself.
-    fn webhook_key(&self) -> Vec<u8> {
+    pub fn webhook_key(&self) -> Vec<u8> {
         let decoded = self.0.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
         decoded.unwrap_or_else(|| self.0.as_bytes().to_vec())
     }
@@ -172,7 +177,7 @@ impl Claim {
             secrets.iter().any(|secret| {
                 let key = match self.form {
                     Form::StandardWebhooks => secret.webhook_key(),
-                    Form::Ricochet | Form::Query => secret.0.as_bytes().to_vec(),
+                    Form::Ricochet | Form::Query => secret.text_key().to_vec(),
                 };
                 let mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
                 let mac = mac.chain_update(message);

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::caller::{caller, change, forbidden, owner, pool};
+use super::caller::{caller, change, forbidden, keyring, owner, pool};
 use crate::domain::access::allowlist::parse_network;
 use crate::domain::access::signature_policy;
 use crate::domain::ids::AdvertiserId;
@@ -11,7 +11,6 @@ use crate::graphql::filter::uuid_at;
 use crate::graphql::scalars::Time;
 use crate::graphql::scope::{Grant, Principal, Scope};
 use crate::store::advertiser_access::{self as store, SecretSource};
-use crate::store::secrets::Keyring;
 use crate::store::setup::access;
 
 /// What is asked of an advertiser's requests.
@@ -189,7 +188,7 @@ impl AccessMutations {
     ) -> Result<CreatedSecret, Failure> {
         let (caller, id) = advertiser_of(ctx, &input.advertiser_id)?;
         let source = input.secret.as_deref().map_or(SecretSource::MadeHere, SecretSource::Given);
-        let keyring = ctx.data_opt::<Keyring>().cloned().unwrap_or_default();
+        let keyring = keyring(ctx);
         let adding = access::add_secret(pool(ctx), caller.into(), &keyring, id, source);
         let new = change(ctx, adding).await?;
         Ok(CreatedSecret { secret: new.secret, secret_id: new.secret_id.into() })

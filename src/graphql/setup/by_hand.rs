@@ -7,6 +7,7 @@ use chrono::Utc;
 
 use super::caller::{caller, forbidden, owner, writing_pool};
 use crate::domain::ids::{InboundId, LeadId};
+use crate::domain::note;
 use crate::event_log::EventLog;
 use crate::graphql::enums::ConversionStatus;
 use crate::graphql::failure::{Failure, read_store};
@@ -15,14 +16,8 @@ use crate::graphql::query::databases;
 use crate::graphql::scope::{Grant, Principal};
 use crate::pipeline::services::Services;
 use crate::store::by_hand::{self, ByHand, ForceError, Forced};
+use crate::store::quarantine::MOST_REQUESTS;
 use crate::store::reprocessing::{self, ReprocessError};
-
-/// Most requests of one mutation.
-const MAX_IDS: usize = 1_000;
-/// Most requests that are looked up in the log for one mutation.
-const MAX_REPROCESSED: usize = 100;
-/// Longest note or reason, in characters.
-const NOTE_CHARS: usize = 500;
 
 /// Whoever may decide about requests of an advertiser's: the owner and the advertiser.
 pub fn decider(ctx: &Context<'_>) -> Result<Principal, Failure> {
@@ -35,23 +30,16 @@ pub fn decider(ctx: &Context<'_>) -> Result<Principal, Failure> {
 
 /// A reason or note, which must say something.
 pub fn note<'a>(field: &str, text: &'a str) -> Result<&'a str, Failure> {
-    let text = text.trim();
-    let message = if text.is_empty() {
-        "say why; it stays in the log".to_owned()
-    } else if text.chars().any(char::is_control) {
-        "leave out line breaks and other control characters".to_owned()
-    } else if text.chars().count() > NOTE_CHARS {
-        format!("write at most {NOTE_CHARS} characters")
-    } else {
-        return Ok(text);
-    };
-    Err(Failure::bad_input(field, message))
+    note::checked(text).map_err(|message| Failure::bad_input(field, message))
 }
 
 /// Ids of requests, each once and in order.
 pub fn inbound_ids(field: &str, ids: &[ID]) -> Result<Vec<InboundId>, Failure> {
-    if ids.is_empty() || ids.len() > MAX_IDS {
-        return Err(Failure::bad_input(field, format!("{} ids; name 1 to {MAX_IDS} requests", ids.len())));
+    if ids.is_empty() || ids.len() > MOST_REQUESTS {
+        return Err(Failure::bad_input(
+            field,
+            format!("{} ids; name 1 to {MOST_REQUESTS} requests", ids.len()),
+        ));
     }
     let mut read = Vec::new();
     for id in ids {
@@ -131,8 +119,9 @@ impl ByHandMutations {
     /// requests they are.
     async fn reprocess(&self, ctx: &Context<'_>, inbound_ids: Vec<ID>) -> Result<Reprocessing, Failure> {
         let caller = decider(ctx)?;
-        if inbound_ids.len() > MAX_REPROCESSED {
-            let message = format!("{} ids; name 1 to {MAX_REPROCESSED} requests", inbound_ids.len());
+        let most = reprocessing::MOST_REQUESTS;
+        if inbound_ids.len() > most {
+            let message = format!("{} ids; name 1 to {most} requests", inbound_ids.len());
             return Err(Failure::bad_input("inboundIds", message));
         }
         let ids = self::inbound_ids("inboundIds", &inbound_ids)?;

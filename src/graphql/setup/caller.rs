@@ -9,6 +9,7 @@ use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::query::databases;
 use crate::graphql::scope::{Grant, Principal};
 use crate::pipeline::services::Services;
+use crate::store::secrets::Keyring;
 
 pub fn caller(ctx: &Context<'_>) -> Result<Principal, Failure> {
     ctx.data_opt::<Principal>().copied().ok_or(Failure::Unauthenticated)
@@ -55,6 +56,11 @@ pub fn pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
 /// Connections for changes of conversions, which must not wait for dashboards.
 pub fn writing_pool<'a>(ctx: &'a Context<'_>) -> &'a Pool {
     ctx.data_opt::<Arc<Services>>().map_or_else(|| pool(ctx), |services| &services.pool)
+}
+
+/// What secrets are encrypted under; of no node, nothing is.
+pub fn keyring(ctx: &Context<'_>) -> Keyring {
+    ctx.data_opt::<Arc<Services>>().map(|services| services.keyring.clone()).unwrap_or_default()
 }
 
 /// Makes a change of what the catalogue holds, after which this node's next request sees it.

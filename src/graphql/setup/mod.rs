@@ -22,6 +22,7 @@ mod integrations;
 mod links;
 mod offers;
 mod partners;
+mod postback_signing;
 mod postbacks;
 mod presets;
 mod quarantine;
@@ -41,6 +42,7 @@ pub struct SetupQuery(
     links::LinkQueries,
     postbacks::PostbackQueries,
     conditions::ConditionQueries,
+    postback_signing::PostbackSigningQuery,
     api_keys::ApiKeyQueries,
     tokens::TokenQueries,
     access::AccessQuery,
@@ -60,6 +62,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,
     access::AccessMutations,

@@ -10,7 +10,7 @@ use crate::domain::access::signature_policy::SignaturePolicy;
 use crate::domain::ids::AdvertiserId;
 use crate::store::advertiser_access::{self, AccessError, AccessSettings, NewSecret, SecretSource};
 use crate::store::audit::{self, Actor, Entity};
-use crate::store::secrets::Keyring;
+use crate::store::secrets::{Keyring, SecretError};
 
 impl From<AccessError> for ChangeError {
     fn from(error: AccessError) -> Self {
@@ -18,8 +18,7 @@ impl From<AccessError> for ChangeError {
         match error {
             AccessError::NoSuchAdvertiser => Self::NotFound { field: "advertiser_id", what: "advertiser" },
             AccessError::NoSuchSecret => Self::NotFound { field: "secret_id", what: "live secret" },
-            AccessError::NoSuchKey => Self::NotFound { field: "api_key_id", what: "API key" },
-            AccessError::TwoLiveSecrets | AccessError::TwoLiveKeys => Self::bad("advertiser_id", message),
+            AccessError::TwoLiveSecrets => Self::bad("advertiser_id", message),
             AccessError::NoSecretYet => Self::bad("policy", message),
             AccessError::LastSecret => Self::bad("secret_id", message),
             AccessError::UnfitSecret | AccessError::Secret(_) => Self::bad("secret", message),
@@ -86,12 +85,26 @@ pub async fn add_secret(
 ) -> Result<NewSecret, ChangeError> {
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
+    known_to(keyring, &transaction).await?;
     let secret = advertiser_access::add_secret(&transaction, keyring, advertiser, source).await?;
     let after = json!({ "secret_id": secret.secret_id, "advertiser_id": advertiser });
     let id = secret.secret_id.to_string();
     audit::record_values(&transaction, actor, Entity::Secret, &id, "create", None, Some(after)).await?;
     transaction.commit().await?;
     Ok(secret)
+}
+
+/// A secret under another master key than those of the nodes would lock its advertiser out: none
+/// is made by who cannot know the key that the others are under.
+async fn known_to(keyring: &Keyring, transaction: &Transaction<'_>) -> Result<(), ChangeError> {
+    let in_use = "SELECT DISTINCT master_key_id FROM advertiser_secrets WHERE retired_at IS NULL";
+    for row in transaction.query(in_use, &[]).await? {
+        let id: String = row.get(0);
+        if !keyring.holds(&id) {
+            return Err(AccessError::Secret(SecretError::UnknownMasterKey(id)).into());
+        }
+    }
+    Ok(())
 }
 
 pub async fn retire_secret(

@@ -166,8 +166,7 @@ pub async fn create(
     if terms.is_default {
         unmark_default(&transaction, offer.0).await?;
     }
-    let set = "UPDATE actions SET hold_days = $2, is_default = $3 WHERE action_id = $1";
-    transaction.execute(set, &[&id.0, &terms.hold_days, &terms.is_default]).await?;
+    write(&transaction, id, terms, &action).await?;
     audit::record(&transaction, actor, Entity::Action, id.0, "create", None).await?;
     let row = transaction.query_one("SELECT * FROM actions WHERE action_id = $1", &[&id.0]).await?;
     transaction.commit().await?;
@@ -208,6 +207,20 @@ pub async fn update(
     if terms.is_default && !known.is_default {
         unmark_default(&transaction, known.offer_id).await?;
     }
+    write(&transaction, id, &terms, &action).await?;
+    audit::record(&transaction, actor, Entity::Action, id.0, "update", before).await?;
+    let row = transaction.query_one("SELECT * FROM actions WHERE action_id = $1", &[&id.0]).await?;
+    transaction.commit().await?;
+    Ok(read(&row)?)
+}
+
+/// All terms of an action, which [`ActionTerms::check`] has found to fit.
+async fn write(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    id: ActionId,
+    terms: &ActionTerms,
+    action: &NewAction<'_>,
+) -> Result<(), ChangeError> {
     transaction
         .execute(
             "UPDATE actions SET name = $2, advertiser_rate = $3, commission_percent = $4, payout_amount = $5,
@@ -228,10 +241,7 @@ pub async fn update(
             ],
         )
         .await?;
-    audit::record(&transaction, actor, Entity::Action, id.0, "update", before).await?;
-    let row = transaction.query_one("SELECT * FROM actions WHERE action_id = $1", &[&id.0]).await?;
-    transaction.commit().await?;
-    Ok(read(&row)?)
+    Ok(())
 }
 
 async fn unmark_default(

@@ -11,8 +11,10 @@ use crate::domain::status_words::Place;
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
-use crate::store::integrations::{self, IntegrationRecord, IntegrationSettings, SaveError, SecretRule};
+use crate::store::integrations::{self, IntegrationRecord, SaveError, SecretRule};
 use crate::store::status_words;
+
+pub use crate::store::integrations::IntegrationSettings as Settings;
 
 /// Adds an integration of an advertiser's, with words that hold at it alone.
 pub async fn create(
@@ -20,7 +22,7 @@ pub async fn create(
     actor: Actor,
     scope: Scope,
     advertiser: AdvertiserId,
-    settings: &IntegrationSettings,
+    settings: &Settings,
     words: &BTreeMap<String, Meaning>,
 ) -> Result<IntegrationRecord, ChangeError> {
     check_texts(settings)?;
@@ -47,7 +49,7 @@ pub async fn update(
     actor: Actor,
     scope: Scope,
     id: IntegrationId,
-    change: impl FnOnce(&mut IntegrationSettings),
+    change: impl FnOnce(&mut Settings),
 ) -> Result<IntegrationRecord, ChangeError> {
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
@@ -81,6 +83,12 @@ pub async fn set_secret(
     Ok((finish(transaction, scope, id).await?, secret))
 }
 
+/// One integration in scope.
+pub async fn one(pool: &Pool, scope: Scope, id: IntegrationId) -> Result<IntegrationRecord, ChangeError> {
+    let known = integrations::get(&pool.get().await?, scope, id).await?;
+    known.ok_or_else(|| refused("integration_id", SaveError::NotFound))
+}
+
 /// Integrations in scope, by name.
 pub async fn list(pool: &Pool, scope: Scope) -> Result<Vec<IntegrationRecord>, StoreError> {
     integrations::list(&pool.get().await?, scope).await
@@ -99,7 +107,7 @@ async fn finish(
 /// Longest fixed answer, in characters.
 const BODY_CHARS: usize = 4_096;
 
-fn check_texts(settings: &IntegrationSettings) -> Result<(), ChangeError> {
+fn check_texts(settings: &Settings) -> Result<(), ChangeError> {
     name("name", &settings.name)?;
     let mut map = settings.field_map.iter().flat_map(|(field, templates)| templates.iter().chain([field]));
     if map.any(|text| text.contains('\0') || text.chars().count() > BODY_CHARS) {

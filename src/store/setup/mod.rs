@@ -14,6 +14,7 @@ pub mod integrations;
 pub mod links;
 pub mod offers;
 pub mod partners;
+pub mod postback_signing;
 pub mod postbacks;
 pub mod words;
 

@@ -279,18 +279,23 @@ async fn check_owner_and_scope(
     }
 }
 
+/// The advertiser or partner that postbacks of this scope belong to.
+pub(super) fn owners_in(scope: Scope) -> (Option<Uuid>, Option<Uuid>) {
+    match scope {
+        Scope::Everything => (None, None),
+        Scope::Advertiser(id) => (Some(id.0), None),
+        Scope::Partner(id) => (None, Some(id.0)),
+    }
+}
+
 /// The postback as it is, locked; one that is deleted or another's does not exist.
-async fn lock_in_scope(
+pub(super) async fn lock_in_scope(
     transaction: &Transaction<'_>,
     scope: Scope,
     id: PostbackId,
 ) -> Result<serde_json::Value, ChangeError> {
     let not_found = ChangeError::NotFound { field: "postback_id", what: "postback" };
-    let (advertiser, partner) = match scope {
-        Scope::Everything => (None, None),
-        Scope::Advertiser(id) => (Some(id.0), None),
-        Scope::Partner(id) => (None, Some(id.0)),
-    };
+    let (advertiser, partner) = owners_in(scope);
     let visible = "SELECT 1 FROM postbacks WHERE postback_id = $1 AND deleted_at IS NULL \
                    AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3) \
                    FOR UPDATE";

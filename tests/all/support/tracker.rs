@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use url::Url;
@@ -15,6 +15,8 @@ use super::eventually;
 pub enum Manner {
     /// Answers this status line and these further headers.
     Answer(&'static str),
+    /// Answers this status line, a place that is the URL it was called by, and the same as body.
+    Echo(&'static str),
     /// Reads the request and never answers.
     Hang,
     /// Reads the request and breaks the connection.
@@ -29,9 +31,19 @@ pub const OK: Manner = Manner::Answer("200 OK");
 #[derive(Debug, Clone)]
 pub struct Received {
     pub url: Url,
+    pub method: String,
+    /// Path and query as they came.
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 impl Received {
+    pub fn header(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
+    }
+
     pub fn parameter(&self, name: &str) -> Option<String> {
         self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
@@ -83,13 +95,29 @@ impl Tracker {
                     return None;
                 }
             }
-            let target = head.split(' ').nth(1)?;
+            let mut request_line = head.split(' ');
+            let (method, target) = (request_line.next()?.to_owned(), request_line.next()?.to_owned());
             let url = Url::parse(&format!("{}{target}", self.url)).ok()?;
+            let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+            let headers: Vec<(String, String)> =
+                lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+            let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+            let mut body = vec![0; length.map_or(Some(0), |(_, length)| length.parse().ok())?];
+            stream.read_exact(&mut body).await.ok()?;
+            let body = String::from_utf8_lossy(&body).into_owned();
             let manner = self.manner.borrow().clone();
-            self.received.lock().unwrap().push(Received { url });
+            let echo = target.clone();
+            self.received.lock().unwrap().push(Received { url, method, target, headers, body });
             match manner {
                 Manner::Answer(answer) => {
                     let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nOK");
+                    stream.write_all(answer.as_bytes()).await.ok()?;
+                }
+                Manner::Echo(answer) => {
+                    let answer = format!(
+                        "HTTP/1.1 {answer}\r\nlocation: {echo}\r\ncontent-length: {}\r\n\r\n{echo}",
+                        echo.len()
+                    );
                     stream.write_all(answer.as_bytes()).await.ok()?;
                 }
                 Manner::Hang => tokio::time::sleep(Duration::from_secs(3_600)).await,

@@ -1,0 +1,48 @@
+//! The secrets that postbacks are signed with, opened for the catalogue.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::secrets::{Keyring, Sealed, SecretError};
+use super::session::Session;
+use crate::domain::access::signature::SharedSecret;
+use crate::domain::ids::PostbackId;
+use crate::domain::signing::SigningSecret;
+
+/// Reads inside the caller's snapshot, newest first. A secret that cannot be decrypted does not
+/// sign; where it was the last one, its postback's deliveries are tried again until it can be.
+pub(super) async fn load(
+    session: &Session,
+    keyring: &Keyring,
+) -> Result<HashMap<PostbackId, Vec<SigningSecret>>, StoreError> {
+    let rows = session
+        .query(
+            "SELECT secret_id, postback_id, master_key_id, ciphertext, signs_until FROM postback_secrets
+             WHERE signs_until IS NULL OR signs_until > now()
+             ORDER BY created_at DESC, secret_id DESC",
+            &[],
+        )
+        .await?;
+    let mut secrets: HashMap<PostbackId, Vec<SigningSecret>> = HashMap::new();
+    for row in &rows {
+        let (secret_id, postback): (Uuid, Uuid) = (row.get(0), row.get(1));
+        let sealed = Sealed { master_key_id: row.get(2), ciphertext: row.get(3) };
+        match open(keyring, PostbackId(postback), &sealed) {
+            Ok(secret) => {
+                let signing = SigningSecret { secret, signs_until: row.get(4) };
+                secrets.entry(PostbackId(postback)).or_default().push(signing);
+            }
+            // Whoever loads a catalogue without any key does not mean to send.
+            Err(_) if keyring.is_empty() => {}
+            Err(error) => tracing::error!(%error, %secret_id, %postback, "a secret cannot be read"),
+        }
+    }
+    Ok(secrets)
+}
+
+fn open(keyring: &Keyring, postback: PostbackId, sealed: &Sealed) -> Result<SharedSecret, SecretError> {
+    let text = String::from_utf8(keyring.open(postback.0, sealed)?).map_err(|_| SecretError::Broken)?;
+    Ok(SharedSecret::new(text))
+}
