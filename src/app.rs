@@ -28,6 +28,7 @@ use crate::graphql::{self, http::GraphqlDoor};
 use crate::outbound::HttpSender;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
+use crate::pipeline::health_watch;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
@@ -122,6 +123,7 @@ impl App {
         });
         vital.push(Vital::new("quarantine releaser", &releaser));
         periodic::start(&services, &lanes, retention, vital);
+        health_watch::start(&services, settings.failing);
         country::watch(countries.clone());
         let click = ClickDoor::new(countries, settings.network_id.clone());
 

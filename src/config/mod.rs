@@ -16,6 +16,7 @@ use actix_web::http::header::HeaderName;
 
 use crate::domain::access::allowlist::{Allowlist, parse_networks};
 use crate::domain::access::rates::Rates;
+use crate::domain::health::Thresholds;
 use crate::store::secrets::{Keyring, NotAKeyring};
 
 pub use table::{SETTINGS, Setting, markdown_table};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub rates: Rates,
     pub click_retention_days: u32,
     pub history_retention_days: u32,
+    /// After how long of failing a destination is warned of.
+    pub failing: Thresholds,
     pub graphiql_dir: Option<String>,
     pub network_id: String,
     pub geo_database: Option<String>,
@@ -104,6 +107,14 @@ impl Settings {
             },
             click_retention_days: reader.in_range("RICOCHET_CLICK_RETENTION_DAYS", 31, 36_500)?,
             history_retention_days: reader.in_range("RICOCHET_HISTORY_RETENTION_DAYS", 31, 36_500)?,
+            failing: Thresholds {
+                first: Duration::from_secs(reader.in_range("RICOCHET_FAILING_WARNING_S", 1, 31_536_000)?),
+                second: Duration::from_secs(reader.in_range(
+                    "RICOCHET_FAILING_SECOND_WARNING_S",
+                    1,
+                    31_536_000,
+                )?),
+            },
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
             network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
             geo_database: reader.optional("RICOCHET_GEO_DATABASE"),

@@ -128,6 +128,19 @@ pub const SETTINGS: &[Setting] = &[
         "a whole number from 31 to 36500",
         "Days the status history and finished deliveries are kept in PostgreSQL; ClickHouse keeps its own.",
     ),
+    defaulted(
+        "RICOCHET_FAILING_WARNING_S",
+        "3600",
+        "a whole number from 1 to 31536000",
+        "Seconds that every attempt to a destination fails before it is warned of: in the log, the metrics, and to \
+         postbacks that subscribed to destination_failing. Write the same on every node.",
+    ),
+    defaulted(
+        "RICOCHET_FAILING_SECOND_WARNING_S",
+        "86400",
+        "a whole number from 1 to 31536000",
+        "The same before it is warned of once more.",
+    ),
     optional(
         "RICOCHET_GRAPHIQL_DIR",
         "a folder",

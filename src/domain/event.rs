@@ -21,6 +21,20 @@ coded_enum! {
         Payout = "payout",
         CustomerActivate = "customer_activate",
         CustomerDeactivate = "customer_deactivate",
+        /// A destination fails for long, or a delivery to it was given up.
+        DestinationFailing = "destination_failing",
+        /// One that was warned of answers again.
+        DestinationRecovered = "destination_recovered",
+        /// A postback was paused, and by nobody's hand.
+        DestinationPaused = "destination_paused",
+    }
+}
+
+impl Event {
+    /// Whether it is about a destination and not about a visitor: only postbacks of the platform
+    /// hear of those.
+    pub fn is_operational(self) -> bool {
+        matches!(self, Self::DestinationFailing | Self::DestinationRecovered | Self::DestinationPaused)
     }
 }
 

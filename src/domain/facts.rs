@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::click::Click;
 use super::decision::{Claim, CustomerClaim};
 use super::event::{ActionKind, Event};
 use super::fields::ConversionRequest;
+use super::health::Transition;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
+use super::postback::Owner;
 use super::status::Status;
 use super::template::MacroValues;
 
@@ -126,6 +129,56 @@ impl EventFacts {
         Self::of_click(click, &request, change_id, click.clicked_at)
     }
 
+    /// What has happened to a destination; its fields tell of it, and there is no visitor.
+    pub fn of_destination(
+        transition: &Transition,
+        owner: Owner,
+        change_id: ChangeId,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let nobody = Uuid::nil();
+        let (advertiser, partner) = match owner {
+            Owner::Advertiser(id) => (id.0, nobody),
+            Owner::Partner(id) => (nobody, id.0),
+            Owner::Platform => (nobody, nobody),
+        };
+        let since = transition.since.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let fields = [
+            ("postback_id", transition.postback_id.to_string()),
+            ("owner", owner.kind().to_owned()),
+            ("reason", transition.reason.clone()),
+            ("since", since),
+        ];
+        Self {
+            change_id,
+            occurred_at: now,
+            advertiser_id: AdvertiserId(advertiser),
+            offer_id: OfferId(nobody),
+            partner_id: PartnerId(partner),
+            link_id: LinkId(nobody),
+            click_id: ClickId(nobody),
+            clickid: String::new(),
+            lead_id: None,
+            action: String::new(),
+            status: None,
+            request_id: String::new(),
+            customer_id: String::new(),
+            amount: None,
+            currency: None,
+            payout: None,
+            payout_currency: None,
+            comment: transition.reason.clone(),
+            subs: Default::default(),
+            country: String::new(),
+            device: String::new(),
+            ip: String::new(),
+            user_agent: String::new(),
+            tracker: String::new(),
+            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            is_test: false,
+        }
+    }
+
     fn of_click(click: &Click, request: &ConversionRequest, change_id: ChangeId, now: DateTime<Utc>) -> Self {
         let sub = |index: usize| match click.subs[index].as_str() {
             "" => request.subs[index].clone(),
@@ -185,10 +238,12 @@ pub struct EventMacros<'a> {
 impl MacroValues for EventMacros<'_> {
     fn value(&self, name: &str) -> Cow<'_, str> {
         let facts = self.facts;
+        // What happens to a destination is about no visitor.
+        let known = |id: Uuid| if id.is_nil() { Cow::Borrowed("") } else { id.to_string().into() };
         let money = |amount: Option<Decimal>| amount.map(|amount| amount.to_string()).unwrap_or_default();
         match name {
             "clickid" => Cow::Borrowed(&facts.clickid),
-            "click_id" => facts.click_id.to_string().into(),
+            "click_id" => known(facts.click_id.0),
             "sub1" => Cow::Borrowed(&facts.subs[0]),
             "sub2" => Cow::Borrowed(&facts.subs[1]),
             "sub3" => Cow::Borrowed(&facts.subs[2]),
@@ -196,10 +251,10 @@ impl MacroValues for EventMacros<'_> {
             "sub5" => Cow::Borrowed(&facts.subs[4]),
             "status" => facts.status.map(Status::code).unwrap_or_default().into(),
             "event" => self.event.code().into(),
-            "offer_id" => facts.offer_id.to_string().into(),
-            "partner_id" => facts.partner_id.to_string().into(),
-            "advertiser_id" => facts.advertiser_id.to_string().into(),
-            "link_id" => facts.link_id.to_string().into(),
+            "offer_id" => known(facts.offer_id.0),
+            "partner_id" => known(facts.partner_id.0),
+            "advertiser_id" => known(facts.advertiser_id.0),
+            "link_id" => known(facts.link_id.0),
             "action" => Cow::Borrowed(&facts.action),
             "geo" | "country" => Cow::Borrowed(&facts.country),
             "device" => Cow::Borrowed(&facts.device),

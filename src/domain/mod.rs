@@ -21,6 +21,7 @@ pub mod event;
 pub mod explanation;
 pub mod facts;
 pub mod fields;
+pub mod health;
 pub mod ids;
 pub mod integration;
 pub mod money;

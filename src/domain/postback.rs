@@ -130,3 +130,16 @@ pub fn subscribers<'a>(
             events.iter().filter(|event| postback.events.contains(event)).map(move |event| (postback, *event))
         })
 }
+
+/// The platform's postbacks that hear of what happens to the destination `about`; not its own,
+/// which could not be told.
+pub fn operational_subscribers(
+    catalogue: &Catalogue,
+    about: PostbackId,
+    event: Event,
+) -> impl Iterator<Item = &Arc<Postback>> {
+    let hears = move |postback: &&Arc<Postback>| {
+        postback.postback_id != about && postback.scope == Scope::Global && postback.events.contains(&event)
+    };
+    catalogue.postbacks_of(Owner::Platform).iter().filter(hears)
+}

@@ -103,6 +103,13 @@ pub enum Event {
     Payout,
     CustomerActivate,
     CustomerDeactivate,
+    /// A destination fails for long, or a delivery to it was given up. Only the platform's own
+    /// postbacks hear of this and the next two.
+    DestinationFailing,
+    /// A destination that was warned of answers again.
+    DestinationRecovered,
+    /// A postback was paused, and by nobody's hand.
+    DestinationPaused,
 }
 
 /// What an action is: the kind of its paid goal.

@@ -20,6 +20,7 @@ pub mod click_news;
 pub mod click_recorder;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
+pub mod health_watch;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;

@@ -70,6 +70,7 @@ async fn record(services: &Services, records: &[AttemptRecord]) {
                     tracing::warn!(superseded, "attempts came back after their claims had lapsed");
                 }
                 part.iter().for_each(count);
+                services.health.note(part, services.now());
             }
             Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
                 parts.push(part);

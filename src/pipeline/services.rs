@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
+use super::health_watch::HealthNotes;
 use super::slots::Slots;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::NodeId;
@@ -19,6 +20,7 @@ pub struct Services {
     pub log: EventLog,
     pub keyring: Keyring,
     pub slots: Slots,
+    pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
 }
@@ -33,6 +35,7 @@ impl Services {
             log,
             keyring,
             slots: Slots::default(),
+            health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,
         })

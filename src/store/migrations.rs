@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261121000013_inbound_origin"),
     postgres!("20261122000004_conditions"),
     postgres!("20261122000007_postback_secrets"),
+    postgres!("20261122000007_postback_warnings"),
 ];
 
 /// One migrator at a time, over all nodes.

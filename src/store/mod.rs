@@ -20,6 +20,7 @@ pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
 pub mod pool;
+pub mod postback_health;
 pub mod postback_secrets;
 pub mod quarantine;
 pub mod reconciliations;

@@ -9,6 +9,7 @@ mod doors;
 mod engines;
 mod faults;
 mod graphql;
+mod health;
 mod operations;
 mod readme;
 mod rules;

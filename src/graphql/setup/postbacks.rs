@@ -15,7 +15,7 @@ use crate::graphql::paging::List;
 use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
 use crate::graphql::types::{LogConnection, connection};
-use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
+use crate::store::setup::postbacks::{self, HealthRecord, PostbackChange, PostbackRecord, Sending};
 
 /// A destination that is told of events.
 #[derive(SimpleObject)]
@@ -42,6 +42,44 @@ pub struct Postback {
     /// Its deliveries wait.
     is_paused: bool,
     created_at: Time,
+    health: PostbackHealth,
+}
+
+/// How a destination is doing, over all nodes. Written where it changes and every few seconds
+/// while attempts fail.
+#[derive(SimpleObject)]
+pub struct PostbackHealth {
+    /// When the first attempt failed after which none has succeeded; null: it is well.
+    failing_since: Option<Time>,
+    /// Attempts that have failed since the last one that succeeded.
+    consecutive_failures: i64,
+    /// The last success before, or at the end of, the last failing.
+    last_success_at: Option<Time>,
+    last_failure_at: Option<Time>,
+    /// What the last failed attempt said.
+    last_error: Option<String>,
+    /// Warnings given of this failing: 0 to 2.
+    warnings: i32,
+}
+
+impl From<HealthRecord> for PostbackHealth {
+    fn from(record: HealthRecord) -> Self {
+        Self {
+            failing_since: record.failing_since.map(Time::from),
+            consecutive_failures: record.consecutive_failures,
+            last_success_at: record.last_success_at.map(Time::from),
+            last_failure_at: record.last_failure_at.map(Time::from),
+            last_error: Some(record.last_error).filter(|error| !error.is_empty()),
+            warnings: record.warnings.into(),
+        }
+    }
+}
+
+/// Which postbacks. What is absent restricts nothing.
+#[derive(InputObject, Default)]
+struct PostbacksFilter {
+    /// Only those whose destinations are failing, or only those whose are not.
+    is_failing: Option<bool>,
 }
 
 impl From<PostbackRecord> for Postback {
@@ -66,6 +104,7 @@ impl From<PostbackRecord> for Postback {
             retry_schedule_ms: record.retry_schedule_ms,
             is_paused: record.is_paused,
             created_at: record.created_at.into(),
+            health: record.health.into(),
         }
     }
 }
@@ -121,11 +160,15 @@ impl PostbackQueries {
     async fn postbacks(
         &self,
         ctx: &Context<'_>,
+        filter: Option<PostbacksFilter>,
         first: Option<i32>,
         after: Option<String>,
     ) -> Result<LogConnection<Postback>, Failure> {
         let request = page_request(ctx, List::Postbacks, first, after)?;
-        let page = read_store(postbacks::list(pool(ctx), caller(ctx)?.scope(), &request)).await?;
+        let is_failing = filter.unwrap_or_default().is_failing;
+        let page =
+            read_store(postbacks::list_by_health(pool(ctx), caller(ctx)?.scope(), is_failing, &request))
+                .await?;
         Ok(connection(List::Postbacks, &request, page))
     }
 }

@@ -35,8 +35,20 @@ pub struct PostbackRecord {
     pub retry_schedule_ms: Option<Vec<i64>>,
     pub is_paused: bool,
     pub created_at: DateTime<Utc>,
+    pub health: HealthRecord,
 }
 positioned_by!(PostbackRecord, postback_id);
+
+/// How its destination is doing, over all nodes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct HealthRecord {
+    pub failing_since: Option<DateTime<Utc>>,
+    pub consecutive_failures: i64,
+    pub last_success_at: Option<DateTime<Utc>>,
+    pub last_failure_at: Option<DateTime<Utc>>,
+    pub last_error: String,
+    pub warnings: i16,
+}
 
 /// What to set of a postback; `None` leaves it as it is, or as it is by default.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +62,8 @@ pub struct PostbackChange {
     pub retry_schedule_ms: Option<Vec<i64>>,
 }
 
-const COLUMNS: Columns = Columns { selected: "*", from: "postbacks", time: "created_at", id: "postback_id" };
+const FROM: &str = "postbacks LEFT JOIN postback_health USING (postback_id)";
+const COLUMNS: Columns = Columns { selected: "*", from: FROM, time: "created_at", id: "postback_id" };
 
 const MAX_IN_FLIGHT: i32 = 16;
 const TIMEOUT_MS: i32 = 10_000;
@@ -73,6 +86,7 @@ pub async fn create(
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
+    check_audience(owner == Owner::Platform && scope == PostbackScope::Global, change.events.as_deref())?;
     let new = NewPostback {
         owner,
         scope,
@@ -103,6 +117,9 @@ pub async fn update(
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     let before = lock_in_scope(&transaction, scope, id).await?;
+    let is_absent = |column: &str| before[column].is_null();
+    let hears_all = ["partner_id", "advertiser_id", "offer_id", "link_id"].into_iter().all(is_absent);
+    check_audience(hears_all, change.events.as_deref())?;
     transaction
         .execute(
             "UPDATE postbacks SET events = COALESCE($2, events), url_template = COALESCE($3, url_template),
@@ -184,8 +201,19 @@ pub async fn list(
     scope: Scope,
     request: &PageRequest,
 ) -> Result<Page<PostbackRecord>, StoreError> {
+    list_by_health(pool, scope, None, request).await
+}
+
+/// The same, where only those that are failing or only those that are not are asked for.
+pub async fn list_by_health(
+    pool: &Pool,
+    scope: Scope,
+    is_failing: Option<bool>,
+    request: &PageRequest,
+) -> Result<Page<PostbackRecord>, StoreError> {
     let mut search = Search::default();
     search.condition("deleted_at IS NULL");
+    search.compare("(failing_since IS NOT NULL) =", is_failing);
     match scope {
         Scope::Everything => {}
         Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
@@ -221,6 +249,20 @@ fn check(change: &PostbackChange) -> Result<(), ChangeError> {
         }
     }
     Ok(())
+}
+
+/// What happens to destinations is the platform's business, and of no offer.
+fn check_audience(is_global_of_platform: bool, events: Option<&[Event]>) -> Result<(), ChangeError> {
+    match events.unwrap_or_default().iter().find(|event| event.is_operational()) {
+        Some(event) if !is_global_of_platform => {
+            let message = format!(
+                "{} is heard of only by the platform's own postbacks for all offers; leave it out",
+                event.code()
+            );
+            Err(ChangeError::bad("events", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A scope outside its owner's reach would never hear of anything.
@@ -306,7 +348,8 @@ pub(super) async fn lock_in_scope(
 }
 
 async fn finish(transaction: Transaction<'_>, id: PostbackId) -> Result<PostbackRecord, ChangeError> {
-    let row = transaction.query_one("SELECT * FROM postbacks WHERE postback_id = $1", &[&id.0]).await?;
+    let select = format!("SELECT * FROM {FROM} WHERE postback_id = $1");
+    let row = transaction.query_one(&select, &[&id.0]).await?;
     transaction.commit().await?;
     Ok(read(&row)?)
 }
@@ -337,5 +380,17 @@ fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         retry_schedule_ms: row.try_get("retry_schedule_ms")?,
         is_paused: row.try_get("is_paused")?,
         created_at: row.try_get("created_at")?,
+        health: read_health(row)?,
+    })
+}
+
+fn read_health(row: &Row) -> Result<HealthRecord, StoreError> {
+    Ok(HealthRecord {
+        failing_since: row.try_get("failing_since")?,
+        consecutive_failures: row.try_get::<_, Option<i64>>("consecutive_failures")?.unwrap_or_default(),
+        last_success_at: row.try_get("last_success_at")?,
+        last_failure_at: row.try_get("last_failure_at")?,
+        last_error: row.try_get::<_, Option<String>>("last_error")?.unwrap_or_default(),
+        warnings: row.try_get::<_, Option<i16>>("warnings")?.unwrap_or_default(),
     })
 }
