@@ -160,6 +160,7 @@ impl EventFacts {
             clickid: String::new(),
             lead_id: None,
             action: String::new(),
+            kind: None,
             status: None,
             request_id: String::new(),
             customer_id: String::new(),

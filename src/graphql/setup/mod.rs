@@ -21,6 +21,7 @@ mod integration_settings;
 mod integrations;
 mod links;
 mod offers;
+mod outbound_presets;
 mod partners;
 mod postback_signing;
 mod postbacks;
@@ -50,6 +51,7 @@ pub struct SetupQuery(
     words::WordQueries,
     integrations::IntegrationQueries,
     presets::PresetQuery,
+    outbound_presets::OutboundPresetQueries,
     quarantine::QuarantineQueries,
     settlement::SettlementQuery,
 );
@@ -62,6 +64,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    outbound_presets::OutboundPresetMutation,
     postback_signing::PostbackSigningMutations,
     api_keys::ApiKeyMutations,
     tokens::TokenMutations,

@@ -150,6 +150,32 @@ fn events_of(events: Vec<Event>) -> Vec<crate::domain::event::Event> {
     events.into_iter().map(Into::into).collect()
 }
 
+/// Whose postback an input names.
+pub fn owner_of(partner: Option<&ID>, advertiser: Option<&ID>) -> Result<Owner, Failure> {
+    match (partner, advertiser) {
+        (None, None) => Ok(Owner::Platform),
+        (Some(id), None) => Ok(Owner::Partner(PartnerId(uuid_at("input.partnerId", id)?))),
+        (None, Some(id)) => Ok(Owner::Advertiser(AdvertiserId(uuid_at("input.advertiserId", id)?))),
+        (Some(_), Some(_)) => {
+            let message = "a postback belongs to a partner or an advertiser; leave one of the two out";
+            Err(Failure::bad_input("input.advertiserId", message))
+        }
+    }
+}
+
+/// What an input's postback is for.
+pub fn scope_of(offer: Option<&ID>, link: Option<&ID>) -> Result<Scope, Failure> {
+    match (offer, link) {
+        (None, None) => Ok(Scope::Global),
+        (Some(id), None) => Ok(Scope::Offer(OfferId(uuid_at("input.offerId", id)?))),
+        (None, Some(id)) => Ok(Scope::Link(LinkId(uuid_at("input.linkId", id)?))),
+        (Some(_), Some(_)) => {
+            let message = "a postback is for one offer or one link; leave one of the two out";
+            Err(Failure::bad_input("input.linkId", message))
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct PostbackQueries;
 
@@ -185,24 +211,8 @@ impl PostbackMutations {
         input: CreatePostbackInput,
     ) -> Result<Postback, Failure> {
         let actor = owner(ctx)?.into();
-        let belongs_to = match (&input.partner_id, &input.advertiser_id) {
-            (None, None) => Owner::Platform,
-            (Some(id), None) => Owner::Partner(PartnerId(uuid_at("input.partnerId", id)?)),
-            (None, Some(id)) => Owner::Advertiser(AdvertiserId(uuid_at("input.advertiserId", id)?)),
-            (Some(_), Some(_)) => {
-                let message = "a postback belongs to a partner or an advertiser; leave one of the two out";
-                return Err(Failure::bad_input("input.advertiserId", message));
-            }
-        };
-        let scope = match (&input.offer_id, &input.link_id) {
-            (None, None) => Scope::Global,
-            (Some(id), None) => Scope::Offer(OfferId(uuid_at("input.offerId", id)?)),
-            (None, Some(id)) => Scope::Link(LinkId(uuid_at("input.linkId", id)?)),
-            (Some(_), Some(_)) => {
-                let message = "a postback is for one offer or one link; leave one of the two out";
-                return Err(Failure::bad_input("input.linkId", message));
-            }
-        };
+        let belongs_to = owner_of(input.partner_id.as_ref(), input.advertiser_id.as_ref())?;
+        let scope = scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?;
         let settings = PostbackChange {
             events: Some(events_of(input.events)),
             url_template: Some(input.url_template),

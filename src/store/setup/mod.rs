@@ -16,6 +16,7 @@ pub mod offers;
 pub mod partners;
 pub mod postback_signing;
 pub mod postbacks;
+pub mod presets;
 pub mod words;
 
 use chrono::{DateTime, Utc};

@@ -65,8 +65,8 @@ pub struct PostbackChange {
 const FROM: &str = "postbacks LEFT JOIN postback_health USING (postback_id)";
 const COLUMNS: Columns = Columns { selected: "*", from: FROM, time: "created_at", id: "postback_id" };
 
-const MAX_IN_FLIGHT: i32 = 16;
-const TIMEOUT_MS: i32 = 10_000;
+pub(super) const MAX_IN_FLIGHT: i32 = 16;
+pub(super) const TIMEOUT_MS: i32 = 10_000;
 const MAX_RETRIES: usize = 50;
 const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
@@ -143,7 +143,7 @@ pub async fn update(
 }
 
 /// Events from now on are filtered by it. `None` leaves it as it is, an empty one removes it.
-async fn set_condition(
+pub(super) async fn set_condition(
     transaction: &Transaction<'_>,
     id: PostbackId,
     condition: Option<&str>,
@@ -266,7 +266,7 @@ fn check_audience(is_global_of_platform: bool, events: Option<&[Event]>) -> Resu
 }
 
 /// A scope outside its owner's reach would never hear of anything.
-async fn check_owner_and_scope(
+pub(super) async fn check_owner_and_scope(
     transaction: &Transaction<'_>,
     owner: Owner,
     scope: PostbackScope,

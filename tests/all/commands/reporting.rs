@@ -144,7 +144,8 @@ async fn words_are_set_listed_and_taken_back() {
         assert!([200, 202].contains(&world.report(&server, &report(number)).await.0));
         let seen = world.asks(&server, "{ conversions { edges { node { requestId status } } } }").await;
         let edges = seen["conversions"]["edges"].as_array().unwrap();
-        let found = edges.iter().find(|edge| edge["node"]["requestId"] == number.to_string());
+        let wanted = Value::from(number.to_string());
+        let found = edges.iter().find(|edge| edge["node"]["requestId"] == wanted);
         found.map_or(Value::Null, |edge| edge["node"]["status"].clone())
     };
     until("the offer's word holds", || async { becomes(another()).await == "REJECTED" }).await;

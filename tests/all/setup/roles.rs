@@ -32,6 +32,7 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
     ("updateAction", r#"(input: {actionId: "ID"}) { name }"#, &[]),
     ("createLink", r#"(input: {offerId: "ID"}) { linkId }"#, &["partner"]),
     ("createPostback", r#"(input: {events: [], urlTemplate: "x"}) { postbackId }"#, &[]),
+    ("setUpPreset", r#"(input: {system: "none"}) { system }"#, &[]),
     ("updatePostback", r#"(input: {postbackId: "ID"}) { postbackId }"#, &[]),
     ("pausePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
     ("resumePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),
