@@ -29,6 +29,7 @@ use crate::outbound::HttpSender;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::health_watch;
+use crate::pipeline::job_runner::JobRunner;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
@@ -122,6 +123,11 @@ impl App {
             move |_| QuarantineReleaser::new(services, lanes)
         });
         vital.push(Vital::new("quarantine releaser", &releaser));
+        let runner = Supervisor::start_in_arbiter(&dispatch_arbiter.handle(), {
+            let services = services.clone();
+            move |_| JobRunner::new(services)
+        });
+        vital.push(Vital::new("job runner", &runner));
         periodic::start(&services, &lanes, retention, vital);
         health_watch::start(&services, settings.failing);
         country::watch(countries.clone());

@@ -1,6 +1,7 @@
 //! The command line: chooses a command, gives it its settings, turns its result into an exit
 //! code and a sentence.
 
+mod deliveries;
 mod dev;
 mod healthcheck;
 mod reconcile;
@@ -57,6 +58,15 @@ enum Command {
     Secrets(secrets::SecretsCommand),
     /// Compare an advertiser's CSV file with what a running server has, and apply it if asked.
     Reconcile(reconcile::ReconcileArgs),
+    /// List deliveries as they stand, and cancel those that wait.
+    #[command(subcommand)]
+    Delivery(deliveries::delivery::DeliveryCommand),
+    /// Send deliveries again: by their ids, or whatever a filter of the log finds.
+    #[command(after_help = deliveries::resend::EXAMPLES)]
+    Resend(Box<deliveries::resend::ResendArgs>),
+    /// Follow, pause and cancel resends and late postbacks.
+    #[command(subcommand)]
+    Job(deliveries::job::JobCommand),
     /// Post a conversion as an advertiser would, and show the answer.
     Send(send::SendArgs),
     /// Print the GraphQL schema.
@@ -110,6 +120,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup(command) => setup::run(&command)?,
         Command::Secrets(command) => secrets::run(&command)?,
         Command::Reconcile(args) => return reconcile::run(&args),
+        Command::Delivery(command) => return block_on(deliveries::delivery::run(&command)),
+        Command::Resend(args) => return block_on(deliveries::resend::run(&args)),
+        Command::Job(command) => return block_on(deliveries::job::run(&command)),
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),
         Command::Openapi => print!("{}", openapi::openapi_text()),

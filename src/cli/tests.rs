@@ -73,14 +73,15 @@ fn databases(command: &[String]) -> Vec<String> {
         }
         at.get_arguments().any(|argument| argument.get_long() == Some(flag))
     };
-    let urls = [("database-url", "postgres://x"), ("clickhouse-url", "http://x"), ("api-key", "x")];
+    let urls =
+        [("database-url", "postgres://x"), ("clickhouse-url", "http://x"), ("api-key", "x"), ("token", "x")];
     let missing = urls.into_iter().filter(|(flag, _)| takes(flag) && !command.contains(&format!("--{flag}")));
     missing.flat_map(|(flag, url)| [format!("--{flag}"), url.to_owned()]).collect()
 }
 
 #[test]
 fn the_commands_of_the_documents_are_commands() {
-    for document in ["docs/setup.md", "docs/reconciliation.md"] {
+    for document in ["docs/setup.md", "docs/reconciliation.md", "docs/resending.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
         let blocks = text.split("```").skip(1).step_by(2);
         let scripts = blocks.filter_map(|block| block.strip_prefix("sh\n").or(block.strip_prefix("bash\n")));

@@ -53,6 +53,8 @@ identifiers! {
     InboundId,
     /// One run of one server process: UUIDv7.
     NodeId,
+    /// One wish for many deliveries: a resend, or late postbacks.
+    JobId,
 }
 
 /// The namespace of lead ids. Changing it would change every lead id ever answered.
@@ -81,12 +83,25 @@ impl DeliveryId {
     pub fn of(change: ChangeId, postback: PostbackId, event: &str) -> Self {
         let digest =
             Sha256::new().chain_update(change.0).chain_update(postback.0).chain_update(event).finalize();
-        let mut bytes: [u8; 16] = digest[..16].try_into().expect("SHA-256 is longer than a UUID");
-        bytes[..6].copy_from_slice(&change.0.as_bytes()[..6]);
-        bytes[6] = 0x70 | (bytes[6] & 0x0f);
-        bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        Self(Uuid::from_bytes(bytes))
+        Self(hashed_at(change.0, &digest))
     }
+
+    /// The delivery that a job makes of `first`, the first delivery of an event to a postback:
+    /// the same however often the job is asked for, interrupted and taken up again. It has the
+    /// time of the event too, so it lives and goes with its history.
+    pub fn of_resend(first: Self, job: JobId) -> Self {
+        let digest = Sha256::new().chain_update(first.0).chain_update(job.0).finalize();
+        Self(hashed_at(first.0, &digest))
+    }
+}
+
+/// A UUIDv7 with the time of another and the bits of a digest.
+fn hashed_at(time: Uuid, digest: &[u8]) -> Uuid {
+    let mut bytes: [u8; 16] = digest[..16].try_into().expect("SHA-256 is longer than a UUID");
+    bytes[..6].copy_from_slice(&time.as_bytes()[..6]);
+    bytes[6] = 0x70 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (bytes[8] & 0x3f);
+    Uuid::from_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -112,5 +127,11 @@ mod tests {
         assert_ne!(id, DeliveryId::of(change, postback, "approve"));
         assert_eq!(id.0.get_version_num(), 7);
         assert_eq!(id.0.get_timestamp(), change.0.get_timestamp());
+
+        let job = JobId(Uuid::from_u128(4));
+        let again = DeliveryId::of_resend(id, job);
+        assert_eq!(again, DeliveryId::of_resend(id, job));
+        assert_ne!(again, DeliveryId::of_resend(id, JobId(Uuid::from_u128(5))));
+        assert_eq!(again.0.get_timestamp(), change.0.get_timestamp());
     }
 }

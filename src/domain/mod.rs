@@ -31,6 +31,7 @@ pub mod postback;
 pub mod reconciliation;
 pub mod redact;
 pub mod request;
+pub mod resend;
 pub mod retry;
 pub mod signing;
 pub mod status;

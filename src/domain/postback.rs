@@ -54,6 +54,8 @@ pub enum Scope {
 #[derive(Debug, Clone)]
 pub struct Postback {
     pub postback_id: PostbackId,
+    /// Grows with every change of what its requests are made from.
+    pub revision: i32,
     pub owner: Owner,
     pub scope: Scope,
     /// Empty: it was deleted.

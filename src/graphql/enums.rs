@@ -156,6 +156,8 @@ pub enum AuditEntity {
     StatusWord,
     Quarantine,
     Reconciliation,
+    Delivery,
+    DeliveryJob,
 }
 
 #[cfg(test)]

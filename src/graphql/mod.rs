@@ -9,6 +9,7 @@
 //! A resolver makes one query, whatever the number of rows. The scope is an argument of every
 //! reading function, so that no resolver can forget it.
 
+mod deliveries;
 mod enums;
 mod failure;
 mod filter;
@@ -33,11 +34,11 @@ use setup::{SetupMutation, SetupQuery};
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(query::LogQueries, SetupQuery);
+pub struct Query(query::LogQueries, deliveries::DeliveryQueries, SetupQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(SetupMutation);
+pub struct Mutation(deliveries::DeliveryMutations, SetupMutation);
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 

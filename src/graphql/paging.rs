@@ -72,6 +72,8 @@ pub enum List {
     Tokens,
     AuditLog,
     Quarantine,
+    Deliveries,
+    DeliveryJobs,
 }
 
 impl List {
@@ -90,6 +92,8 @@ impl List {
             Self::Tokens => 0x27,
             Self::AuditLog => 0x28,
             Self::Quarantine => 0x29,
+            Self::Deliveries => 0x2a,
+            Self::DeliveryJobs => 0x2b,
         }
     }
 

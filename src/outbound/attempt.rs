@@ -116,6 +116,7 @@ pub fn kept_back(
         fence: FIRST_FENCE,
         due_at: now,
         facts: facts.clone(),
+        pinned_revision: None,
     };
     let judgement = Judgement {
         outcome: Outcome::Skipped,
@@ -134,6 +135,19 @@ pub fn kept_back(
     }
 }
 
+/// The log row of a delivery that was cancelled: an attempt that will not be made.
+pub fn cancelled(
+    owner: &'static str,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+    reason: String,
+) -> AttemptRow {
+    let judgement =
+        Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::None, reason, retry_in: None };
+    let request = RenderedRequest::get(String::new());
+    row(owner, delivery, node, Utc::now(), &request, &judgement, None)
+}
+
 fn describe(
     postback: &Postback,
     delivery: &ClaimedDelivery,
@@ -148,6 +162,7 @@ fn describe(
         fence: delivery.fence,
         outcome: judgement.outcome,
         next_attempt_at: judgement.retry_in.map(|wait| Utc::now() + wait),
+        revision: postback.revision,
         row: row(postback.owner.kind(), delivery, node, started_at, request, judgement, sent),
     }
 }

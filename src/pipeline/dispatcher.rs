@@ -5,6 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::FutureExt;
@@ -17,6 +18,7 @@ use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::store::deliveries::{self, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
+use crate::store::{StoreError, revisions};
 
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
@@ -70,8 +72,14 @@ impl Dispatcher {
         let sender = self.sender.clone();
         let outcomes = self.outcomes.clone();
         let freed = ctx.address();
+        let services = self.services.clone();
         actix::spawn(async move {
-            let attempting = attempt::make(&sender, &postback, &delivery, node);
+            let attempting = async {
+                match as_pinned(&services, &postback, &delivery).await {
+                    Some(pinned) => attempt::make(&sender, &pinned, &delivery, node).await,
+                    None => attempt::panicked(&postback, &delivery, node),
+                }
+            };
             // A panic is one failed attempt, not a dead dispatcher.
             let record: AttemptRecord = match AssertUnwindSafe(attempting).catch_unwind().await {
                 Ok(record) => record,
@@ -125,6 +133,39 @@ impl Dispatcher {
                 this.claim(ctx);
             }
         }));
+    }
+}
+
+/// Between tries to read an earlier request while PostgreSQL is away.
+const REVISION_WAIT: Duration = Duration::from_millis(250);
+
+/// The postback, with the request of an earlier revision where the delivery is bound to one;
+/// `None` where that cannot be read: today's request would be another than was asked for. While
+/// PostgreSQL is away it waits. Should the claim lapse over it, the attempt is another node's and
+/// this one is not recorded.
+async fn as_pinned(
+    services: &Services,
+    postback: &Arc<Postback>,
+    delivery: &ClaimedDelivery,
+) -> Option<Arc<Postback>> {
+    let Some(revision) = delivery.pinned_revision.filter(|revision| *revision != postback.revision) else {
+        return Some(postback.clone());
+    };
+    loop {
+        match revisions::load(&services.pool, postback, revision).await {
+            Ok(Some(earlier)) => return Some(Arc::new(earlier)),
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
+                tokio::time::sleep(REVISION_WAIT).await;
+            }
+            Ok(None) => {
+                tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
+                return None;
+            }
+        }
     }
 }
 

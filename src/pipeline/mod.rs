@@ -23,6 +23,7 @@ pub mod dispatcher_supervisor;
 pub mod health_watch;
 pub mod inbound;
 pub mod intake;
+pub mod job_runner;
 pub mod lanes;
 pub mod log_shipper;
 pub mod outcome_recorder;

@@ -295,6 +295,7 @@ impl Planner<'_> {
                 fence: FIRST_FENCE,
                 due_at: self.circumstances.now,
                 facts: facts.clone(),
+                pinned_revision: None,
             };
             self.claimed.push((claimed, slot));
         }

@@ -34,7 +34,7 @@ impl From<Principal> for Actor {
 }
 
 impl Actor {
-    fn token_id(self) -> Option<Uuid> {
+    pub fn token_id(self) -> Option<Uuid> {
         match self {
             Self::Token { token_id, .. } => Some(token_id),
             Self::ApiKey | Self::CommandLine => None,
@@ -68,6 +68,8 @@ coded_enum! {
         StatusWord = "status_word",
         Quarantine = "quarantine",
         Reconciliation = "reconciliation",
+        Delivery = "delivery",
+        DeliveryJob = "delivery_job",
     }
 }
 
@@ -109,7 +111,9 @@ fn table(entity: Entity) -> Option<(&'static str, &'static str, &'static str)> {
         | Entity::Conversion
         | Entity::InboundRequest
         | Entity::Quarantine
-        | Entity::Reconciliation => return None,
+        | Entity::Reconciliation
+        | Entity::Delivery
+        | Entity::DeliveryJob => return None,
     })
 }
 

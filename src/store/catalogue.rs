@@ -167,7 +167,8 @@ fn action(row: &Row) -> Result<Action, StoreError> {
     })
 }
 
-fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
+/// A row of `postbacks`, as it is or as it was, with the secrets of today.
+pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
     let partner_id: Option<Uuid> = row.get("partner_id");
     let advertiser_id: Option<Uuid> = row.get("advertiser_id");
     let owner = match (partner_id, advertiser_id) {
@@ -204,6 +205,7 @@ fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreErr
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
+        revision: row.get("revision"),
         owner,
         scope,
         events,

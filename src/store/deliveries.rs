@@ -47,6 +47,8 @@ pub struct ClaimedDelivery {
     pub fence: i64,
     pub due_at: DateTime<Utc>,
     pub facts: Arc<EventFacts>,
+    /// Set: it is sent as this revision of its postback says, not as that of today.
+    pub pinned_revision: Option<i32>,
 }
 
 pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
@@ -131,7 +133,7 @@ pub(super) fn read_abandoned(row: &Row) -> Result<Abandoned, StoreError> {
     Ok(Abandoned { delivery: read(row)?, claimed_at: lease_until - CLAIM_LEASE })
 }
 
-fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
+pub(super) fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
     let event: String = row.get("event");
     let facts: EventFacts = serde_json::from_value(row.get("facts"))
         .map_err(|error| StoreError::Unreadable(format!("conversion_history.facts: {error}")))?;
@@ -144,6 +146,7 @@ fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
         fence: row.get("fence"),
         due_at: row.get("next_attempt_at"),
         facts: Arc::new(facts),
+        pinned_revision: row.get("pinned_revision"),
     })
 }
 

@@ -36,6 +36,19 @@ pub async fn insert(
     Ok(())
 }
 
+/// How many rows of a log, written before a time, are not in ClickHouse yet.
+pub async fn rows_before(pool: &Pool, log: Log, time: DateTime<Utc>) -> Result<u64, StoreError> {
+    let row = pool
+        .get()
+        .await?
+        .query_one(
+            "SELECT coalesce(sum(row_count), 0) FROM log_batches WHERE log = $1 AND created_at < $2",
+            &[&log.table(), &time],
+        )
+        .await?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
+}
+
 /// Batches that go to ClickHouse together, under one deduplication token: `shipment_id`.
 #[derive(Debug)]
 pub struct Shipment {

@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000004_conditions"),
     postgres!("20261122000007_postback_secrets"),
     postgres!("20261122000007_postback_warnings"),
+    postgres!("20261122000008_resend"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -22,6 +22,8 @@ pub struct AttemptRecord {
     pub outcome: Outcome,
     /// Set exactly when the outcome is [`Outcome::Retrying`].
     pub next_attempt_at: Option<DateTime<Utc>>,
+    /// The revision of its postback that it was sent with.
+    pub revision: i32,
     pub row: AttemptRow,
 }
 
@@ -41,8 +43,10 @@ pub async fn record(
     let finish = session.prepare_cached(include_str!("queries/finish_deliveries.sql")).await?;
     let retry = session
         .prepare_cached(
-            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, next_attempt_at = attempt.next_attempt_at
-             FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS attempt(delivery_id, fence, next_attempt_at)
+            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, next_attempt_at = attempt.next_attempt_at,
+                                   sent_revision = attempt.revision
+             FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $5::int[])
+                  AS attempt(delivery_id, fence, next_attempt_at, revision)
              WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
                AND claimed_by = $4
              RETURNING deliveries.delivery_id",
@@ -60,7 +64,7 @@ pub async fn record(
             let (ids, fences): (Vec<Uuid>, Vec<i64>) = keys(&finished);
             let states: Vec<&str> = finished.iter().map(|attempt| attempt.outcome.code()).collect();
             let reasons: Vec<&str> = finished.iter().map(|attempt| attempt.row.reason.as_str()).collect();
-            session.query(&finish, &[&ids, &fences, &states, &reasons, &now, &node.0]).await
+            session.query(&finish, &[&ids, &fences, &states, &reasons, &now, &node.0, &revisions(&finished)]).await
         },
         async {
             if retried.is_empty() {
@@ -69,7 +73,7 @@ pub async fn record(
             let (ids, fences): (Vec<Uuid>, Vec<i64>) = keys(&retried);
             let times: Vec<DateTime<Utc>> =
                 retried.iter().map(|attempt| attempt.next_attempt_at.unwrap_or(now)).collect();
-            session.query(&retry, &[&ids, &fences, &times, &node.0]).await
+            session.query(&retry, &[&ids, &fences, &times, &node.0, &revisions(&retried)]).await
         },
     )?;
     let recorded: HashSet<Uuid> = finished.iter().chain(&retried).map(|row| row.get(0)).collect();
@@ -86,6 +90,10 @@ pub async fn record(
 
 fn keys(attempts: &[&AttemptRecord]) -> (Vec<Uuid>, Vec<i64>) {
     attempts.iter().map(|attempt| (attempt.delivery_id.0, attempt.fence)).unzip()
+}
+
+fn revisions(attempts: &[&AttemptRecord]) -> Vec<i32> {
+    attempts.iter().map(|attempt| attempt.revision).collect()
 }
 
 /// Most claims taken back in one transaction.

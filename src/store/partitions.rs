@@ -67,7 +67,11 @@ pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Resu
         }
         let kept_from = now.date_naive() - Days::new(u64::from(days));
         for name in existing {
-            if month_of(table, &name).is_some_and(|month| month + Months::new(1) <= kept_from) {
+            let Some(month) = month_of(table, &name).filter(|month| *month + Months::new(1) <= kept_from)
+            else {
+                continue;
+            };
+            if table == "clicks" || !is_awaited(&session, &name, month).await? {
                 session.batch_execute(&format!("DROP TABLE {name}")).await?;
                 dropped.push(name);
             }
@@ -76,6 +80,16 @@ pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Resu
     session.commit().await?;
     session.give_back();
     Ok(dropped)
+}
+
+/// Whether a delivery still waits that is of an event of this month: it is filled with the month's
+/// history, and ends among its finished deliveries. Who makes one has read the history before, so
+/// the lock is got after them, and their delivery is seen.
+async fn is_awaited(session: &Session, partition: &str, month: NaiveDate) -> Result<bool, StoreError> {
+    session.batch_execute(&format!("LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")).await?;
+    let (first, next) = (first_key(month), first_key(month + Months::new(1)));
+    let awaited = "SELECT EXISTS (SELECT FROM deliveries WHERE change_id >= $1 AND change_id < $2)";
+    Ok(session.query_one(awaited, &[&first, &next]).await?.get(0))
 }
 
 fn first_of_month(date: NaiveDate) -> NaiveDate {

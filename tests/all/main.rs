@@ -12,6 +12,7 @@ mod graphql;
 mod health;
 mod operations;
 mod readme;
+mod resending;
 mod rules;
 mod setup;
 mod signing;

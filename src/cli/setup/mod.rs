@@ -22,7 +22,7 @@ mod integration_file;
 mod key;
 mod link;
 mod offer;
-mod output;
+pub(super) mod output;
 mod partner;
 mod postback;
 mod postback_signing;

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::flags::{Id, event, flagged};
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::{ACTOR, Common, all};
+use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::domain::event::Event;
 use crate::domain::explanation::conclusion;
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
@@ -41,6 +42,8 @@ pub enum PostbackCommand {
     Delete(OnePostback),
     /// Say why a postback is told of a conversion's event, or is not.
     Explain(ExplainPostback),
+    /// Deliver a postback for the conversions it came too late for, through a running server.
+    SendPast(Box<SendPastArgs>),
     /// Say how a postback is signed: in headers, in its URL, or not at all.
     Sign(SignPostback),
     /// Make, list and retire the secrets that a postback is signed with.
@@ -140,6 +143,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
         }
         PostbackCommand::Explain(args) => explain(args).await,
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
+        PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
         PostbackCommand::Sign(args) => postback_signing::sign(args).await,
         PostbackCommand::Secret(command) => postback_signing::secret(command).await,

@@ -254,25 +254,3 @@ proptest! {
         prop_assert_eq!(again.test, condition.test, "{}", written);
     }
 }
-
-// ADHOC-BENCH
-#[test]
-#[ignore = "prints a measurement"]
-fn adhoc_cost() {
-    let facts = facts();
-    let event = EventMacros { event: Event::FirstDeposit, facts: &facts };
-    for text in [
-        "payout >= 1",
-        "payout >= 1 && country in [\"AT\", \"DE\"] && sub1.startsWith(\"tik\") && !is_test",
-        "payout >= 10",
-    ] {
-        let started = std::time::Instant::now();
-        let condition = Condition::parse(text).unwrap();
-        let parsed = started.elapsed();
-        let started = std::time::Instant::now();
-        for _ in 0..100_000 {
-            let _ = std::hint::black_box(condition.judge(&event));
-        }
-        println!("{text}: parse {parsed:?}, judge {:?}", started.elapsed() / 100_000);
-    }
-}

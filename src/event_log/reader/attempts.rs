@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clickhouse::Row;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::TestRows;
@@ -17,7 +17,8 @@ use crate::graphql::scope::Scope;
 const TABLE: Table = Table { name: "attempts", time_column: "started_at", id_column: "attempt_id" };
 
 /// Which attempts; what is empty or `None` restricts nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AttemptFilter {
     pub statuses: Vec<Status>,
     pub outcomes: Vec<Outcome>,
@@ -111,6 +112,11 @@ pub async fn attempts(
     filter: &AttemptFilter,
     request: &PageRequest,
 ) -> Result<Page<AttemptRecord>, clickhouse::error::Error> {
+    search_of(scope, filter).page(log, request).await
+}
+
+/// The search for attempts in scope, by a filter.
+pub(super) fn search_of(scope: Scope, filter: &AttemptFilter) -> Search {
     let mut search = Search::of(TABLE);
     match scope {
         Scope::Everything => {}
@@ -140,7 +146,7 @@ pub async fn attempts(
     search.at_least("total_us", filter.total_us_at_least);
     search.between(filter.from, filter.to);
     search.tests(filter.tests);
-    search.page(log, request).await
+    search
 }
 
 fn event<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {

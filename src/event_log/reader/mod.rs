@@ -3,13 +3,15 @@
 
 mod attempts;
 mod inbound;
+mod matched;
 mod search;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
+pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 
 /// Which rows a filter lets through by their test flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum TestRows {
     #[default]
     Included,

@@ -177,6 +177,30 @@ impl Search {
         query
     }
 
+    /// A statement of the caller's own over the rows that are searched for: `select` is what stands
+    /// before `FROM`, `rest` what follows the conditions.
+    pub fn statement(&self, log: &EventLog, select: &str, rest: &str) -> Query {
+        let conditions = where_clause(&self.conditions);
+        self.bind(log.client().query(&format!("{select} FROM {}{conditions}{rest}", self.table.name)))
+    }
+
+    /// Only what was logged at this time or later; the filter's own times stand beside it.
+    pub fn not_before(&mut self, time: DateTime<Utc>) {
+        let condition = format!("{} >= {}", self.table.time_column, time_parameter("not_before"));
+        self.require(condition, "not_before", Parameter::Micros(time.timestamp_micros()));
+    }
+
+    /// An id past this one, in the order of their texts: ClickHouse's own order of UUIDs is not
+    /// that of their time.
+    pub fn id_past(&mut self, column: &'static str, id: Uuid) {
+        let name = format!("past_{column}");
+        self.require(
+            format!("toString({column}) > {{{name}:String}}"),
+            name,
+            Parameter::Text(id.to_string()),
+        );
+    }
+
     fn total(&self, log: &EventLog) -> Query {
         let statement = format!("SELECT count() FROM {}{}", self.table.name, where_clause(&self.conditions));
         self.bind(log.client().query(&statement))

@@ -14,7 +14,7 @@ mod advertisers;
 mod api_keys;
 mod audit;
 mod by_hand;
-mod caller;
+pub(super) mod caller;
 mod composites;
 mod conditions;
 mod integration_settings;

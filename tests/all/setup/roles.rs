@@ -67,6 +67,14 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
     ("discardQuarantine", r#"(input: {inboundIds: ["ID"], reason: "x"})"#, &["advertiser"]),
     ("forceStatus", r#"(input: {leadId: "ID", status: HOLD, note: "x"}) { status }"#, &[]),
     ("reprocess", r#"(inboundIds: ["ID"]) { asked }"#, &["advertiser"]),
+    ("resendDeliveries", r#"(deliveryIds: ["ID"]) { job { state } }"#, &["advertiser", "partner"]),
+    ("startResend", r#"(input: {filter: {}, ratePerSecond: 0}) { state }"#, &["advertiser", "partner"]),
+    ("sendPast", r#"(input: {postbackId: "ID"}) { job { state } }"#, &["advertiser", "partner"]),
+    ("pauseJob", r#"(jobId: "ID") { state }"#, &["advertiser", "partner"]),
+    ("resumeJob", r#"(jobId: "ID") { state }"#, &["advertiser", "partner"]),
+    ("cancelJob", r#"(jobId: "ID") { state }"#, &["advertiser", "partner"]),
+    ("cancelDeliveries", r#"(deliveryIds: []) { cancelled }"#, &["advertiser", "partner"]),
+    ("cancelWaiting", r#"(filter: {leadId: "x"}) { cancelled }"#, &["advertiser", "partner"]),
     ("settle", r#"(filter: {leadIds: ["x"]}) { conversions }"#, &[]),
 ];
 

@@ -1,0 +1,99 @@
+//! Postbacks that came too late for some conversions.
+
+use ricochet::graphql::scope::{Grant, Scope};
+use ricochet::store::tokens;
+use serde_json::json;
+
+use crate::support::server::Server;
+use crate::support::tracker::{OK, Tracker};
+use crate::support::world::World;
+
+#[actix_web::test]
+async fn a_new_postback_hears_of_the_past_and_of_nothing_twice() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.sales(&server, &click, 5).await;
+    let (status, _) =
+        world.report(&server, &format!("click_id={click}&request_id=t&action=sale&status=new&test=1")).await;
+    assert_eq!(status, 200);
+    assert_eq!(world.count("SELECT count(*) FROM deliveries_finished").await, 0);
+    let create = format!(
+        r#"mutation {{ createPostback(input: {{partnerId: "{}", events: [SALE, HOLD, REJECT],
+             urlTemplate: "{}/p?tx={{txid}}&event={{event}}"}}) {{ postbackId }} }}"#,
+        world.partner, tracker.url
+    );
+    let postback = world.ask(&server, &create).await["createPostback"]["postbackId"].clone();
+    world.report(&server, &format!("click_id={click}&request_id=new&action=sale&status=new")).await;
+    tracker.until_received(2).await;
+    world.until_settled().await;
+
+    let own = tokens::create(&world.databases.pool, Grant::Partner(world.partner), "").await.unwrap().secret;
+    let reader = Grant::Bi(Scope::Partner(world.partner));
+    let reader = tokens::create(&world.databases.pool, reader, "").await.unwrap().secret;
+    let preview = format!(
+        "{{ sendPastPreview(input: {{postbackId: {postback}}}) {{ deliveries forgotten
+             byEvent {{ event missing hasDelivery }} }} }}"
+    );
+    let expected = json!([
+        { "event": "HOLD", "missing": 5, "hasDelivery": 1 },
+        { "event": "SALE", "missing": 5, "hasDelivery": 1 },
+    ]);
+    let found = world.graphql(&server, &own, &preview).await["sendPastPreview"].clone();
+    assert_eq!((&found["deliveries"], &found["byEvent"]), (&json!(10), &expected));
+    assert_eq!(found["forgotten"], 0);
+
+    let send = format!(
+        "mutation {{ sendPast(input: {{postbackId: {postback}, ratePerSecond: 500}}) {{ job {{ jobId expected }} }} }}"
+    );
+    assert_eq!(world.refusal(&server, &reader, &send).await.0, "FORBIDDEN");
+    let started = world.graphql(&server, &own, &send).await["sendPast"]["job"].clone();
+    assert_eq!(started["expected"], 12);
+    let job = world.until_job(&server, &started["jobId"], "DONE").await;
+    assert_eq!((&job["kind"], &job["made"], &job["matched"]), (&json!("SEND_PAST"), &json!(10), &json!(12)));
+    assert_eq!(job["skipped"], json!([{ "reason": "HAS_DELIVERY", "count": 2 }]));
+    world.until_settled().await;
+    let mut told: Vec<_> = tracker
+        .received()
+        .iter()
+        .map(|request| (request.parameter("tx").unwrap(), request.parameter("event").unwrap()))
+        .collect();
+    told.sort();
+    let mut all: Vec<_> = ["new", "r-0", "r-1", "r-2", "r-3", "r-4"]
+        .iter()
+        .flat_map(|tx| ["hold", "sale"].map(|event| ((*tx).to_owned(), event.to_owned())))
+        .collect();
+    all.sort();
+    assert_eq!(told, all, "every event once, and no test");
+
+    // Once more there is nothing to do; and one conversion is said to be older than the history.
+    let db = world.databases.pool.get().await.unwrap();
+    let age = "UPDATE conversions SET created_at = '2020-01-01' WHERE request_id = 'r-0'";
+    db.execute(age, &[]).await.unwrap();
+    drop(db);
+    let started = world.ask(&server, &send).await["sendPast"]["job"].clone();
+    let job = world.until_job(&server, &started["jobId"], "DONE").await;
+    assert_eq!(job["made"], 0);
+    let skipped = json!([{ "reason": "FORGOTTEN", "count": 1 }, { "reason": "HAS_DELIVERY", "count": 12 }]);
+    assert_eq!(job["skipped"], skipped);
+    assert_eq!(tracker.received().len(), 12);
+
+    // Tests only where they are asked for.
+    let with_tests = send.replace("ratePerSecond: 500", "ratePerSecond: 500, includeTests: true");
+    let started = world.ask(&server, &with_tests).await["sendPast"]["job"].clone();
+    assert_eq!(world.until_job(&server, &started["jobId"], "DONE").await["made"], 2);
+    let mut received: Vec<_> = tracker.until_received(14).await[12..]
+        .iter()
+        .map(|request| (request.parameter("tx").unwrap(), request.parameter("event").unwrap()))
+        .collect();
+    received.sort();
+    assert_eq!(received, [("t".into(), "hold".into()), ("t".into(), "sale".into())]);
+
+    let wrong = format!(
+        "mutation {{ sendPast(input: {{postbackId: {postback}, from: \"2999-01-01T00:00:00Z\"}}) {{ job {{ jobId }} }} }}"
+    );
+    let (code, message) = world.refusal(&server, &own, &wrong).await;
+    assert_eq!(code, "BAD_INPUT");
+    assert!(message.starts_with("input.from: "), "{message}");
+}
