@@ -13,6 +13,7 @@ use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::services::Services;
+use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, JobId};
 use crate::domain::postback::{Postback, subscribers};
 use crate::domain::resend::{JobState, Pace, PassedOver};
