@@ -18,7 +18,7 @@ use super::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, Partner
 use super::integration::Integration;
 use super::money::Currency;
 use super::payout::{PartnerPayout, PayoutModel};
-use super::postback::{Owner, Postback};
+use super::postback::{OfferPostbacks, Owner, Postback};
 use super::status::Refunds;
 use super::status_words::StatusWords;
 use super::template::UrlTemplate;
@@ -32,6 +32,7 @@ pub struct Offer {
     /// The query parameter the click id is appended under.
     pub click_id_parameter: String,
     pub refunds: Refunds,
+    pub offer_postbacks: OfferPostbacks,
     pub actions: Vec<Arc<Action>>,
 }
 

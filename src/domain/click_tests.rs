@@ -17,6 +17,7 @@ fn offer(landing_url: &str) -> Offer {
         landing_url: UrlTemplate::parse(landing_url, LANDING_MACROS).unwrap(),
         click_id_parameter: "cid".into(),
         refunds: Refunds::Allowed,
+        offer_postbacks: crate::domain::postback::OfferPostbacks::Join,
         actions: Vec::new(),
     }
 }

@@ -50,6 +50,7 @@ fn claim(action: &Arc<Action>, click: u128, request_id: &str, status: Status, pr
         landing_url: UrlTemplate::parse("https://shop.example/", &[]).unwrap(),
         click_id_parameter: "click_id".into(),
         refunds: Refunds::Allowed,
+        offer_postbacks: crate::domain::postback::OfferPostbacks::Join,
         actions: vec![action.clone()],
     };
     let click = Click {

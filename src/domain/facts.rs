@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::click::Click;
 use super::decision::{Claim, CustomerClaim};
-use super::event::Event;
+use super::event::{ActionKind, Event};
 use super::fields::ConversionRequest;
 use super::health::Transition;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
@@ -68,6 +68,9 @@ pub struct EventFacts {
     /// None where the change is a customer's.
     pub lead_id: Option<LeadId>,
     pub action: String,
+    /// None where the change is a customer's or a click's.
+    #[serde(default)]
+    pub kind: Option<ActionKind>,
     pub status: Option<Status>,
     pub request_id: String,
     pub customer_id: String,
@@ -105,6 +108,7 @@ impl EventFacts {
         Self {
             lead_id: Some(claim.lead_id),
             action: claim.action.name.clone(),
+            kind: Some(claim.action.kind),
             status: Some(claim.status),
             amount: request.price,
             currency: Some(currency),
@@ -156,6 +160,7 @@ impl EventFacts {
             clickid: String::new(),
             lead_id: None,
             action: String::new(),
+            kind: None,
             status: None,
             request_id: String::new(),
             customer_id: String::new(),
@@ -191,6 +196,7 @@ impl EventFacts {
             clickid: click.partner_clickid.clone(),
             lead_id: None,
             action: String::new(),
+            kind: None,
             status: None,
             request_id: request.request_id.clone(),
             customer_id: request.customer_id.clone().unwrap_or_default(),

@@ -7,8 +7,8 @@
 //! [`fields`] reads what the caller sent,
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
-//! money, [`event`] and [`facts`] say what happened, [`postback`] says who wants to know,
-//! [`request_template`] and [`template`] write the request, [`signing`] signs it, [`destination`]
+//! money, [`event`] and [`facts`] say what happened, [`postback`] and [`condition`] say who wants to
+//! know, [`request_template`] and [`template`] write the request, [`signing`] signs it, [`destination`]
 //! says when it may go, [`success_rule`] reads the answer, [`retry`] says when to try again.
 
 pub mod access;
@@ -19,10 +19,12 @@ pub mod client_certificate;
 pub(crate) mod coded;
 pub mod completion;
 pub mod composite;
+pub mod condition;
 pub mod decision;
 pub mod destination;
 pub mod device;
 pub mod event;
+pub mod explanation;
 pub mod facts;
 pub mod fields;
 pub mod health;

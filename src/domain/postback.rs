@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::catalogue::Catalogue;
 use super::client_certificate::ClientCertificate;
+use super::coded::coded_enum;
 use super::composite::Composite;
+use super::condition::{Condition, Unmet};
 use super::destination::rate::Rate;
 use super::destination::share::Limits;
 use super::event::Event;
@@ -35,6 +37,17 @@ impl Owner {
     }
 }
 
+coded_enum! {
+    /// What an offer's postbacks are to the global ones of the same owner.
+    OfferPostbacks {
+        /// Both are told.
+        Join = "join",
+        /// An owner that has a postback of this offer, or of the link in question, is told by
+        /// those alone; its global ones do not hear of the offer, whatever their events.
+        Replace = "replace",
+    }
+}
+
 /// Which conversions of its owner a postback hears of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -50,7 +63,10 @@ pub struct Postback {
     pub revision: i32,
     pub owner: Owner,
     pub scope: Scope,
+    /// Empty: it was deleted.
     pub events: Vec<Event>,
+    /// What is filtered out is skipped, and says why.
+    pub condition: Option<Arc<Condition>>,
     pub request: RequestTemplate,
     /// What the body of a successful answer must keep to.
     pub success: Vec<SuccessRule>,
@@ -85,8 +101,40 @@ impl Postback {
     }
 }
 
+impl Postback {
+    /// Whether the event may go to it, by its condition.
+    pub fn admits(&self, event: Event, facts: &EventFacts) -> Result<(), Unmet> {
+        match &self.condition {
+            None => Ok(()),
+            Some(condition) => condition.judge(&EventMacros { event, facts }),
+        }
+    }
+}
+
+impl Scope {
+    pub fn covers(self, facts: &EventFacts) -> bool {
+        match self {
+            Self::Global => true,
+            Self::Offer(offer_id) => offer_id == facts.offer_id,
+            Self::Link(link_id) => link_id == facts.link_id,
+        }
+    }
+}
+
+/// Whether the owner's own postbacks of the offer or link stand in for its global ones. One that
+/// is paused does; one that is deleted does not.
+pub fn replaces_global(catalogue: &Catalogue, owner: Owner, facts: &EventFacts) -> bool {
+    let offer = catalogue.offers.get(&facts.offer_id);
+    offer.is_some_and(|offer| offer.offer_postbacks == OfferPostbacks::Replace)
+        && catalogue.postbacks_of(owner).iter().any(|postback| {
+            postback.scope != Scope::Global && postback.scope.covers(facts) && !postback.events.is_empty()
+        })
+}
+
 /// Every (postback, event) that hears of a change: the partner's, the advertiser's and the
-/// platform's own. Paused postbacks are included: their deliveries wait.
+/// platform's own. Paused postbacks are included: their deliveries wait. So are those whose
+/// condition keeps the event from them, which [`Postback::admits`] tells; global ones that the
+/// offer's replace are not: a scope leaves no trace of what it does not cover.
 pub fn subscribers<'a>(
     catalogue: &'a Catalogue,
     facts: &'a EventFacts,
@@ -94,12 +142,12 @@ pub fn subscribers<'a>(
 ) -> impl Iterator<Item = (&'a Arc<Postback>, Event)> {
     [Owner::Partner(facts.partner_id), Owner::Advertiser(facts.advertiser_id), Owner::Platform]
         .into_iter()
-        .flat_map(|owner| catalogue.postbacks_of(owner))
-        .filter(|postback| match postback.scope {
-            Scope::Global => true,
-            Scope::Offer(offer_id) => offer_id == facts.offer_id,
-            Scope::Link(link_id) => link_id == facts.link_id,
+        .flat_map(|owner| {
+            let is_replaced = replaces_global(catalogue, owner, facts);
+            let postbacks = catalogue.postbacks_of(owner).iter();
+            postbacks.filter(move |postback| !(is_replaced && postback.scope == Scope::Global))
         })
+        .filter(|postback| postback.scope.covers(facts))
         .flat_map(|postback| {
             events.iter().filter(|event| postback.events.contains(event)).map(move |event| (postback, *event))
         })

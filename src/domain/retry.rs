@@ -46,6 +46,8 @@ coded_enum! {
         /// The address may not be called; nothing was sent.
         Blocked = "blocked",
         Internal = "internal",
+        /// Nothing was sent: the postback's condition was not met.
+        Condition = "condition",
     }
 }
 

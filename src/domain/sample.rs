@@ -6,7 +6,7 @@ use chrono::DateTime;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::event::Event;
+use super::event::{ActionKind, Event};
 use super::facts::EventFacts;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
@@ -33,6 +33,7 @@ pub fn sample(event: Event) -> EventFacts {
         clickid: "sample-click-1".into(),
         lead_id: Some(LeadId(id(7))),
         action: "sale".into(),
+        kind: Some(ActionKind::Sale),
         status: Some(status),
         request_id: "sample-order-1".into(),
         customer_id: "sample-customer-1".into(),

@@ -67,6 +67,8 @@ pub enum ErrorKind {
     /// The address may not be called; nothing was sent.
     Blocked,
     Internal,
+    /// Nothing was sent: the postback's condition was not met.
+    Condition,
 }
 
 /// What the breaker of a destination is doing.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
 use crate::domain::composite::Composite;
+use crate::domain::condition::Unmet;
 use crate::domain::destination::signal::Signal;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
@@ -23,8 +24,9 @@ use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
 use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
-use crate::store::deliveries::{Abandoned, ClaimedDelivery};
+use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE};
 use crate::store::outcomes::AttemptRecord;
+use crate::store::skipped::SkippedDelivery;
 
 /// What the log keeps of a request's body, in bytes.
 const KEPT_BODY_BYTES: usize = 4 * 1024;
@@ -171,6 +173,43 @@ pub fn interrupted(
     };
     let owner = postback.map_or("", |postback| postback.owner.kind());
     row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
+}
+
+/// A delivery that its postback's condition keeps from being made; nothing is rendered or sent.
+pub fn kept_back(
+    postback: &Postback,
+    event: Event,
+    facts: &Arc<EventFacts>,
+    unmet: &Unmet,
+    node: NodeId,
+    now: DateTime<Utc>,
+) -> SkippedDelivery {
+    let delivery_id = DeliveryId::of(facts.change_id, postback.postback_id, event.code());
+    let delivery = ClaimedDelivery {
+        delivery_id,
+        postback_id: postback.postback_id,
+        event,
+        attempt: 1,
+        fence: FIRST_FENCE,
+        due_at: now,
+        facts: facts.clone(),
+        pinned_revision: None,
+    };
+    let judgement = Judgement {
+        outcome: Outcome::Skipped,
+        error_kind: ErrorKind::Condition,
+        reason: unmet.to_string(),
+        retry_in: None,
+    };
+    let request = RenderedRequest::get(String::new());
+    SkippedDelivery {
+        delivery_id,
+        postback_id: postback.postback_id,
+        change_id: facts.change_id,
+        event,
+        lead_id: facts.lead_id,
+        row: row(postback.owner.kind(), &delivery, node, now, &request, &judgement, None),
+    }
 }
 
 /// The log row of a delivery that was cancelled: an attempt that will not be made.

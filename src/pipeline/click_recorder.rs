@@ -66,7 +66,7 @@ async fn record(
     dispatching: &Recipient<Due>,
     clicks: &[Click],
 ) -> Vec<Result<(), NotDurable>> {
-    let (news, postbacks) = click_news::of_clicks(clicks, &services.catalogue());
+    let (news, postbacks) = click_news::of_clicks(clicks, &services.catalogue(), services.node);
     match clicks::insert(&services.pool, services.node, clicks, &news).await {
         Ok(()) => {
             if !postbacks.is_empty() {

@@ -13,8 +13,9 @@ use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::services::Services;
+use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, JobId};
-use crate::domain::postback::subscribers;
+use crate::domain::postback::{Postback, subscribers};
 use crate::domain::resend::{JobState, Pace, PassedOver};
 use crate::event_log::reader::{self, AttemptFilter};
 use crate::event_log::rows::Log;
@@ -260,7 +261,11 @@ impl Work {
             }
             last = Some(change.change_id.0);
             let heard = subscribers(&catalogue, &change.facts, &change.events);
-            for (_, event) in heard.filter(|(postback, _)| postback.postback_id == past.postback_id) {
+            // What its condition keeps back is nothing it came too late for.
+            let is_wished = |(postback, event): &(&Arc<Postback>, Event)| {
+                postback.postback_id == past.postback_id && postback.admits(*event, &change.facts).is_ok()
+            };
+            for (_, event) in heard.filter(is_wished) {
                 wishes.push(NewDelivery {
                     delivery_id: DeliveryId::of(change.change_id, past.postback_id, event.code()),
                     postback_id: past.postback_id,

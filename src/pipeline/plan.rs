@@ -25,9 +25,11 @@ use crate::domain::status::Status;
 use crate::domain::status_words::normalized;
 use crate::domain::verdict::{Verdict, VerdictKind};
 use crate::event_log::rows::{ConversionEventRow, InboundRow, encode};
+use crate::outbound::attempt;
 use crate::store::conversions::LedgerKeys;
 use crate::store::deliveries::{Claimed, ClaimedDelivery, FIRST_FENCE, NewDelivery};
 use crate::store::recording::{ChangeRow, LeadRow, QuarantineRow, Recording};
+use crate::store::skipped::SkippedDelivery;
 
 /// The circumstances a batch is judged in.
 pub struct Circumstances<'a> {
@@ -89,6 +91,7 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         customers: HashMap::new(),
         changes: Vec::new(),
         deliveries: Vec::new(),
+        skipped: Vec::new(),
         claimed: Vec::new(),
         waiting: BTreeSet::new(),
     };
@@ -148,6 +151,7 @@ pub fn decide(items: &[Mapped], mut ledger: Ledger, circumstances: &Circumstance
         customers: planner.customers.into_iter().collect(),
         changes: planner.changes.into_iter().map(Change::into_row).collect(),
         deliveries: planner.deliveries,
+        skipped: planner.skipped,
         quarantined,
         used_signatures: ledger.signatures.into_newly_used(),
         no_longer_waiting,
@@ -189,6 +193,7 @@ struct Planner<'a> {
     customers: HashMap<CustomerKey, KnownCustomer>,
     changes: Vec<Change>,
     deliveries: Vec<NewDelivery>,
+    skipped: Vec<SkippedDelivery>,
     claimed: Vec<(ClaimedDelivery, Slot)>,
     waiting: BTreeSet<PostbackId>,
 }
@@ -263,6 +268,11 @@ impl Planner<'_> {
     fn announce(&mut self, change: Change) {
         let facts = &change.facts;
         for (postback, event) in subscribers(self.circumstances.catalogue, facts, &change.events) {
+            if let Err(unmet) = postback.admits(event, facts) {
+                let Circumstances { node, now, .. } = *self.circumstances;
+                self.skipped.push(attempt::kept_back(postback, event, facts, &unmet, node, now));
+                continue;
+            }
             let delivery_id = DeliveryId::of(facts.change_id, postback.postback_id, event.code());
             let slot = self.circumstances.slots.try_take(postback);
             self.deliveries.push(NewDelivery {

@@ -1,6 +1,9 @@
-//! Ready integrations: one data file a system, each saying where it comes from and whether the
+//! Ready integrations, and in [`outbound`] ready postbacks:
+//! one data file a system, each saying where it comes from and whether the
 //! vendor's own documentation bears it out. What is not from the vendor is unverified until a
 //! live test confirms it.
+
+pub mod outbound;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -2,6 +2,8 @@
 //! [`settlement`](super::settlement)) pays. Both are changes like any other: with history, events
 //! and deliveries in one transaction, under the locks the pipeline takes.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use rust_decimal::Decimal;
@@ -16,7 +18,7 @@ use super::error::StoreError;
 use super::recording::{ChangeRow, LeadRow, Recording};
 use super::secrets::Keyring;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::event::{Cause, Event, status_event};
+use crate::domain::event::{ActionKind, Cause, Event, status_event};
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{
     ActionId, AdvertiserId, ChangeId, ClickId, DeliveryId, LeadId, LinkId, NodeId, OfferId, PartnerId,
@@ -25,6 +27,7 @@ use crate::domain::money::Currency;
 use crate::domain::postback::subscribers;
 use crate::domain::status::Status;
 use crate::event_log::rows::{ConversionEventRow, encode};
+use crate::outbound::attempt;
 
 /// Who does something by hand, and what they say to it; both stay in the history, and the audit
 /// log has an entry for every conversion.
@@ -142,7 +145,15 @@ impl HandChange<'_> {
     /// deliveries wait: no node has claimed them, and the rescuers' scan finds them at once.
     pub fn add_to(&self, recording: &mut Recording, catalogue: &Catalogue) {
         let facts = self.facts;
+        let shared = Arc::new(facts.clone());
         for (postback, event) in subscribers(catalogue, facts, &[self.event]) {
+            if let Err(unmet) = postback.admits(event, facts) {
+                let nobody = NodeId(Uuid::nil());
+                recording
+                    .skipped
+                    .push(attempt::kept_back(postback, event, &shared, &unmet, nobody, self.now));
+                continue;
+            }
             recording.deliveries.push(NewDelivery {
                 delivery_id: DeliveryId::of(facts.change_id, postback.postback_id, event.code()),
                 postback_id: postback.postback_id,
@@ -200,6 +211,9 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
     let status: &str = row.get("status");
     let status =
         Status::from_code(status).ok_or_else(|| unreadable("conversions.status", status.to_owned()))?;
+    let kind: &str = row.get("action_kind");
+    let kind =
+        ActionKind::from_code(kind).ok_or_else(|| unreadable("conversions.action_kind", kind.to_owned()))?;
     let lead_id = LeadId(row.get("lead_id"));
     let text = |column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();
     let currency = |column: &str| row.get::<_, Option<&str>>(column).and_then(Currency::parse);
@@ -220,6 +234,7 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
         clickid: row.get::<_, Option<String>>("partner_clickid").unwrap_or_else(|| click_id.to_string()),
         lead_id: Some(lead_id),
         action: row.get("action"),
+        kind: Some(kind),
         status: Some(status),
         request_id: row.get("request_id"),
         customer_id: text("customer_id"),
@@ -244,9 +259,6 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
         Some(last) => EventFacts { clickid: last.clickid, subs: last.subs, tracker: last.tracker, ..facts },
         None => facts,
     };
-    let kind: &str = row.get("action_kind");
-    let kind = crate::domain::event::ActionKind::from_code(kind)
-        .ok_or_else(|| unreadable("conversions.action_kind", kind.to_owned()))?;
     Ok(StandingLead {
         lead_id,
         status,

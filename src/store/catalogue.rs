@@ -21,12 +21,13 @@ use super::setup::postback_signing::read_signing;
 use crate::domain::catalogue::{Action, Catalogue, Link, Offer};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::composite::Composite;
+use crate::domain::condition::Condition;
 use crate::domain::destination::rate::Rate;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
-use crate::domain::postback::{Owner, Postback, Scope};
+use crate::domain::postback::{OfferPostbacks, Owner, Postback, Scope};
 use crate::domain::retry::{RETRY_AFTER_CAP, RetryPolicy, RetrySchedule};
 use crate::domain::signing::{Signing, SigningForm, SigningSecret};
 use crate::domain::status::Refunds;
@@ -124,6 +125,8 @@ fn offer(row: &Row, actions: Vec<Arc<Action>>) -> Result<Offer, StoreError> {
         landing_url,
         click_id_parameter: row.get("click_id_parameter"),
         refunds: if row.get("allows_refunds") { Refunds::Allowed } else { Refunds::Refused },
+        offer_postbacks: OfferPostbacks::from_code(row.get("offer_postbacks"))
+            .ok_or_else(|| unreadable("offers.offer_postbacks", row.get::<_, String>("offer_postbacks")))?,
         actions,
     })
 }
@@ -193,6 +196,11 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         .collect::<Result<_, _>>()?;
     let (request, success) =
         request_settings::read(row)?.compile().map_err(|faults| request_settings::unreadable(&faults))?;
+    let condition = row
+        .get::<_, Option<&str>>("condition")
+        .map(Condition::shared)
+        .transpose()
+        .map_err(|error| unreadable("postbacks.condition", error))?;
     let signing = match read_signing(row)? {
         (SigningForm::None, _) => Signing::None,
         (SigningForm::StandardWebhooks, _) => Signing::StandardWebhooks,
@@ -209,6 +217,7 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         owner,
         scope,
         events,
+        condition,
         request,
         success,
         max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::log_batches;
 use super::recording::{self, ChangeRow};
 use super::session::Session;
+use super::skipped::{self, SkippedDelivery};
 use crate::domain::click::Click;
 use crate::domain::ids::{AdvertiserId, ClickId, LinkId, NodeId, OfferId, PartnerId};
 use crate::event_log::rows::{ClickRow, encode};
@@ -21,6 +22,7 @@ use crate::event_log::rows::{ClickRow, encode};
 pub struct ClickNews {
     pub changes: Vec<ChangeRow>,
     pub deliveries: Vec<NewDelivery>,
+    pub skipped: Vec<SkippedDelivery>,
 }
 
 /// Writes clicks, their log rows and what is to be told of them in one transaction.
@@ -42,6 +44,8 @@ pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNew
     let log = log_batches::prepare_insert(&session).await?;
     let changes = recording::prepare_changes(&session).await?;
     let deliveries = deliveries::prepare_insert(&session).await?;
+    let skipped = skipped::prepare_insert(&session).await?;
+    let skipped_log = skipped::log_batch(&news.skipped);
     let now = clicks.last().map_or_else(chrono::Utc::now, |click| click.clicked_at);
     tokio::try_join!(
         biased;
@@ -77,7 +81,9 @@ pub async fn insert(pool: &Pool, node: NodeId, clicks: &[Click], news: &ClickNew
         },
         recording::write_changes(&session, &changes, now, &news.changes),
         deliveries::insert(&session, &deliveries, node, now, &news.deliveries),
+        skipped::insert(&session, &skipped, now, &news.skipped),
         log_batches::insert(&session, &log, log_batch.as_slice()),
+        log_batches::insert(&session, &log, skipped_log.as_slice()),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;
     session.give_back();

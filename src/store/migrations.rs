@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261121000013_inbound_origin"),
     postgres!("20261122000002_reconciliation"),
     postgres!("20261122000003_request_templates"),
+    postgres!("20261122000004_conditions"),
     clickhouse!("20261122000005_attempt_wire"),
     postgres!("20261122000005_client_certificates"),
     postgres!("20261122000006_destinations"),

@@ -10,6 +10,7 @@ use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
+use super::skipped::{self, SkippedDelivery};
 use super::used_signatures;
 use crate::domain::access::replay::NewlyUsed;
 use crate::domain::decision::{CustomerKey, KnownCustomer};
@@ -31,6 +32,8 @@ pub struct Recording {
     pub customers: Vec<(CustomerKey, KnownCustomer)>,
     pub changes: Vec<ChangeRow>,
     pub deliveries: Vec<NewDelivery>,
+    /// With their log rows.
+    pub skipped: Vec<SkippedDelivery>,
     pub quarantined: Vec<QuarantineRow>,
     /// Leave `quarantine` or `reprocessing`: they have been processed.
     pub no_longer_waiting: Vec<InboundId>,
@@ -103,6 +106,8 @@ pub(super) async fn write_and_commit(
         .await?;
     let insert_changes = prepare_changes(session).await?;
     let insert_deliveries = deliveries::prepare_insert(session).await?;
+    let insert_skipped = skipped::prepare_insert(session).await?;
+    let skipped_log = skipped::log_batch(&recording.skipped);
     let insert_quarantine = session
         .prepare_cached(
             "INSERT INTO quarantine (inbound_id, advertiser_id, offer_id, integration_id, click_id, word, request,
@@ -157,6 +162,7 @@ pub(super) async fn write_and_commit(
             write_changes(session, &insert_changes, now, &recording.changes).await
         },
         deliveries::insert(session, &insert_deliveries, node, now, &recording.deliveries),
+        skipped::insert(session, &insert_skipped, now, &recording.skipped),
         async {
             if recording.quarantined.is_empty() {
                 return Ok(());
@@ -203,6 +209,7 @@ pub(super) async fn write_and_commit(
         },
         used_signatures::insert(session, &insert_signatures, &recording.used_signatures),
         log_batches::insert(session, &insert_log, &recording.log_batches),
+        log_batches::insert(session, &insert_log, skipped_log.as_slice()),
         audit::insert(session.client(), &insert_audit, &recording.audited),
         async { Ok::<_, StoreError>(session.commit().await?) },
     )?;

@@ -1,6 +1,7 @@
 //! What foreign words mean, what waits and is released, what is paid and told.
 
 mod by_hand;
+mod conditions;
 mod crashes;
 mod events;
 mod integrations;

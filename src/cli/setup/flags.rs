@@ -11,6 +11,7 @@ use crate::domain::event::{ActionKind, Event};
 use crate::domain::money::parse_amount;
 use crate::domain::note;
 use crate::domain::payout::PayoutModel;
+use crate::domain::postback::OfferPostbacks;
 use crate::domain::status::{Meaning, Status};
 use crate::store::setup::ChangeError;
 
@@ -92,6 +93,10 @@ pub fn payout_model(text: &str) -> Result<PayoutModel, String> {
 
 pub fn event(text: &str) -> Result<Event, String> {
     coded(text, Event::from_code, Event::ALL.iter().map(|event| event.code()))
+}
+
+pub fn offer_postbacks(text: &str) -> Result<OfferPostbacks, String> {
+    coded(text, OfferPostbacks::from_code, OfferPostbacks::ALL.iter().map(|choice| choice.code()))
 }
 
 pub fn status(text: &str) -> Result<Status, String> {

@@ -27,6 +27,7 @@ mod partner;
 mod postback;
 mod postback_request;
 mod postback_signing;
+mod preset;
 mod quarantine;
 mod secret;
 mod sending;
@@ -62,6 +63,9 @@ pub enum SetupCommand {
     /// Make, list, change, pause and delete postbacks.
     #[command(subcommand, after_help = postback::EXAMPLES)]
     Postback(postback::PostbackCommand),
+    /// List, show and set up what is ready for well-known trackers.
+    #[command(subcommand, after_help = preset::EXAMPLES)]
+    Preset(preset::PresetCommand),
     /// Make, list and revoke advertisers' API keys.
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
@@ -114,6 +118,7 @@ pub fn run(command: &SetupCommand) -> anyhow::Result<()> {
             SetupCommand::Action(command) => action::run(command).await,
             SetupCommand::Link(command) => link::run(command).await,
             SetupCommand::Postback(command) => postback::run(command).await,
+            SetupCommand::Preset(command) => preset::run(command).await,
             SetupCommand::Key(command) => key::run(command).await,
             SetupCommand::Access(command) => access::run(command).await,
             SetupCommand::Allowlist(command) => allowlist::run(command).await,

@@ -2,9 +2,10 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::flags::{Id, flagged, uuids, yes_or_no};
+use super::flags::{Id, flagged, offer_postbacks, uuids, yes_or_no};
 use super::{ACTOR, Common, all};
 use crate::domain::ids::{AdvertiserId, OfferId};
+use crate::domain::postback::OfferPostbacks;
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
 use crate::store::setup::offers::{self, OfferChange};
@@ -50,7 +51,7 @@ pub struct CreateOffer {
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
-    .args(["name", "landing_url", "click_id_parameter", "allows_refunds"]))]
+    .args(["name", "landing_url", "click_id_parameter", "allows_refunds", "offer_postbacks"]))]
 pub struct UpdateOffer {
     /// The id that `ricochet offer list` shows.
     offer_id: Id,
@@ -75,12 +76,17 @@ pub struct OfferRest {
     /// Whether an approved conversion can still be rejected: yes or no; yes where nothing is said.
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     allows_refunds: Option<bool>,
+    /// What the offer's postbacks are to the global ones of the same owner: join (both are told) or
+    /// replace; join where nothing is said.
+    #[arg(long, value_name = "JOIN|REPLACE", value_parser = offer_postbacks)]
+    offer_postbacks: Option<OfferPostbacks>,
 }
 
 impl OfferRest {
     fn change(&self, name: Option<String>, landing_url: Option<String>) -> OfferChange {
         let (click_id_parameter, allows_refunds) = (self.click_id_parameter.clone(), self.allows_refunds);
-        OfferChange { name, landing_url, click_id_parameter, allows_refunds }
+        let offer_postbacks = self.offer_postbacks;
+        OfferChange { name, landing_url, click_id_parameter, allows_refunds, offer_postbacks }
     }
 }
 

@@ -15,13 +15,16 @@ use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::config::{master_keys, outbound_policy};
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
+use crate::domain::explanation::conclusion;
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
+use crate::store::secrets::Keyring;
 use crate::store::setup::postback_certificates;
 use crate::store::setup::postback_trial::{self, Occasion};
 use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
+use crate::store::{catalogue, explaining};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +32,7 @@ Examples:
       --url 'https://tracker.example/postback?cid={clickid}&status={status}&payout={payout}'
   ricochet postback preview \"$POSTBACK\" --lead \"$LEAD\"
   ricochet postback update \"$POSTBACK\" --rate-per-second 5 --max-in-flight 4 --retry-schedule 10s,1m,10m
+  ricochet postback update \"$POSTBACK\" --condition 'payout >= 10'
   ricochet postback pause \"$POSTBACK\"
   ricochet postback resume \"$POSTBACK\"";
 
@@ -54,6 +58,8 @@ pub enum PostbackCommand {
     RemoveCertificate(OnePostback),
     /// Delete a postback: it hears of nothing new, and what it was promised is still sent.
     Delete(OnePostback),
+    /// Say why a postback is told of a conversion's event, or is not.
+    Explain(ExplainPostback),
     /// Deliver a postback for the conversions it came too late for, through a running server.
     SendPast(Box<SendPastArgs>),
     /// Say how a postback is signed: in headers, in its URL, or not at all.
@@ -67,6 +73,19 @@ pub enum PostbackCommand {
 pub struct OnePostback {
     /// The id that `ricochet postback list` shows.
     postback_id: Id,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainPostback {
+    /// The id that `ricochet postback list` shows.
+    postback_id: Id,
+    /// The conversion.
+    lead_id: Id,
+    /// Such as approve.
+    #[arg(value_parser = event)]
+    event: Event,
     #[command(flatten)]
     common: Common,
 }
@@ -91,6 +110,10 @@ pub struct CreatePostback {
     /// Where it is sent: an http:// or https:// URL with macros such as {clickid} or {payout}.
     #[arg(long, value_name = "URL")]
     url: String,
+    /// Only events it is true of, such as 'payout >= 10 && country in ["DE", "AT"]'; the others
+    /// are skipped, and the log says why.
+    #[arg(long, value_name = "EXPRESSION")]
+    condition: Option<String>,
     #[command(flatten)]
     request: RequestFlags,
     #[command(flatten)]
@@ -102,7 +125,8 @@ pub struct CreatePostback {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args([
-        "events", "url", "method", "headers", "body_kind", "body", "content_type", "required", "success",
+        "events", "url", "condition", "method", "headers", "body_kind", "body", "content_type", "required",
+        "success",
     ])
     .args(sending::NAMES))]
 pub struct UpdatePostback {
@@ -114,6 +138,9 @@ pub struct UpdatePostback {
     /// Where it is sent from now on.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Only events it is true of, from now on; an empty one removes it.
+    #[arg(long, value_name = "EXPRESSION")]
+    condition: Option<String>,
     #[command(flatten)]
     request: RequestFlags,
     #[command(flatten)]
@@ -167,6 +194,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             let settings = PostbackChange {
                 events: args.events.clone(),
                 request: args.request.change(args.url.clone()),
+                condition: args.condition.clone(),
                 max_in_flight: args.sending.max_in_flight,
                 sending: args.sending.change(),
                 ..PostbackChange::default()
@@ -180,6 +208,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             args.common.output.row(&changed)
         }
         PostbackCommand::Preview(args) => preview(args).await,
+        PostbackCommand::Explain(args) => explain(args).await,
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
         PostbackCommand::SendPast(args) => send_past::run(args).await,
         PostbackCommand::Resume(one) => set_sending(one, Sending::Resumed).await,
@@ -216,6 +245,7 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
     let settings = PostbackChange {
         events: Some(args.events.clone()),
         request: args.request.change(Some(args.url.clone())),
+        condition: args.condition.clone(),
         max_in_flight: args.sending.max_in_flight,
         sending: args.sending.change(),
         ..PostbackChange::default()
@@ -270,6 +300,33 @@ fn tell_translated(record: &PostbackRecord) {
     for one in &record.translated {
         eprintln!("Read {} as {}.", one.from, one.to);
     }
+}
+
+async fn explain(args: &ExplainPostback) -> anyhow::Result<()> {
+    let pool = args.common.pool()?;
+    let catalogue = catalogue::load(&pool, &Keyring::default()).await?;
+    let (postback, lead) = (PostbackId(args.postback_id.0), LeadId(args.lead_id.0));
+    let explaining = explaining::explain(&pool, &catalogue, Scope::Everything, postback, lead, args.event);
+    let explained = explaining.await.map_err(|error| flagged(error, SPELLED))?;
+    let (hearing, message) = conclusion(&explained.findings);
+    let mut text = format!("{}: {message}", hearing.code());
+    for finding in &explained.findings {
+        let mark = if finding.passes { "yes" } else { "no" };
+        text += &format!("\n  {:<9}  {mark:<3}  {}", finding.concern.code(), finding.message);
+    }
+    if !explained.happened {
+        text += &format!("\nThe conversion has not had the event {}.", args.event.code());
+    }
+    if let Some(delivery) = &explained.delivery {
+        let reason = if delivery.reason.is_empty() { "" } else { ": " };
+        text += &format!(
+            "\nDelivery {} at the time: {}{reason}{}",
+            delivery.delivery_id, delivery.state, delivery.reason
+        );
+    }
+    args.common
+        .output
+        .done(&text, &json!({ "hearing": hearing, "message": message, "explanation": explained }))
 }
 
 async fn set_sending(one: &OnePostback, sending: Sending) -> anyhow::Result<()> {

@@ -50,6 +50,7 @@ pub const SPELLED: &[(&str, &str)] = &[
     ("success_rules", "--success"),
     ("postback_id", "POSTBACK_ID"),
     ("lead_id", "--lead"),
+    ("condition", "--condition"),
     ("limits.rate_per_second", "--rate-per-second"),
     ("limits.burst", "--burst"),
     ("retry.schedule_ms", "--retry-schedule"),

@@ -16,10 +16,12 @@ mod audit;
 mod by_hand;
 pub(super) mod caller;
 mod composites;
+mod conditions;
 mod integration_settings;
 mod integrations;
 mod links;
 mod offers;
+mod outbound_presets;
 mod partners;
 mod postback_certificates;
 mod postback_request;
@@ -46,6 +48,7 @@ pub struct SetupQuery(
     offers::OfferQueries,
     links::LinkQueries,
     postbacks::PostbackQueries,
+    conditions::ConditionQueries,
     postback_trial::PostbackTrialQuery,
     postback_signing::PostbackSigningQuery,
     api_keys::ApiKeyQueries,
@@ -55,6 +58,7 @@ pub struct SetupQuery(
     words::WordQueries,
     integrations::IntegrationQueries,
     presets::PresetQuery,
+    outbound_presets::OutboundPresetQueries,
     quarantine::QuarantineQueries,
     settlement::SettlementQuery,
 );
@@ -67,6 +71,7 @@ pub struct SetupMutation(
     actions::ActionMutations,
     links::LinkMutations,
     postbacks::PostbackMutations,
+    outbound_presets::OutboundPresetMutation,
     postback_certificates::PostbackCertificateMutations,
     postback_trial::PostbackTrialMutation,
     postback_signing::PostbackSigningMutations,

@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::actions::Action;
 use super::caller::{caller, change, owner, pool};
+use super::conditions::OfferPostbacks;
 use crate::domain::ids::{AdvertiserId, OfferId};
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::{self, uuid_at};
@@ -25,6 +26,7 @@ pub struct Offer {
     click_id_parameter: String,
     /// Whether an approved conversion may still be rejected (refund, chargeback).
     allows_refunds: bool,
+    offer_postbacks: OfferPostbacks,
     actions: Vec<Action>,
     created_at: Time,
 }
@@ -39,6 +41,7 @@ impl Offer {
             landing_url: record.landing_url,
             click_id_parameter: record.click_id_parameter,
             allows_refunds: record.allows_refunds,
+            offer_postbacks: record.offer_postbacks.into(),
             actions: record.actions.into_iter().map(|action| Action::seen_by(scope, action)).collect(),
             created_at: record.created_at.into(),
         }
@@ -62,6 +65,8 @@ struct CreateOfferInput {
     click_id_parameter: Option<String>,
     /// True where it is not given.
     allows_refunds: Option<bool>,
+    /// JOIN where it is not given.
+    offer_postbacks: Option<OfferPostbacks>,
 }
 
 /// What is left out stays as it is.
@@ -72,6 +77,8 @@ struct UpdateOfferInput {
     landing_url: Option<String>,
     click_id_parameter: Option<String>,
     allows_refunds: Option<bool>,
+    /// From the next event on.
+    offer_postbacks: Option<OfferPostbacks>,
 }
 
 #[derive(Default)]
@@ -113,6 +120,7 @@ impl OfferMutations {
             landing_url: Some(input.landing_url),
             click_id_parameter: input.click_id_parameter,
             allows_refunds: input.allows_refunds,
+            offer_postbacks: input.offer_postbacks.map(Into::into),
         };
         let record = change(ctx, offers::create(pool(ctx), actor, advertiser, settings)).await?;
         Ok(Offer::seen_by(Scope::Everything, record))
@@ -127,6 +135,7 @@ impl OfferMutations {
             landing_url: input.landing_url,
             click_id_parameter: input.click_id_parameter,
             allows_refunds: input.allows_refunds,
+            offer_postbacks: input.offer_postbacks.map(Into::into),
         };
         let record = change(ctx, offers::update(pool(ctx), actor, id, settings)).await?;
         Ok(Offer::seen_by(Scope::Everything, record))

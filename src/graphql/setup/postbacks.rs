@@ -34,6 +34,8 @@ pub struct Postback {
     link_id: Option<ID>,
     events: Vec<Event>,
     url_template: String,
+    /// What is filtered out by it is skipped, and the log says why; null: nothing is.
+    condition: Option<String>,
     method: Method,
     headers: Vec<Header>,
     body_kind: BodyKind,
@@ -114,6 +116,7 @@ impl From<PostbackRecord> for Postback {
             offer_id: record.offer_id.map(ID::from),
             link_id: record.link_id.map(ID::from),
             events: record.events.into_iter().map(Event::from).collect(),
+            condition: record.condition,
             url_template: record.request.url_template,
             method: record.request.method.into(),
             headers: record.request.headers.into_iter().map(Header::from).collect(),
@@ -149,6 +152,9 @@ struct CreatePostbackInput {
     events: Vec<Event>,
     /// An http:// or https:// URL; macros such as `{clickid}` and `{payout}` may stand after the host.
     url_template: String,
+    /// An expression over the event's fields, such as `payout >= 10 && country in ["DE", "AT"]`:
+    /// events it is not true of are skipped.
+    condition: Option<String>,
     #[graphql(flatten)]
     request: RequestInput,
     /// 16 where it is not given.
@@ -167,6 +173,8 @@ struct UpdatePostbackInput {
     postback_id: ID,
     events: Option<Vec<Event>>,
     url_template: Option<String>,
+    /// An empty one removes it.
+    condition: Option<String>,
     #[graphql(flatten)]
     request: RequestInput,
     max_in_flight: Option<i32>,
@@ -178,6 +186,32 @@ struct UpdatePostbackInput {
 
 fn events_of(events: Vec<Event>) -> Vec<crate::domain::event::Event> {
     events.into_iter().map(Into::into).collect()
+}
+
+/// Whose postback an input names.
+pub fn owner_of(partner: Option<&ID>, advertiser: Option<&ID>) -> Result<Owner, Failure> {
+    match (partner, advertiser) {
+        (None, None) => Ok(Owner::Platform),
+        (Some(id), None) => Ok(Owner::Partner(PartnerId(uuid_at("input.partnerId", id)?))),
+        (None, Some(id)) => Ok(Owner::Advertiser(AdvertiserId(uuid_at("input.advertiserId", id)?))),
+        (Some(_), Some(_)) => {
+            let message = "a postback belongs to a partner or an advertiser; leave one of the two out";
+            Err(Failure::bad_input("input.advertiserId", message))
+        }
+    }
+}
+
+/// What an input's postback is for.
+pub fn scope_of(offer: Option<&ID>, link: Option<&ID>) -> Result<PostbackScope, Failure> {
+    match (offer, link) {
+        (None, None) => Ok(PostbackScope::Global),
+        (Some(id), None) => Ok(PostbackScope::Offer(OfferId(uuid_at("input.offerId", id)?))),
+        (None, Some(id)) => Ok(PostbackScope::Link(LinkId(uuid_at("input.linkId", id)?))),
+        (Some(_), Some(_)) => {
+            let message = "a postback is for one offer or one link; leave one of the two out";
+            Err(Failure::bad_input("input.linkId", message))
+        }
+    }
 }
 
 #[derive(Default)]
@@ -216,33 +250,20 @@ impl PostbackMutations {
         input: CreatePostbackInput,
     ) -> Result<Postback, Failure> {
         let caller = writer(ctx)?;
-        let belongs_to = match (&input.partner_id, &input.advertiser_id) {
-            (None, None) => match caller.scope() {
-                Scope::Everything => Owner::Platform,
-                Scope::Partner(id) => Owner::Partner(id),
-                Scope::Advertiser(id) => Owner::Advertiser(id),
-            },
-            (Some(id), None) => Owner::Partner(PartnerId(uuid_at("input.partnerId", id)?)),
-            (None, Some(id)) => Owner::Advertiser(AdvertiserId(uuid_at("input.advertiserId", id)?)),
-            (Some(_), Some(_)) => {
-                let message = "a postback belongs to a partner or an advertiser; leave one of the two out";
-                return Err(Failure::bad_input("input.advertiserId", message));
-            }
+        let named = owner_of(input.partner_id.as_ref(), input.advertiser_id.as_ref())?;
+        // A partner or advertiser need not name itself.
+        let belongs_to = match (caller.scope(), named) {
+            (Scope::Partner(id), Owner::Platform) => Owner::Partner(id),
+            (Scope::Advertiser(id), Owner::Platform) => Owner::Advertiser(id),
+            (_, named) => named,
         };
-        let scope = match (&input.offer_id, &input.link_id) {
-            (None, None) => PostbackScope::Global,
-            (Some(id), None) => PostbackScope::Offer(OfferId(uuid_at("input.offerId", id)?)),
-            (None, Some(id)) => PostbackScope::Link(LinkId(uuid_at("input.linkId", id)?)),
-            (Some(_), Some(_)) => {
-                let message = "a postback is for one offer or one link; leave one of the two out";
-                return Err(Failure::bad_input("input.linkId", message));
-            }
-        };
+        let scope = scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?;
         let (max_in_flight, sending) =
             change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
             events: Some(events_of(input.events)),
             request: input.request.with_url(Some(input.url_template)),
+            condition: input.condition,
             max_in_flight,
             timeout_ms: input.timeout_ms,
             sending,
@@ -266,6 +287,7 @@ impl PostbackMutations {
         let settings = PostbackChange {
             events: input.events.map(events_of),
             request: input.request.with_url(input.url_template),
+            condition: input.condition,
             max_in_flight,
             timeout_ms: input.timeout_ms,
             sending,

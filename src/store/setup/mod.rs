@@ -18,6 +18,7 @@ pub mod postback_certificates;
 pub mod postback_signing;
 pub mod postback_trial;
 pub mod postbacks;
+pub mod presets;
 pub mod sending;
 pub mod words;
 

@@ -12,6 +12,7 @@ use super::actions::{self, ActionRecord};
 use super::{ChangeError, Position, Positioned, name, position, positioned_by, url_length};
 use crate::domain::click::LANDING_MACROS;
 use crate::domain::ids::{AdvertiserId, OfferId};
+use crate::domain::postback::OfferPostbacks;
 use crate::domain::template::UrlTemplate;
 use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
@@ -28,6 +29,7 @@ pub struct OfferRecord {
     pub landing_url: String,
     pub click_id_parameter: String,
     pub allows_refunds: bool,
+    pub offer_postbacks: OfferPostbacks,
     pub created_at: DateTime<Utc>,
     pub actions: Vec<ActionRecord>,
 }
@@ -40,6 +42,7 @@ pub struct OfferChange {
     pub landing_url: Option<String>,
     pub click_id_parameter: Option<String>,
     pub allows_refunds: Option<bool>,
+    pub offer_postbacks: Option<OfferPostbacks>,
 }
 
 const COLUMNS: Columns = Columns { selected: "*", from: "offers", time: "created_at", id: "offer_id" };
@@ -112,7 +115,8 @@ async fn write(transaction: &Transaction<'_>, id: OfferId, change: &OfferChange)
         .execute(
             "UPDATE offers SET name = COALESCE($2, name), landing_url = COALESCE($3, landing_url),
                                click_id_parameter = COALESCE($4, click_id_parameter),
-                               allows_refunds = COALESCE($5, allows_refunds)
+                               allows_refunds = COALESCE($5, allows_refunds),
+                               offer_postbacks = COALESCE($6, offer_postbacks)
              WHERE offer_id = $1",
             &[
                 &id.0,
@@ -120,6 +124,7 @@ async fn write(transaction: &Transaction<'_>, id: OfferId, change: &OfferChange)
                 &change.landing_url,
                 &change.click_id_parameter,
                 &change.allows_refunds,
+                &change.offer_postbacks.map(OfferPostbacks::code),
             ],
         )
         .await?;
@@ -176,6 +181,8 @@ fn read(row: &Row) -> Result<OfferRecord, StoreError> {
         landing_url: row.try_get("landing_url")?,
         click_id_parameter: row.try_get("click_id_parameter")?,
         allows_refunds: row.try_get("allows_refunds")?,
+        offer_postbacks: OfferPostbacks::from_code(row.try_get("offer_postbacks")?)
+            .ok_or_else(|| StoreError::Unreadable("offers.offer_postbacks".into()))?,
         created_at: row.try_get("created_at")?,
         actions: Vec::new(),
     })

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::sending::{self, SendingChange, SendingRecord};
 use super::{ChangeError, Position, Positioned, position, positioned_by};
 use crate::domain::address_policy::{Policy, vet_url};
+use crate::domain::condition::Condition;
 use crate::domain::event::Event;
 use crate::domain::ids::PostbackId;
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -34,6 +35,7 @@ pub struct PostbackRecord {
     pub request: RequestSettings,
     /// Where a change has just been made: what of it was written in another system's notation.
     pub translated: Vec<Translated>,
+    pub condition: Option<String>,
     pub max_in_flight: i32,
     pub timeout_ms: i32,
     #[serde(flatten)]
@@ -62,6 +64,8 @@ pub struct HealthRecord {
 pub struct PostbackChange {
     pub events: Option<Vec<Event>>,
     pub request: RequestChange,
+    /// An empty one removes it.
+    pub condition: Option<String>,
     pub max_in_flight: Option<i32>,
     pub timeout_ms: Option<i32>,
     pub sending: SendingChange,
@@ -71,8 +75,8 @@ const FROM: &str = "postbacks LEFT JOIN postback_health USING (postback_id)";
 /// Whatever [`read`] reads.
 pub const COLUMNS: Columns = Columns { selected: "*", from: FROM, time: "created_at", id: "postback_id" };
 
-const MAX_IN_FLIGHT: i32 = 16;
-const TIMEOUT_MS: i32 = 10_000;
+pub(super) const MAX_IN_FLIGHT: i32 = 16;
+pub(super) const TIMEOUT_MS: i32 = 10_000;
 pub(super) const MAX_RETRIES: usize = 50;
 pub(super) const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
@@ -103,6 +107,7 @@ pub async fn create(
     };
     let id = network::add_postback(&transaction, &new).await?;
     request_settings::write(&transaction, id, &request).await?;
+    set_condition(&transaction, id, change.condition.as_deref()).await?;
     change.sending.make(&transaction, id).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
     finish(transaction, id, translated).await
@@ -138,9 +143,23 @@ pub async fn update(
             &[&id.0, &events, &change.max_in_flight, &change.timeout_ms],
         )
         .await?;
+    set_condition(&transaction, id, change.condition.as_deref()).await?;
     change.sending.make(&transaction, id).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
     finish(transaction, id, translated).await
+}
+
+/// Events from now on are filtered by it. `None` leaves it as it is, an empty one removes it.
+pub(super) async fn set_condition(
+    transaction: &Transaction<'_>,
+    id: PostbackId,
+    condition: Option<&str>,
+) -> Result<(), ChangeError> {
+    if let Some(condition) = condition.map(str::trim) {
+        let set = "UPDATE postbacks SET condition = NULLIF($2, '') WHERE postback_id = $1";
+        transaction.execute(set, &[&id.0, &condition]).await?;
+    }
+    Ok(())
 }
 
 /// Whether deliveries are sent or wait.
@@ -214,7 +233,7 @@ pub async fn list_by_health(
 ///
 /// # Errors
 /// Every fault of the change.
-fn checked(
+pub(super) fn checked(
     change: &PostbackChange,
     before: RequestSettings,
     policy: &Policy,
@@ -250,6 +269,11 @@ fn check(change: &PostbackChange) -> Vec<Fault> {
     if change.events.as_ref().is_some_and(Vec::is_empty) {
         faults.push(Fault::new("events", "name at least one event, such as APPROVE"));
     }
+    if let Some(condition) = change.condition.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        && let Err(error) = Condition::parse(condition)
+    {
+        faults.push(Fault::new("condition", error.to_string()));
+    }
     if change.max_in_flight.is_some_and(|most| !(1..=1_000).contains(&most)) {
         faults.push(Fault::new("max_in_flight", "write 1 to 1000 requests at once"));
     }
@@ -274,7 +298,7 @@ fn check_audience(is_global_of_platform: bool, events: Option<&[Event]>) -> Resu
 }
 
 /// A scope outside its owner's reach would never hear of anything.
-async fn check_owner_and_scope(
+pub(super) async fn check_owner_and_scope(
     transaction: &Transaction<'_>,
     owner: Owner,
     scope: PostbackScope,
@@ -432,6 +456,7 @@ pub fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         events,
         request: request_settings::read(row)?,
         translated: Vec::new(),
+        condition: row.try_get("condition")?,
         max_in_flight: row.try_get("max_in_flight")?,
         timeout_ms: row.try_get("timeout_ms")?,
         sending: sending::read(row)?,
