@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ricochet::domain::event::Event;
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
@@ -48,7 +49,7 @@ fn variables(lead: &str) -> Value {
 #[tokio::test]
 async fn every_documented_text_does_what_it_says() {
     let world = World::new().await;
-    let server = Server::start(&world.databases).await;
+    let server = Server::start_with(&world.databases, &[("RICOCHET_MASTER_KEY", &"07".repeat(32))]).await;
     let ask = async |text: &str| world.graphql(&server, &world.owner_token, text).await;
     let advertiser = ask("{ advertisers { edges { node { advertiserId } } } }").await;
     let advertiser = advertiser["advertisers"]["edges"][0]["node"]["advertiserId"].clone();
@@ -68,6 +69,9 @@ async fn every_documented_text_does_what_it_says() {
     let query = "SELECT toString(inbound_id) FROM inbound_requests WHERE reason_code = 'unknown_click'";
     let refused: String = world.databases.log.client().query(query).fetch_one().await.unwrap();
 
+    world.postback("http://127.0.0.1:9", &[Event::Payout]).await;
+    let db = world.databases.pool.get().await.unwrap();
+    let postback: String = db.query_one("SELECT postback_id::text FROM postbacks", &[]).await.unwrap().get(0);
     let texts = documented();
     assert!(texts.len() >= 15, "{}", texts.len());
     for (page, text) in texts {
@@ -88,10 +92,14 @@ async fn every_documented_text_does_what_it_says() {
             .replace("0198d5f0-0000-7000-8000-000000000001", advertiser.as_str().unwrap())
             .replace("0198d5f0-0000-7000-8000-000000000002", &world.fixed.0.to_string())
             .replace("0198d5f0-0000-4000-8000-000000000003", integration.as_str().unwrap())
-            .replace("0198d5f0-0000-7000-8000-000000000004", &world.fixed.1.to_string());
-        for (argument, id) in
-            [("inboundIds: [", inbound.as_str()), ("leadId: ", lead), ("partnerIds: [", &partner)]
-        {
+            .replace("0198d5f0-0000-7000-8000-000000000004", &world.fixed.1.to_string())
+            .replace("0198d5f0-0000-7000-8000-000000000007", lead);
+        for (argument, id) in [
+            ("inboundIds: [", inbound.as_str()),
+            ("leadId: ", lead),
+            ("partnerIds: [", &partner),
+            ("postbackId: ", &postback),
+        ] {
             text = text.replace(&format!("{argument}\"…\""), &format!("{argument}\"{id}\""));
         }
         let request = world.client.post(server.url("/graphql")).bearer_auth(&world.owner_token);
