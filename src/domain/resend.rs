@@ -62,6 +62,8 @@ coded_enum! {
         MadeBefore = "made_before",
         /// It has its delivery already.
         HasDelivery = "has_delivery",
+        /// The postback's condition does not hold.
+        ConditionUnmet = "condition_unmet",
     }
 }
 
@@ -76,6 +78,7 @@ impl PassedOver {
             Self::RequestNotKept => "the request it was sent with is not known; resend the current one",
             Self::MadeBefore => "this job has sent the same event to the same postback again already",
             Self::HasDelivery => "the postback has heard of this event, or will",
+            Self::ConditionUnmet => "the postback's condition keeps it back",
         }
     }
 }

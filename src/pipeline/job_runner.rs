@@ -253,7 +253,7 @@ impl Work {
 
         let catalogue = services.catalogue();
         let (mut wishes, mut last) = (Vec::new(), None);
-        let mut is_cut = false;
+        let (mut is_cut, mut kept_back) = (false, 0);
         for change in &changes {
             if wishes.len() >= allowed {
                 is_cut = true;
@@ -261,11 +261,13 @@ impl Work {
             }
             last = Some(change.change_id.0);
             let heard = subscribers(&catalogue, &change.facts, &change.events);
-            // What its condition keeps back is nothing it came too late for.
-            let is_wished = |(postback, event): &(&Arc<Postback>, Event)| {
-                postback.postback_id == past.postback_id && postback.admits(*event, &change.facts).is_ok()
-            };
-            for (_, event) in heard.filter(is_wished) {
+            let is_asked_for =
+                |(postback, _): &(&Arc<Postback>, Event)| postback.postback_id == past.postback_id;
+            for (postback, event) in heard.filter(is_asked_for) {
+                if postback.admits(event, &change.facts).is_err() {
+                    kept_back += 1;
+                    continue;
+                }
                 wishes.push(NewDelivery {
                     delivery_id: DeliveryId::of(change.change_id, past.postback_id, event.code()),
                     postback_id: past.postback_id,
@@ -286,11 +288,14 @@ impl Work {
         let mut client = services.pool.get().await?;
         let transaction = client.transaction().await?;
         let made = late_postbacks::insert_missing(&transaction, self.job_id().0, now, &wishes).await?;
-        let mut counts =
-            Counts { matched: wishes.len() as u64, made: made.len() as u64, ..Counts::default() };
+        let matched = wishes.len() as u64 + kept_back;
+        let mut counts = Counts { matched, made: made.len() as u64, ..Counts::default() };
         let had = (wishes.len() - made.len()) as u64;
         if had > 0 {
             counts.skipped.insert(PassedOver::HasDelivery, had);
+        }
+        if kept_back > 0 {
+            counts.skipped.insert(PassedOver::ConditionUnmet, kept_back);
         }
         let progress = Progress {
             counts,

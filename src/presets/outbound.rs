@@ -267,7 +267,7 @@ impl ValueKind {
 }
 
 /// Letters, digits, `-`, `_` and `.`: the names that macros can spell too.
-fn checked_parameter(name: &str) -> Result<&str, ValueError> {
+pub(super) fn checked_parameter(name: &str) -> Result<&str, ValueError> {
     let fits = !name.is_empty()
         && name.len() <= 64
         && name.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char));

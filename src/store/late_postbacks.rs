@@ -1,6 +1,7 @@
 //! The past of a postback: conversions recorded before it was there to hear of them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use deadpool_postgres::{GenericClient, Pool};
@@ -13,8 +14,9 @@ use super::delivery_jobs::PastSelection;
 use super::error::StoreError;
 use super::resend::scope_columns;
 use super::setup::ChangeError;
+use crate::domain::condition::Condition;
 use crate::domain::event::Event;
-use crate::domain::facts::EventFacts;
+use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{ChangeId, DeliveryId, PostbackId};
 use crate::graphql::scope::Scope;
 
@@ -27,6 +29,7 @@ pub struct Listener {
     offer_id: Option<Uuid>,
     link_id: Option<Uuid>,
     events: Vec<String>,
+    condition: Option<Arc<Condition>>,
 }
 
 /// The postback, if it is in scope and not deleted.
@@ -42,7 +45,12 @@ pub async fn listener(pool: &Pool, scope: Scope, id: PostbackId) -> Result<Liste
         )
         .await?
         .ok_or(ChangeError::NotFound { field: "postback_id", what: "postback" })?;
+    let condition: Option<String> = row.get("condition");
+    let condition = condition.map(|source| Condition::shared(&source)).transpose();
+    let condition =
+        condition.map_err(|error| StoreError::Unreadable(format!("postbacks.condition: {error}")))?;
     Ok(Listener {
+        condition,
         postback_id: id,
         partner_id: row.get("partner_id"),
         advertiser_id: row.get("advertiser_id"),
@@ -122,7 +130,8 @@ pub struct PastEvents {
     pub has_delivery: u64,
 }
 
-/// Counts what the past holds for a postback. Its condition is not looked at here.
+/// Counts what the past holds for a postback. Its condition is not looked at here, but by
+/// [`count_kept_back`].
 pub async fn count(
     pool: &Pool,
     listener: &Listener,
@@ -152,6 +161,75 @@ pub async fn count(
             Ok(PastEvents { event: event(row.get(0))?, missing: count(1), has_delivery: count(2) })
         })
         .collect()
+}
+
+/// Why a postback's condition keeps events of the past back, and how many.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct KeptBack {
+    pub by_event: BTreeMap<Event, u64>,
+    /// By reason; events beyond [`MOST_REASONS`] reasons are counted by event alone.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+/// Most reasons that are told apart: they hold the values of their events, so each may be another.
+pub const MOST_REASONS: usize = 100;
+
+/// Changes judged at once.
+const JUDGED: usize = 1_000;
+
+/// Counts what the condition keeps back of the events without a delivery. Reads the past itself, a
+/// thousand changes at once, as only the facts say what a condition makes of them.
+pub async fn count_kept_back(
+    pool: &Pool,
+    listener: &Listener,
+    past: &PastSelection,
+) -> Result<KeptBack, StoreError> {
+    let mut kept_back = KeptBack::default();
+    let Some(condition) = &listener.condition else { return Ok(kept_back) };
+    let mut after = None;
+    loop {
+        let page = changes(pool, listener, past, after, JUDGED).await?;
+        let mut unmet: BTreeMap<Uuid, (Event, String)> = BTreeMap::new();
+        for change in &page {
+            let heard = change.events.iter().filter(|event| listener.listens_to(**event));
+            for &event in heard {
+                if let Err(reason) = condition.judge(&EventMacros { event, facts: &change.facts }) {
+                    let id = DeliveryId::of(change.change_id, listener.postback_id, event.code());
+                    unmet.insert(id.0, (event, reason.to_string()));
+                }
+            }
+        }
+        for id in delivered(pool, &unmet.keys().copied().collect::<Vec<_>>()).await? {
+            unmet.remove(&id);
+        }
+        for (event, reason) in unmet.into_values() {
+            *kept_back.by_event.entry(event).or_default() += 1;
+            if kept_back.reasons.len() < MOST_REASONS || kept_back.reasons.contains_key(&reason) {
+                *kept_back.reasons.entry(reason).or_default() += 1;
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == JUDGED => after = Some(last.change_id.0),
+            _ => return Ok(kept_back),
+        }
+    }
+}
+
+/// Those of the deliveries that are in the queue or finished.
+async fn delivered(pool: &Pool, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statement = "SELECT delivery_id FROM deliveries WHERE delivery_id = ANY($1)
+                     UNION SELECT delivery_id FROM deliveries_finished WHERE delivery_id = ANY($1)";
+    let rows = pool.get().await?.query(statement, &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+impl Listener {
+    fn listens_to(&self, event: Event) -> bool {
+        self.events.iter().any(|code| code == event.code())
+    }
 }
 
 /// Conversions of the time asked for that were recorded before the history begins.

@@ -53,12 +53,19 @@ pub async fn run(args: &SendPastArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let query = "query($input: SendPastInput!) { sendPastPreview(input: $input) {
-        deliveries forgotten historyFrom byEvent { event missing hasDelivery } } }";
+        deliveries forgotten historyFrom keptBack keptBackReasons { reason count }
+        byEvent { event missing hasDelivery } } }";
     let found = args.api.ask("sendPastPreview", query, variables).await?;
     println!("{} late postbacks would be sent", found["deliveries"]);
     for one in found["byEvent"].as_array().into_iter().flatten() {
         let event = one["event"].as_str().unwrap_or_default();
         println!("  {:>10}  {event}  ({} have been told)", one["missing"], one["hasDelivery"]);
+    }
+    if found["keptBack"] != 0 {
+        println!("{} are kept back by the postback's condition", found["keptBack"]);
+    }
+    for one in found["keptBackReasons"].as_array().into_iter().flatten() {
+        println!("  {:>10}  {}", one["count"], one["reason"].as_str().unwrap_or_default());
     }
     if found["forgotten"] != 0 {
         let begin = found["historyFrom"].as_str().unwrap_or("now");

@@ -261,10 +261,7 @@ impl Urls {
         let server = self.server.as_str().trim_end_matches('/');
         let [inbound, chatterfy] = record.paths();
         match self.preset {
-            Some(preset) => {
-                let urls = preset.urls.iter();
-                urls.map(|(event, query)| (event.clone(), format!("{server}{inbound}{query}"))).collect()
-            }
+            Some(preset) => preset.addresses(server, &record.integration_id.to_string()),
             None => vec![
                 ("by the field map".to_owned(), format!("{server}{inbound}")),
                 ("in Chatterfy's format".to_owned(), format!("{server}{chatterfy}")),

@@ -11,17 +11,18 @@ use super::{ACTOR, Common};
 use crate::config::outbound_policy;
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId};
 use crate::domain::postback::{Owner, Scope};
-use crate::presets::Verified;
-use crate::presets::inbound;
-use crate::presets::outbound::{self, OutboundPreset};
-use crate::store::setup::presets::{Run, set_up};
+use crate::presets::outbound;
+use crate::presets::{Half, Halves, Verified, inbound};
+use crate::store::setup::presets::{PlannedIntegration, Run, Setup, set_up};
 
 pub const EXAMPLES: &str = "\
 Examples:
   ricochet preset list
   ricochet preset show Keitaro
   ricochet preset apply Keitaro --partner \"$PARTNER\" --registration-link \"$LINK\" \\
-      --set domain=tracker.example --set key=a1b2c3d --base-url https://go.example --dry-run";
+      --set domain=tracker.example --set key=a1b2c3d --base-url https://go.example --dry-run
+  ricochet preset apply 1win --integration-advertiser \"$ADVERTISER\" --base-url https://go.example \\
+      --program-url 'https://1win.example/?p=abc'";
 
 #[derive(Debug, Subcommand)]
 pub enum PresetCommand {
@@ -37,7 +38,7 @@ pub enum PresetCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Make a preset's postbacks, all or none, and show the registration link.
+    /// Make a preset's postbacks and integration, all or nothing, and show the URLs to paste.
     Apply(Box<ApplyPreset>),
 }
 
@@ -45,6 +46,16 @@ pub enum PresetCommand {
 pub struct ApplyPreset {
     /// The system's name, such as Keitaro.
     system: String,
+    /// Only this half of a system that has two.
+    #[arg(long, value_name = "HALF", value_parser = half)]
+    direction: Option<Half>,
+    /// Id of the advertiser the system reports for; that of --advertiser, --offer or the link where
+    /// it is not given.
+    #[arg(long, value_name = "ID")]
+    integration_advertiser: Option<Id>,
+    /// The link of the program that reports to us, as it gives it out.
+    #[arg(long, value_name = "URL")]
+    program_url: Option<String>,
     /// A value the preset asks for; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     values: Vec<(String, String)>,
@@ -87,6 +98,14 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.trim().to_owned(), value.to_owned()))
 }
 
+fn half(text: &str) -> Result<Half, &'static str> {
+    match text {
+        "inbound" => Ok(Half::Inbound),
+        "outbound" => Ok(Half::Outbound),
+        _ => Err("write inbound (it reports to us) or outbound (we tell it)"),
+    }
+}
+
 fn verified(verified: Verified) -> &'static str {
     match verified {
         Verified::Vendor => "verified",
@@ -95,11 +114,10 @@ fn verified(verified: Verified) -> &'static str {
     }
 }
 
-fn preset_of(system: &str) -> anyhow::Result<&'static OutboundPreset> {
-    let known =
-        || outbound::outbound().iter().map(|preset| preset.system.as_str()).collect::<Vec<_>>().join(", ");
-    outbound::outbound_of(system)
-        .ok_or_else(|| anyhow::anyhow!("there is no preset {system:?} to apply; choose one of {}", known()))
+fn halves_of(system: &str) -> anyhow::Result<Halves> {
+    let known = || Halves::systems().join(", ");
+    Halves::of(system)
+        .ok_or_else(|| anyhow::anyhow!("there is no preset {system:?}; choose one of {}", known()))
 }
 
 pub async fn run(command: &PresetCommand) -> anyhow::Result<()> {
@@ -118,45 +136,60 @@ pub async fn run(command: &PresetCommand) -> anyhow::Result<()> {
                 .collect();
             output.rows(&rows, &["system", "direction", "verified", "source"])
         }
-        PresetCommand::Show { system, output } => show(preset_of(system)?, output),
+        PresetCommand::Show { system, output } => show(halves_of(system)?, output),
         PresetCommand::Apply(args) => apply(args).await,
     }
 }
 
-fn show(preset: &OutboundPreset, output: &Output) -> anyhow::Result<()> {
-    let mut text =
-        format!("{}: {}; {}, {}\n", preset.system, verified(preset.verified), preset.source, preset.checked);
-    text += &preset.note;
-    for value in &preset.values {
+fn show(halves: Halves, output: &Output) -> anyhow::Result<()> {
+    let mut text = format!("{}: {}\n{}", halves.system(), verified(halves.verified()), halves.note());
+    let mut values = Vec::new();
+    for value in halves.outbound.iter().flat_map(|preset| &preset.values) {
         let default =
             value.default.as_ref().map(|text| format!("; {text} where not given")).unwrap_or_default();
         text += &format!("\n--set {}=…  {}, such as {}{default}", value.name, value.what, value.example);
+        values.push(json!({ "name": value.name, "kind": value.kind.code(), "what": value.what, "example": value.example, "default": value.default }));
     }
     let mut postbacks = Vec::new();
-    for postback in &preset.postbacks {
+    for postback in halves.outbound.iter().flat_map(|preset| &preset.postbacks) {
         let events: Vec<&str> = postback.events.iter().map(|event| event.code()).collect();
         let condition = postback.condition.as_ref().map(|text| format!(" if {text}")).unwrap_or_default();
         text += &format!("\n{} on {}{condition}\n  {}", postback.name, events.join(", "), postback.url);
         postbacks.push(json!({ "name": postback.name, "events": events, "url": postback.url, "condition": postback.condition }));
     }
-    text += &format!(
-        "\nIts click id {} goes into the parameter {}.",
-        preset.link.click_macro, preset.link.parameter
-    );
-    let values: Vec<_> = preset
-        .values
-        .iter()
-        .map(|value| json!({ "name": value.name, "kind": value.kind.code(), "what": value.what, "example": value.example, "default": value.default }))
-        .collect();
+    if let Some(preset) = halves.outbound {
+        let link = &preset.link;
+        text += &format!("\nIts click id {} goes into the parameter {}.", link.click_macro, link.parameter);
+    }
+    let addresses = halves.inbound.map_or_else(Vec::new, |preset| preset.addresses("", "{integration_id}"));
+    for (event, address) in &addresses {
+        text += &format!("\n{event} is reported to\n  {address}");
+    }
+    let sources = [
+        halves.outbound.map(|preset| (&preset.source, &preset.checked)),
+        halves.inbound.map(|preset| (&preset.source, &preset.checked)),
+    ];
+    for (source, checked) in sources.into_iter().flatten() {
+        text += &format!("\nSource: {source}, {checked}");
+    }
+    let urls: BTreeMap<String, String> = addresses.into_iter().collect();
     output.done(
         &text,
-        &json!({ "system": preset.system, "verified": verified(preset.verified), "source": preset.source, "note": preset.note,
-                 "values": values, "postbacks": postbacks }),
+        &json!({ "system": halves.system(), "verified": verified(halves.verified()), "note": halves.note(),
+                 "source": sources.iter().flatten().map(|(source, _)| source).collect::<Vec<_>>(),
+                 "values": values, "postbacks": postbacks, "inbound_urls": urls }),
     )
 }
 
 async fn apply(args: &ApplyPreset) -> anyhow::Result<()> {
-    let preset = preset_of(&args.system)?;
+    let known = halves_of(&args.system)?;
+    let halves = match args.direction {
+        None => known,
+        Some(half) => known.only(half).ok_or_else(|| {
+            anyhow::anyhow!("--direction: {} has no such half; leave it out", known.system())
+        })?,
+    };
+    args.check(halves)?;
     let owner = match (args.partner, args.advertiser) {
         (Some(id), _) => Owner::Partner(PartnerId(id.0)),
         (None, Some(id)) => Owner::Advertiser(AdvertiserId(id.0)),
@@ -169,34 +202,79 @@ async fn apply(args: &ApplyPreset) -> anyhow::Result<()> {
     };
     let values: BTreeMap<String, String> = args.values.iter().cloned().collect();
     let parameter = args.click_parameter.as_deref();
-    let planned = preset.postbacks(&values, parameter).map_err(|error| anyhow::anyhow!("--set {error}"))?;
+    let planned = halves.outbound.map(|preset| preset.postbacks(&values, parameter)).transpose();
+    let planned = planned.map_err(|error| anyhow::anyhow!("--set {error}"))?.unwrap_or_default();
     let base = args.base_url.trim().trim_end_matches('/');
-    let link = args
-        .registration_link
-        .or(args.link)
+    let link_id = args.registration_link.or(args.link).map(|id| LinkId(id.0));
+    let link = link_id
         .map(|id| {
-            let click_url = format!("{base}/click/{}", id.0);
+            let click_url = format!("{base}/click/{id}");
             let click_macro = args.click_macro.as_deref();
-            preset.registration_link(&click_url, &values, parameter, click_macro, &args.extras)
+            halves.registration_link(&click_url, &values, parameter, click_macro, &args.extras)
         })
         .transpose()?;
     let run = if args.dry_run { Run::Dry } else { Run::Real };
-    let ids = set_up(&args.common.pool()?, ACTOR, owner, scope, &planned, &outbound_policy()?, run).await;
-    let ids = ids.map_err(|error| flagged(error, &[]))?;
+    let program = halves.inbound.zip(args.program_url.as_deref());
+    let program_link = program.map(|(preset, url)| preset.program_link(url.trim())).transpose();
+    let program_link = program_link.map_err(|error| anyhow::anyhow!("--program-url: {}", error.message))?;
+    let integration = halves.inbound.map(|preset| PlannedIntegration {
+        preset,
+        advertiser: args.integration_advertiser.map(|id| AdvertiserId(id.0)),
+        link: link_id,
+    });
+    let setup = Setup { owner, scope, postbacks: &planned, integration };
+    let made = set_up(&args.common.pool()?, ACTOR, &setup, &outbound_policy()?, run).await;
+    let made = made.map_err(|error| flagged(error, &[]))?;
+    let is_real = run == Run::Real;
     let mut text = String::new();
-    for (postback, id) in planned.iter().zip(&ids) {
-        let made = if args.dry_run { "would be made".to_owned() } else { id.to_string() };
-        text += &format!("{made}  {}  {}\n", postback.name, postback.url_template);
+    for (postback, id) in planned.iter().zip(&made.postbacks) {
+        let shown = if is_real { id.to_string() } else { "would be made".to_owned() };
+        text += &format!("{shown}  {}  {}\n", postback.name, postback.url_template);
+    }
+    let integration_id = made.integration.filter(|_| is_real);
+    let shown_id = integration_id.map_or_else(|| "{integration_id}".to_owned(), |id| id.to_string());
+    let addresses = halves.inbound.map_or_else(Vec::new, |preset| preset.addresses(base, &shown_id));
+    for (event, address) in &addresses {
+        text += &format!("paste for {event}: {address}\n");
+    }
+    if let Some(link) = &program_link {
+        text += &format!("landing URL of the offer: {link}\n");
     }
     match &link {
         Some(link) => text += &format!("registration link: {link}"),
         None => text += "registration link: name a link with --registration-link",
     }
-    if preset.verified != Verified::Vendor {
-        eprintln!("This preset is {}: try it with a test conversion first.", verified(preset.verified));
+    if halves.verified() != Verified::Vendor {
+        eprintln!("This preset is {}: try it with a test conversion first.", verified(halves.verified()));
     }
-    let ids: Vec<_> = ids.iter().filter(|_| run == Run::Real).collect();
-    args.common
-        .output
-        .done(&text, &json!({ "postbacks": planned, "postback_ids": ids, "registration_link": link }))
+    let ids: &[uuid::Uuid] = if is_real { &made.postbacks } else { &[] };
+    let urls: BTreeMap<String, String> = addresses.into_iter().collect();
+    args.common.output.done(
+        &text,
+        &json!({ "postbacks": planned, "postback_ids": ids, "integration_id": integration_id.map(|id| id.0),
+                 "inbound_urls": urls, "registration_link": link, "program_link": program_link }),
+    )
+}
+
+impl ApplyPreset {
+    /// Refuses what is said of a half that is not set up.
+    fn check(&self, halves: Halves) -> anyhow::Result<()> {
+        let system = halves.system();
+        let of_postbacks = [("--set", !self.values.is_empty()), ("--partner", self.partner.is_some())];
+        let of_integration = [
+            ("--integration-advertiser", self.integration_advertiser.is_some()),
+            ("--program-url", self.program_url.is_some()),
+        ];
+        if halves.outbound.is_none()
+            && let Some((flag, _)) = of_postbacks.iter().find(|(_, is_given)| *is_given)
+        {
+            anyhow::bail!("{flag}: {system} is not told anything by this; leave it out");
+        }
+        if halves.inbound.is_none()
+            && let Some((flag, _)) = of_integration.iter().find(|(_, is_given)| *is_given)
+        {
+            anyhow::bail!("{flag}: {system} does not report to us by this; leave it out");
+        }
+        Ok(())
+    }
 }

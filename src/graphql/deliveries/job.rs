@@ -61,6 +61,8 @@ pub enum PassedOver {
     MadeBefore,
     /// It has its delivery already.
     HasDelivery,
+    /// The postback's condition does not hold.
+    ConditionUnmet,
 }
 
 #[derive(SimpleObject)]

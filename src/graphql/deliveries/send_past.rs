@@ -60,14 +60,28 @@ struct PastByEvent {
     missing: u64,
     /// What the postback has heard of, or will.
     has_delivery: u64,
+    /// What the postback's condition keeps back.
+    kept_back: u64,
 }
 
-/// What `sendPast` would find now. The postback's condition is looked at only when the job runs.
+/// Why a postback's condition keeps events back.
+#[derive(SimpleObject)]
+struct KeptBackReason {
+    /// The part of the condition that was false, with the values it saw.
+    reason: String,
+    count: u64,
+}
+
+/// What `sendPast` would find now.
 #[derive(SimpleObject)]
 struct SendPastPreview {
     /// Late postbacks to send.
     deliveries: u64,
     by_event: Vec<PastByEvent>,
+    /// What the postback's condition keeps back, of all events.
+    kept_back: u64,
+    /// Why, most frequent first; at most 100 reasons are told apart.
+    kept_back_reasons: Vec<KeptBackReason>,
     /// Conversions of that time that the history has let go: there is nothing to tell of them.
     forgotten: u64,
     /// What the history begins with; null where there is none.
@@ -88,17 +102,30 @@ impl SendPastQuery {
         let scope = writer(ctx)?.scope();
         let past = input.read(Utc::now())?;
         let found = look(ctx, scope, &past).await?;
-        Ok(SendPastPreview {
-            deliveries: found.missing(),
-            by_event: found
-                .events
-                .into_iter()
-                .map(|one| PastByEvent {
+        let kept_back =
+            read_store(late_postbacks::count_kept_back(pool(ctx), &found.listener, &past)).await?;
+        let by_event: Vec<PastByEvent> = found
+            .events
+            .iter()
+            .map(|one| {
+                let kept_back = kept_back.by_event.get(&one.event).copied().unwrap_or_default();
+                PastByEvent {
                     event: one.event.into(),
-                    missing: one.missing,
+                    // Both were read one after the other, and the past may have grown between.
+                    missing: one.missing.saturating_sub(kept_back),
                     has_delivery: one.has_delivery,
-                })
-                .collect(),
+                    kept_back,
+                }
+            })
+            .collect();
+        let reasons = kept_back.reasons.into_iter();
+        let mut reasons: Vec<_> = reasons.map(|(reason, count)| KeptBackReason { reason, count }).collect();
+        reasons.sort_by_key(|one| std::cmp::Reverse(one.count));
+        Ok(SendPastPreview {
+            deliveries: by_event.iter().map(|one| one.missing).sum(),
+            kept_back: by_event.iter().map(|one| one.kept_back).sum(),
+            by_event,
+            kept_back_reasons: reasons,
             forgotten: found.forgotten,
             history_from: found.history_from.map(Time::from),
         })
@@ -146,15 +173,10 @@ impl SendPastMutation {
 }
 
 struct Found {
+    listener: Listener,
     events: Vec<PastEvents>,
     forgotten: u64,
     history_from: Option<DateTime<Utc>>,
-}
-
-impl Found {
-    fn missing(&self) -> u64 {
-        self.events.iter().map(|one| one.missing).sum()
-    }
 }
 
 async fn look(ctx: &Context<'_>, scope: Scope, past: &PastSelection) -> Result<Found, Failure> {
@@ -163,5 +185,5 @@ async fn look(ctx: &Context<'_>, scope: Scope, past: &PastSelection) -> Result<F
     let history_from = read_store(late_postbacks::history_from(pool)).await?;
     let events = read_store(late_postbacks::count(pool, &listener, past)).await?;
     let forgotten = read_store(late_postbacks::count_forgotten(pool, &listener, past, history_from)).await?;
-    Ok(Found { events, forgotten, history_from })
+    Ok(Found { listener, events, forgotten, history_from })
 }

@@ -208,7 +208,7 @@ impl IntegrationMutations {
         let (actor, scope) = (caller.into(), caller.scope());
         let creating = integrations::create(pool(ctx), actor, scope, advertiser, &settings, words);
         let integration = Integration::from(change(ctx, creating).await?);
-        let urls = preset.map_or_else(Vec::new, |preset| event_urls(preset, &integration.inbound_path));
+        let urls = preset.map_or_else(Vec::new, |preset| event_urls(preset, &integration.integration_id));
         Ok(CreatedIntegration { integration, urls })
     }
 

@@ -1,5 +1,5 @@
-//! `presets` and `setUpPreset`: ready postbacks for the trackers of this world, and the link that
-//! goes with them.
+//! `presets` and `setUpPreset`: ready postbacks and integrations for the systems of this world, and
+//! the links that go with them.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,21 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use super::caller::{caller, change, outbound_policy, owner, pool};
 use super::postbacks::{owner_of, scope_of};
 use super::presets::PresetVerification;
-use crate::domain::ids::LinkId;
+use crate::domain::ids::{AdvertiserId, LinkId};
 use crate::graphql::enums::Event;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter::uuid_at;
 use crate::presets::outbound::{self, OutboundPreset, PlannedPostback, ValueError};
-use crate::presets::{self, InboundPreset, Verified};
-use crate::store::setup::presets::{Run, set_up};
+use crate::presets::{self, Half, Halves, InboundPreset, Verified};
+use crate::store::setup::presets::{PlannedIntegration, Run, Setup, set_up};
 
 /// Who tells whom.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "Half")]
 pub enum PresetDirection {
-    /// The system reports to us: createIntegration takes its name.
+    /// The system reports to us.
     Inbound,
-    /// We tell the system: setUpPreset takes its name.
+    /// We tell the system.
     Outbound,
 }
 
@@ -64,7 +65,7 @@ struct Preset {
     values: Vec<PresetValue>,
     /// What is sent, where we tell the system.
     postbacks: Vec<PresetPostback>,
-    /// What it is to be told to send, by event, behind `/in/{integration_id}`; where it tells us.
+    /// What it is to be told to send, by event, behind the path of its integration; where it tells us.
     inbound_events: Vec<String>,
     /// The system's own macro of its click id, for the registration link.
     click_macro: Option<String>,
@@ -132,8 +133,15 @@ struct NamedValueInput {
 
 #[derive(InputObject)]
 struct SetUpPresetInput {
-    /// The name of one of `presets(direction: OUTBOUND)`.
+    /// The name of one of `presets`.
     system: String,
+    /// Only this half of a system that has two; both where it is not given.
+    direction: Option<PresetDirection>,
+    /// The advertiser the system reports for. Where it is not given: the advertiser of
+    /// advertiserId, of the offer or of the link.
+    integration_advertiser_id: Option<ID>,
+    /// The link of the program that reports to us, as it gives it out.
+    program_url: Option<String>,
     /// What the preset asks for.
     #[graphql(default)]
     values: Vec<NamedValueInput>,
@@ -169,16 +177,61 @@ struct PresetSetup {
     note: String,
     dry_run: bool,
     postbacks: Vec<PresetPostback>,
-    /// What to give the tracker as the offer's URL; null where no link is named.
+    /// The integration the system reports by; null where it does not report, or nothing was made.
+    integration_id: Option<ID>,
+    /// What to paste into the system that reports to us, by event. Of a dry run,
+    /// `{integration_id}` stands for the id.
+    inbound_urls: Vec<InboundUrl>,
+    /// What to give the tracker as the offer's URL, or partners where there is no tracker; null
+    /// where no link is named.
     registration_link: Option<String>,
+    /// The program's link with our click id: what the offer's landing URL has to be. Null where no
+    /// programUrl is given.
+    program_link: Option<String>,
 }
 
-fn preset_of(system: &str) -> Result<&'static OutboundPreset, Failure> {
-    outbound::outbound_of(system).ok_or_else(|| {
-        let known: Vec<&str> = outbound::outbound().iter().map(|preset| preset.system.as_str()).collect();
-        let message = format!("there is no such preset; choose one of {}", known.join(", "));
+/// What to paste into the other system for one of its events.
+#[derive(SimpleObject)]
+struct InboundUrl {
+    event: String,
+    /// With the other system's macros, in its own brackets.
+    url: String,
+}
+
+/// The halves of a system that are asked for.
+fn halves_of(system: &str, direction: Option<PresetDirection>) -> Result<Halves, Failure> {
+    let halves = Halves::of(system).ok_or_else(|| {
+        let message = format!("there is no such preset; choose one of {}", Halves::systems().join(", "));
         Failure::bad_input("input.system", message)
+    })?;
+    let Some(direction) = direction else { return Ok(halves) };
+    halves.only(direction.into()).ok_or_else(|| {
+        let message = format!("{} has no such half; leave the direction out", halves.system());
+        Failure::bad_input("input.direction", message)
     })
+}
+
+/// Refuses what an input says of a half that is not set up.
+fn check_halves(halves: Halves, input: &SetUpPresetInput) -> Result<(), Failure> {
+    let system = halves.system();
+    let of_postbacks = [("values", !input.values.is_empty()), ("partnerId", input.partner_id.is_some())];
+    let of_integration = [
+        ("integrationAdvertiserId", input.integration_advertiser_id.is_some()),
+        ("programUrl", input.program_url.is_some()),
+    ];
+    if halves.outbound.is_none()
+        && let Some((field, _)) = of_postbacks.iter().find(|(_, is_given)| *is_given)
+    {
+        let message = format!("{system} is not told anything by this; leave it out");
+        return Err(Failure::bad_input(format!("input.{field}"), message));
+    }
+    if halves.inbound.is_none()
+        && let Some((field, _)) = of_integration.iter().find(|(_, is_given)| *is_given)
+    {
+        let message = format!("{system} does not report to us by this; leave it out");
+        return Err(Failure::bad_input(format!("input.{field}"), message));
+    }
+    Ok(())
 }
 
 fn pairs(values: Vec<NamedValueInput>) -> Vec<(String, String)> {
@@ -209,20 +262,24 @@ pub struct OutboundPresetMutation;
 
 #[Object]
 impl OutboundPresetMutation {
-    /// Makes the postbacks of a preset, all or none, and the registration link that goes with
-    /// them. Owners only.
+    /// Sets a preset up, wholly or not at all: its postbacks, the integration of a system that
+    /// reports to us with the URLs to paste into it, and the registration link. Owners only.
     async fn set_up_preset(
         &self,
         ctx: &Context<'_>,
         input: SetUpPresetInput,
     ) -> Result<PresetSetup, Failure> {
         let actor = owner(ctx)?.into();
-        let preset = preset_of(&input.system)?;
+        let halves = halves_of(&input.system, input.direction)?;
+        check_halves(halves, &input)?;
         let belongs_to = owner_of(input.partner_id.as_ref(), input.advertiser_id.as_ref())?;
         let scope = scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?;
+        let reports_for = input.integration_advertiser_id.as_ref();
+        let reports_for = reports_for.map(|id| uuid_at("input.integrationAdvertiserId", id)).transpose()?;
         let values: BTreeMap<String, String> = pairs(input.values).into_iter().collect();
         let parameter = input.click_parameter.as_deref();
-        let planned = preset.postbacks(&values, parameter).map_err(at_input)?;
+        let planned = halves.outbound.map(|preset| preset.postbacks(&values, parameter));
+        let planned = planned.transpose().map_err(at_input)?.unwrap_or_default();
         let link = input.registration_link_id.as_ref().or(input.link_id.as_ref());
         let link = link.map(|id| uuid_at("input.registrationLinkId", id).map(LinkId)).transpose()?;
         let extras = pairs(input.extras);
@@ -231,14 +288,26 @@ impl OutboundPresetMutation {
         let registration_link = link
             .map(|link| {
                 let click_url = format!("{base}/click/{link}");
-                preset.registration_link(&click_url, &values, parameter, click_macro, &extras)
+                halves.registration_link(&click_url, &values, parameter, click_macro, &extras)
             })
             .transpose()
             .map_err(at_input)?;
+        let program = halves.inbound.zip(input.program_url.as_deref());
+        let program_link = program.map(|(preset, url)| preset.program_link(url.trim()));
+        let program_link = program_link.transpose().map_err(at_input)?;
+        let integration = halves.inbound.map(|preset| PlannedIntegration {
+            preset,
+            advertiser: reports_for.map(AdvertiserId),
+            link,
+        });
+        let setup = Setup { owner: belongs_to, scope, postbacks: &planned, integration };
         let policy = outbound_policy(ctx);
         let run = if input.dry_run { Run::Dry } else { Run::Real };
-        let ids = change(ctx, set_up(pool(ctx), actor, belongs_to, scope, &planned, &policy, run)).await?;
-        let made = |(planned, id): (PlannedPostback, uuid::Uuid)| PresetPostback {
+        let made = change(ctx, set_up(pool(ctx), actor, &setup, &policy, run)).await?;
+        let integration_id = made.integration.filter(|_| run == Run::Real);
+        let shown_id = integration_id.map_or_else(|| "{integration_id}".to_owned(), |id| id.to_string());
+        let addresses = halves.inbound.map_or_else(Vec::new, |preset| preset.addresses(base, &shown_id));
+        let postback = |(planned, id): (PlannedPostback, uuid::Uuid)| PresetPostback {
             name: planned.name,
             events: planned.events.into_iter().map(Event::from).collect(),
             url_template: planned.url_template,
@@ -246,12 +315,15 @@ impl OutboundPresetMutation {
             postback_id: (run == Run::Real).then(|| id.into()),
         };
         Ok(PresetSetup {
-            system: preset.system.clone(),
-            is_verified: preset.verified == Verified::Vendor,
-            note: preset.note.clone(),
+            system: halves.system().to_owned(),
+            is_verified: halves.verified() == Verified::Vendor,
+            note: halves.note(),
             dry_run: input.dry_run,
-            postbacks: planned.into_iter().zip(ids).map(made).collect(),
+            postbacks: planned.into_iter().zip(made.postbacks).map(postback).collect(),
+            integration_id: integration_id.map(|id| id.0.into()),
+            inbound_urls: addresses.into_iter().map(|(event, url)| InboundUrl { event, url }).collect(),
             registration_link,
+            program_link,
         })
     }
 }

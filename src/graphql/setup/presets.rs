@@ -28,13 +28,9 @@ pub struct EventUrl {
     path: String,
 }
 
-/// The addresses of a preset, behind `path`.
-pub fn event_urls(preset: &InboundPreset, path: &str) -> Vec<EventUrl> {
-    let url = |(event, query): (&String, &String)| EventUrl {
-        event: event.clone(),
-        path: format!("{path}{query}"),
-    };
-    preset.urls.iter().map(url).collect()
+/// The addresses of a preset, for an integration of this id.
+pub fn event_urls(preset: &InboundPreset, id: &str) -> Vec<EventUrl> {
+    preset.addresses("", id).into_iter().map(|(event, path)| EventUrl { event, path }).collect()
 }
 
 /// A word, and what it means.
@@ -75,7 +71,7 @@ impl From<&InboundPreset> for IntegrationPreset {
             source: preset.source.clone(),
             checked: preset.checked.clone(),
             note: preset.note.clone(),
-            urls: event_urls(preset, "/in/{integration_id}"),
+            urls: event_urls(preset, "{integration_id}"),
             field_map: mapped_fields(preset.field_map.clone()),
             words: preset.words.iter().map(word).collect(),
             success_body: preset.success_body.clone(),

@@ -27,22 +27,35 @@ pub async fn create(
     settings: &Settings,
     words: &BTreeMap<String, Meaning>,
 ) -> Result<IntegrationRecord, ChangeError> {
-    check_texts(settings)?;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
+    let id = create_within(&transaction, actor, scope, advertiser, settings, words).await?;
+    finish(transaction, scope, id).await
+}
+
+/// The same in the caller's transaction.
+pub(super) async fn create_within(
+    transaction: &Transaction<'_>,
+    actor: Actor,
+    scope: Scope,
+    advertiser: AdvertiserId,
+    settings: &Settings,
+    words: &BTreeMap<String, Meaning>,
+) -> Result<IntegrationId, ChangeError> {
+    check_texts(settings)?;
     let known = "SELECT 1 FROM advertisers WHERE advertiser_id = $1 FOR KEY SHARE";
     if transaction.query_opt(known, &[&advertiser.0]).await?.is_none() {
         return Err(refused("advertiser_id", SaveError::NotFound));
     }
-    let id = integrations::create_with_words(&transaction, scope, advertiser, settings, words)
+    let id = integrations::create_with_words(transaction, scope, advertiser, settings, words)
         .await
         .map_err(|error| refused("advertiser_id", error))?;
-    audit::record(&transaction, actor, Entity::Integration, id.0, "create", None).await?;
-    for word in status_words::list(&transaction, scope, Some(Place::Integration(id))).await? {
+    audit::record(transaction, actor, Entity::Integration, id.0, "create", None).await?;
+    for word in status_words::list(transaction, scope, Some(Place::Integration(id))).await? {
         let word = word.status_word_id.0;
-        audit::record(&transaction, actor, Entity::StatusWord, word, "create", None).await?;
+        audit::record(transaction, actor, Entity::StatusWord, word, "create", None).await?;
     }
-    finish(transaction, scope, id).await
+    Ok(id)
 }
 
 /// Changes the settings of an integration in scope; its address and secret stay.

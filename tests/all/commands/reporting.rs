@@ -14,6 +14,32 @@ async fn until_answers(world: &World, url: &str, status: u16) {
 }
 
 #[actix_web::test]
+async fn a_preset_is_applied_with_the_urls_its_system_reports_to() {
+    let world = World::new().await;
+    let server = Server::start_with(&world.databases, PATIENT).await;
+    let (base, link) = (server.url(""), world.percent.1.to_string());
+    let apply = ["preset", "apply", "1win", "--registration-link", &link, "--base-url", &base];
+    let program = ["--program-url", "https://1win.example/?p=abc"];
+    let tried = world.tells(&[&apply[..], &program, &["--dry-run"]].concat());
+    assert_eq!(tried["integration_id"], json!(null));
+    let stand_in = server.url("/in/{integration_id}?sub1={sub1}");
+    assert!(text(&tried["inbound_urls"]["First Deposit"]).starts_with(&stand_in), "{tried}");
+    assert_eq!(world.count("SELECT count(*) FROM integrations").await, 0);
+
+    let made = world.tells(&[&apply[..], &program].concat());
+    assert_eq!(made["program_link"], "https://1win.example/?p=abc&sub1={click_id}");
+    assert_eq!(made["registration_link"], json!(server.url(&format!("/click/{link}"))));
+    let click = world.click(&server, world.percent.1).await;
+    let macros = [("{sub1}", click.as_str()), ("{amount}", "30"), ("{event_id}", "w2"), ("{user_id}", "5")];
+    let url = text(&made["inbound_urls"]["First Deposit"]);
+    let filled = macros.iter().fold(url, |url, (name, value)| url.replace(name, value));
+    until_answers(&world, &filled, 200).await;
+    let seen = world.asks(&server, "{ conversions { edges { node { requestId action } } } }").await;
+    let expected = json!({ "requestId": "w2", "action": "deposit" });
+    assert_eq!(seen["conversions"]["edges"][0]["node"], expected);
+}
+
+#[actix_web::test]
 async fn an_integration_of_a_preset_reports_by_the_url_it_shows() {
     let world = World::new().await;
     let server = Server::start_with(&world.databases, PATIENT).await;

@@ -97,3 +97,51 @@ async fn a_new_postback_hears_of_the_past_and_of_nothing_twice() {
     assert_eq!(code, "BAD_INPUT");
     assert!(message.starts_with("input.from: "), "{message}");
 }
+
+#[actix_web::test]
+async fn what_a_condition_keeps_back_is_counted_with_its_reason_and_not_sent() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.percent.1).await;
+    for (request, price) in [("small", 4), ("middle", 40), ("large", 400), ("larger", 800)] {
+        let report = format!("click_id={click}&request_id={request}&action=deposit&price={price}&status=new");
+        assert_eq!(world.report(&server, &report).await.0, 200);
+    }
+    let create = format!(
+        r#"mutation {{ createPostback(input: {{partnerId: "{}", events: [HOLD, APPROVE], condition: "amount > 100",
+             urlTemplate: "{}/p?tx={{txid}}"}}) {{ postbackId }} }}"#,
+        world.partner, tracker.url
+    );
+    let postback = world.ask(&server, &create).await["createPostback"]["postbackId"].clone();
+    let preview = format!(
+        "{{ sendPastPreview(input: {{postbackId: {postback}}}) {{ deliveries keptBack
+             keptBackReasons {{ reason count }} byEvent {{ event missing hasDelivery keptBack }} }} }}"
+    );
+    let found = world.ask(&server, &preview).await["sendPastPreview"].clone();
+    assert_eq!((&found["deliveries"], &found["keptBack"]), (&json!(2), &json!(2)), "{found}");
+    let by_event = json!([{ "event": "HOLD", "missing": 2, "hasDelivery": 0, "keptBack": 2 }]);
+    assert_eq!(found["byEvent"], by_event);
+    let reasons = found["keptBackReasons"].as_array().unwrap();
+    assert_eq!(reasons.len(), 2, "{found}");
+    for (reason, amount) in reasons.iter().zip(["4", "40"]) {
+        let text = reason["reason"].as_str().unwrap();
+        assert!(text.starts_with("condition not met: ") && text.contains(amount), "{text}");
+        assert_eq!(reason["count"], 1);
+    }
+
+    let send =
+        format!("mutation {{ sendPast(input: {{postbackId: {postback}}}) {{ job {{ jobId expected }} }} }}");
+    let started = world.ask(&server, &send).await["sendPast"]["job"].clone();
+    let job = world.until_job(&server, &started["jobId"], "DONE").await;
+    assert_eq!((&started["expected"], &job["matched"], &job["made"]), (&json!(4), &json!(4), &json!(2)));
+    assert_eq!(job["skipped"], json!([{ "reason": "CONDITION_UNMET", "count": 2 }]));
+    world.until_settled().await;
+    let mut told: Vec<_> = tracker.received().iter().map(|one| one.parameter("tx").unwrap()).collect();
+    told.sort();
+    assert_eq!(told, ["large", "larger"]);
+    // What was sent has its delivery; what is kept back still is.
+    let found = world.ask(&server, &preview).await["sendPastPreview"].clone();
+    let by_event = json!([{ "event": "HOLD", "missing": 0, "hasDelivery": 2, "keptBack": 2 }]);
+    assert_eq!((&found["deliveries"], &found["byEvent"]), (&json!(0), &by_event));
+}

@@ -1,10 +1,18 @@
 //! Presets set up through the API, and what reaches the tracker.
 
+use ricochet::domain::event::ActionKind;
+use ricochet::domain::ids::LinkId;
+use ricochet::domain::money::Currency;
+use ricochet::domain::payout::{PartnerPayout, PayoutModel};
+use ricochet::store::network::{self, NewAction};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
+
+const AUDITED: &str = "SELECT count(*) FROM audit_log";
 
 async fn ask(world: &World, server: &Server, query: &str) -> Value {
     let request = world.client.post(server.url("/graphql")).bearer_auth(&world.owner_token);
@@ -94,6 +102,7 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
 async fn a_dry_run_and_a_wrong_value_make_nothing() {
     let world = World::new().await;
     let server = Server::start(&world.databases).await;
+    let audited = world.count(AUDITED).await;
     let mutation = |values: &str, rest: &str| {
         format!(
             r#"mutation {{ setUpPreset(input: {{ system: "keitaro", partnerId: "{}", values: [{values}] {rest} }})
@@ -129,8 +138,170 @@ async fn a_dry_run_and_a_wrong_value_make_nothing() {
         assert_eq!(answer["errors"][0]["extensions"]["field"], field, "{answer}");
     }
     assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 0);
-    assert_eq!(world.count("SELECT count(*) FROM audit_log").await, 0);
+    assert_eq!(world.count(AUDITED).await, audited);
     ask(&world, &server, &mutation(values, "")).await;
     assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 4);
     assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE entity = 'postback'").await, 4);
+}
+
+/// An offer with a registration and a repeatable deposit, of an advertiser's, and the partner's link.
+async fn casino(world: &World) -> (String, LinkId) {
+    let db = world.databases.pool.get().await.unwrap();
+    let advertiser = network::add_advertiser(&db, "Casino").await.unwrap();
+    let kinds = [("signup", ActionKind::Registration, false), ("deposit", ActionKind::Deposit, true)];
+    let actions = kinds.map(|(name, kind, repeatable)| NewAction {
+        name,
+        kind,
+        payout_model: PayoutModel::Fixed,
+        advertiser_rate: Decimal::TEN,
+        commission_percent: Decimal::ZERO,
+        payout: PartnerPayout::Amount(Decimal::TEN),
+        currency: Currency::parse("USD").unwrap(),
+        repeatable,
+    });
+    let offer = network::add_offer(&db, advertiser, "Casino", "https://x.example/", &actions).await.unwrap();
+    (advertiser.to_string(), network::add_link(&db, offer, world.partner).await.unwrap())
+}
+
+/// The answered URL of an event, with the other system's macros filled in; what it answers.
+async fn paste(world: &World, setup: &Value, event: &str, filled: &[(&str, &str)]) -> Value {
+    let urls = setup["inboundUrls"].as_array().unwrap();
+    let url = urls.iter().find(|one| one["event"] == event).unwrap()["url"].as_str().unwrap();
+    let url = filled.iter().fold(url.to_owned(), |url, (name, value)| {
+        assert!(url.contains(name), "{url}: {name}");
+        url.replace(name, value)
+    });
+    assert!(!url.contains('{'), "{url}");
+    let answer = world.client.get(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{url}: {}", answer.text().await.unwrap());
+    answer.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_program_that_reports_gets_its_urls_and_its_reports_are_conversions() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let (advertiser, link) = casino(&world).await;
+    let mutation = |rest: &str| {
+        format!(
+            r#"mutation {{ setUpPreset(input: {{ system: "1win", registrationLinkId: "{link}", baseUrl: "{}/",
+                 programUrl: "https://1win.example/?p=abc", extras: [{{ name: "sub2", value: "{{user_id}}" }}] {rest} }})
+               {{ system isVerified dryRun integrationId registrationLink programLink
+                  postbacks {{ name }} inboundUrls {{ event url }} }} }}"#,
+            server.url("")
+        )
+    };
+    let everything = "SELECT (SELECT count(*) FROM integrations) + (SELECT count(*) FROM status_words)
+                      + (SELECT count(*) FROM audit_log)";
+    let before = world.count(everything).await;
+    let shown = world.graphql(&server, &world.owner_token, &mutation(", dryRun: true")).await;
+    let shown = shown["setUpPreset"].clone();
+    assert_eq!((&shown["dryRun"], &shown["integrationId"]), (&json!(true), &Value::Null));
+    assert_eq!(shown["inboundUrls"].as_array().unwrap().len(), 3);
+    let stand_in = server.url("/in/{integration_id}?sub1={sub1}");
+    assert!(shown["inboundUrls"][0]["url"].as_str().unwrap().starts_with(&stand_in), "{shown}");
+    assert_eq!(world.count(everything).await, before);
+
+    let setup = world.graphql(&server, &world.owner_token, &mutation("")).await["setUpPreset"].clone();
+    assert_eq!((&setup["isVerified"], &setup["postbacks"]), (&json!(false), &json!([])));
+    assert_eq!(setup["registrationLink"], server.url(&format!("/click/{link}?sub2={{user_id}}")));
+    assert_eq!(setup["programLink"], "https://1win.example/?p=abc&sub1={click_id}");
+    let id = setup["integrationId"].as_str().unwrap();
+    let owner = format!(
+        "SELECT count(*) FROM integrations WHERE integration_id = '{id}' AND advertiser_id = '{advertiser}'"
+    );
+    assert_eq!(world.count(&owner).await, 1);
+    let audited = format!("SELECT count(*) FROM audit_log WHERE entity_id = '{id}' AND action = 'create'");
+    assert_eq!(world.count(&audited).await, 1);
+
+    let click = world.click(&server, link).await;
+    let filled = |event_id, amount| {
+        [("{sub1}", click.as_str()), ("{amount}", amount), ("{event_id}", event_id), ("{user_id}", "501")]
+    };
+    paste(&world, &setup, "Registration", &filled("w1", "")).await;
+    paste(&world, &setup, "First Deposit", &filled("w2", "30")).await;
+    paste(&world, &setup, "Recurring Deposit", &filled("w3", "10.5")).await;
+    let conversions = "{ conversions { edges { node { requestId action status } } } }";
+    let seen = world.graphql(&server, &world.owner_token, conversions).await;
+    let mut seen: Vec<String> = seen["conversions"]["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| {
+            format!("{} {} {}", edge["node"]["requestId"], edge["node"]["action"], edge["node"]["status"])
+        })
+        .collect();
+    seen.sort();
+    let expected = ["w1\" \"signup", "w2\" \"deposit", "w3\" \"deposit"];
+    assert_eq!(seen, expected.map(|one| format!("\"{one}\" \"APPROVED\"")));
+}
+
+#[tokio::test]
+async fn a_system_of_two_halves_gets_both_or_the_one_asked_for() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    let (_, link) = casino(&world).await;
+    let mutation = |rest: &str| {
+        format!(
+            r#"mutation {{ setUpPreset(input: {{ system: "Chatterfy", baseUrl: "{}" {rest} }})
+               {{ integrationId registrationLink postbacks {{ name postbackId }} inboundUrls {{ event url }} }} }}"#,
+            server.url("")
+        )
+    };
+    let told = format!(
+        r#", partnerId: "{}", values: [{{ name: "domain", value: "{}" }},
+             {{ name: "uuid", value: "0198d5f0-0000-7000-8000-000000000000" }}]"#,
+        world.partner, tracker.url
+    );
+    let linked = format!(r#"{told}, registrationLinkId: "{link}""#);
+
+    let made = "SELECT (SELECT count(*) FROM integrations) + (SELECT count(*) FROM postbacks)
+                + (SELECT count(*) FROM audit_log)";
+    let before = world.count(made).await;
+    // Nothing is half made: what the other half wants is said, and the first is not kept.
+    for (rest, field) in [
+        (told.clone(), "input.integrationAdvertiserId"),
+        (format!("{linked}, direction: INBOUND"), "input.values"),
+        (format!(r#"{linked}, programUrl: "1win""#), "input.programUrl"),
+        (
+            format!(r#"{told}, integrationAdvertiserId: "0198d5f0-0000-7000-8000-000000000000""#),
+            "input.advertiserId",
+        ),
+    ] {
+        let answer = ask(&world, &server, &mutation(&rest)).await;
+        assert_eq!(answer["errors"][0]["extensions"]["field"], field, "{answer}");
+    }
+    assert_eq!(world.count(made).await, before);
+    let only = ask(&world, &server, &mutation(&format!("{told}, direction: OUTBOUND, dryRun: true"))).await;
+    let only = &only["data"]["setUpPreset"];
+    assert_eq!((only["postbacks"].as_array().unwrap().len(), &only["inboundUrls"]), (3, &json!([])));
+
+    let setup = ask(&world, &server, &mutation(&linked)).await["data"]["setUpPreset"].clone();
+    assert_eq!(setup["registrationLink"], server.url(&format!("/click/{link}?sub4={{{{tracker.clickid}}}}")));
+    assert_eq!(world.count("SELECT count(*) FROM integrations").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 3);
+
+    // Chatterfy's visitor comes by the link; the program reports in Chatterfy's format.
+    let url = setup["registrationLink"].as_str().unwrap().replace("{{tracker.clickid}}", "chat-7");
+    let click: Value =
+        world.client.get(format!("{url}&format=json")).send().await.unwrap().json().await.unwrap();
+    let click = click["click_id"].as_str().unwrap();
+    paste(&world, &setup, "Registration", &[("{clickid}", click)]).await;
+    let deposit =
+        |id| [("{clickid}", click), ("{amount}", "20"), ("{currency}", "USD"), ("{transaction_id}", id)];
+    paste(&world, &setup, "First Deposit", &deposit("d1")).await;
+    paste(&world, &setup, "Recurring Deposit", &deposit("d2")).await;
+    world.until_settled().await;
+    let mut heard: Vec<_> = tracker
+        .received()
+        .iter()
+        .map(|one| {
+            let of = |name| one.parameter(name).unwrap_or_default();
+            (of("tracker.event"), of("clickid"), of("tracker.tid"))
+        })
+        .collect();
+    heard.sort();
+    let expected = [("registration", ""), ("resale", "d2"), ("sale", "d1")];
+    assert_eq!(heard, expected.map(|(event, tid)| (event.into(), "chat-7".into(), tid.into())));
 }
