@@ -125,7 +125,11 @@ impl SuccessRule {
                 match json.as_ref().and_then(|json| json.pointer(pointer)) {
                     None => false,
                     Some(Value::String(value)) => value == text,
-                    Some(value) => value.to_string() == *text,
+                    Some(value) => {
+                        // Not `value == text`: that holds of strings alone.
+                        let written = value.to_string();
+                        written == *text
+                    }
                 }
             }
         }

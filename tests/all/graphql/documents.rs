@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ricochet::domain::event::Event;
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
+use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
 
 /// The files of a folder of the source, and of those in it, by their ending.
@@ -57,6 +59,11 @@ async fn every_documented_text_does_what_it_says() {
         {{ integration {{ integrationId }} }} }}"#
     );
     let integration = ask(&create).await["createIntegration"]["integration"]["integrationId"].clone();
+    let tracker = Tracker::start(OK).await;
+    world.postback(&tracker.url, &[Event::Payout]).await;
+    let db = world.databases.pool.get().await.unwrap();
+    let postback: String = db.query_one("SELECT postback_id::text FROM postbacks", &[]).await.unwrap().get(0);
+    drop(db);
     let click = world.click(&server, world.fixed.1).await;
     let report =
         |id: &str, status: &str| format!("click_id={click}&request_id={id}&action=sale&status={status}");
@@ -88,7 +95,9 @@ async fn every_documented_text_does_what_it_says() {
             .replace("0198d5f0-0000-7000-8000-000000000001", advertiser.as_str().unwrap())
             .replace("0198d5f0-0000-7000-8000-000000000002", &world.fixed.0.to_string())
             .replace("0198d5f0-0000-4000-8000-000000000003", integration.as_str().unwrap())
-            .replace("0198d5f0-0000-7000-8000-000000000004", &world.fixed.1.to_string());
+            .replace("0198d5f0-0000-7000-8000-000000000004", &world.fixed.1.to_string())
+            .replace("0198d5f0-0000-7000-8000-000000000007", lead)
+            .replace("0198d5f0-0000-7000-8000-000000000008", &postback);
         for (argument, id) in
             [("inboundIds: [", inbound.as_str()), ("leadId: ", lead), ("partnerIds: [", &partner)]
         {
