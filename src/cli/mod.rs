@@ -102,6 +102,8 @@ pub fn main() -> ExitCode {
     if arguments.next().is_some_and(|command| command == embedded::CLICKHOUSE_ENGINE_COMMAND) {
         return embedded::clickhouse_engine_main(arguments);
     }
+    // What every TLS client here uses. Fails only where one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {

@@ -57,7 +57,6 @@ const PAGE_ROWS: usize = 1_000;
 /// Exits with 0 when every row of the file is in order or was applied, with 1 otherwise.
 pub fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let server = Server { client: reqwest::Client::new(), args };
         let mut state = match (args.plan, &args.file) {
             (Some(plan), _) => server.call(server.get(&format!("/{plan}"))).await?,

@@ -63,7 +63,6 @@ pub fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let (is_taken, body) = block_on(async {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let response = reqwest::Client::new().get(url).send().await.map_err(reqwest::Error::without_url)?;
         let is_taken = response.status().is_success();
         Ok((is_taken, response.text().await.map_err(reqwest::Error::without_url)?))

@@ -126,7 +126,6 @@ impl SuccessRule {
                     None => false,
                     Some(Value::String(value)) => value == text,
                     Some(value) => {
-                        // Not `value == text`: that holds of strings alone.
                         let written = value.to_string();
                         written == *text
                     }

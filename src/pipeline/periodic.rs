@@ -58,7 +58,7 @@ pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention,
             }
         }
     });
-    repeat(GAUGES, "queue depths are not measured", {
+    repeat_at_leisure(GAUGES, "queue depths are not measured", {
         let services = services.clone();
         move || {
             let services = services.clone();
@@ -111,9 +111,26 @@ async fn measure(services: &Services) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Does a chore again and again on this thread, and complains once when it begins to fail. One
-/// that takes long is done less often: of all the time it takes one part in [`LEISURE`].
+/// Does a chore again and again on this thread, and complains once when it begins to fail.
 pub fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
+where
+    F: Fn() -> Fut + 'static,
+    Fut: Future<Output = Result<(), StoreError>>,
+{
+    repeat_after(complaint, chore, move |_| every);
+}
+
+/// The same for a chore that grows with what waits: it takes at most one part in [`LEISURE`] of
+/// all the time.
+fn repeat_at_leisure<F, Fut>(every: Duration, complaint: &'static str, chore: F)
+where
+    F: Fn() -> Fut + 'static,
+    Fut: Future<Output = Result<(), StoreError>>,
+{
+    repeat_after(complaint, chore, move |took| every.max(took * LEISURE));
+}
+
+fn repeat_after<F, Fut>(complaint: &'static str, chore: F, pause: impl Fn(Duration) -> Duration + 'static)
 where
     F: Fn() -> Fut + 'static,
     Fut: Future<Output = Result<(), StoreError>>,
@@ -129,7 +146,7 @@ where
                 tracing::warn!(%error, "{complaint}");
             }
             was_well = result.is_ok();
-            tokio::time::sleep(every.max(began.elapsed() * LEISURE)).await;
+            tokio::time::sleep(pause(began.elapsed())).await;
         }
     });
 }

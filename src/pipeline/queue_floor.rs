@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Of all the time, sweeps take at most one part in this many.
 const SWEEP_SHARE: u32 = 20;
+/// Most time between them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A sweep that took no longer passed over nothing worth remembering.
 const CHEAP_SWEEP: Duration = Duration::from_millis(10);
 
@@ -68,7 +70,7 @@ impl<P: Copy + Ord> QueueFloor<P> {
                     true => reading.reached,
                     false => earlier.map(|floor| floor.position).max(Some(reading.horizon)),
                 };
-                (position, now + SWEEP_EVERY.max(reading.took * SWEEP_SHARE))
+                (position, now + SWEEP_EVERY.max(reading.took * SWEEP_SHARE).min(LONGEST_PAUSE))
             }
         };
         self.floor = position.map(|position| Floor { position, next_sweep });

@@ -24,6 +24,8 @@ const RENEW_AFTER: Duration = Duration::from_secs(2);
 /// Of all the time, looking for what is due takes at most one part in this many: after a start
 /// in the middle of somebody's long transaction, the queues' dead beginnings are passed over.
 const LOOK_SHARE: u32 = 20;
+/// But what is due is not left alone for longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Rounds between looks for claims of live nodes whose lease has lapsed, which only an attempt
 /// that was lost inside its node leaves behind: a minute.
 const LAPSED_EVERY: u32 = 120;
@@ -109,7 +111,7 @@ async fn go_round(
     let began = Instant::now();
     let mut due = deliveries::due_postbacks(&services.pool, look, &mut known).await?;
     let next_look = match look {
-        Look::All => Instant::now() + (Instant::now() - began) * LOOK_SHARE,
+        Look::All => Instant::now() + (began.elapsed() * LOOK_SHARE).min(LONGEST_PAUSE),
         Look::Known => next_look,
     };
     due.extend(to_sweep);

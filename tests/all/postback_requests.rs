@@ -2,8 +2,8 @@
 //! previewed, and refused where they could not work.
 
 use ricochet::domain::composite::Composite;
-use ricochet::graphql::scope::Grant;
-use ricochet::store::{links, tokens};
+use ricochet::graphql::scope::{Grant, Scope};
+use ricochet::store::{links, network, tokens};
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
@@ -293,10 +293,16 @@ async fn a_preview_sends_nothing_and_hides_secrets() {
     assert_eq!(shown["url"], format!("{}/?l={lead}&e=sale", tracker.url));
     assert_eq!(tracker.received().len(), 1, "nothing more was sent");
 
-    let partner =
-        tokens::create(&world.databases.pool, Grant::Partner(world.partner), "").await.unwrap().secret;
+    let token = async |grant| tokens::create(&world.databases.pool, grant, "").await.unwrap().secret;
     let query = format!("{{ previewPostback(input: {{postbackId: {}}}) {{ url }} }}", made["postbackId"]);
-    let refused = answer(&world, &server, &partner, &query).await;
+    let own = answer(&world, &server, &token(Grant::Partner(world.partner)).await, &query).await;
+    assert!(own["data"]["previewPostback"]["url"].as_str().unwrap().starts_with(&tracker.url), "{own}");
+    let stranger = network::add_partner(&world.databases.pool.get().await.unwrap(), "other").await.unwrap();
+    let stranger = token(Grant::Partner(stranger)).await;
+    let refused = answer(&world, &server, &stranger, &query).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "NOT_FOUND");
+    let reader = token(Grant::Bi(Scope::Everything)).await;
+    let refused = answer(&world, &server, &reader, &query).await;
     assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN");
     let nobody = r#"{ previewPostback(input: {leadId: "0198d5f0-0000-7000-8000-000000000000", urlTemplate: "https://t.example/"}) { url } }"#;
     let refused = answer(&world, &server, &world.owner_token, nobody).await;

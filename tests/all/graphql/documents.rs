@@ -50,7 +50,7 @@ fn variables(lead: &str) -> Value {
 #[tokio::test]
 async fn every_documented_text_does_what_it_says() {
     let world = World::new().await;
-    let server = Server::start(&world.databases).await;
+    let server = Server::start_with(&world.databases, &[("RICOCHET_MASTER_KEY", &"07".repeat(32))]).await;
     let ask = async |text: &str| world.graphql(&server, &world.owner_token, text).await;
     let advertiser = ask("{ advertisers { edges { node { advertiserId } } } }").await;
     let advertiser = advertiser["advertisers"]["edges"][0]["node"]["advertiserId"].clone();
@@ -98,9 +98,12 @@ async fn every_documented_text_does_what_it_says() {
             .replace("0198d5f0-0000-7000-8000-000000000004", &world.fixed.1.to_string())
             .replace("0198d5f0-0000-7000-8000-000000000007", lead)
             .replace("0198d5f0-0000-7000-8000-000000000008", &postback);
-        for (argument, id) in
-            [("inboundIds: [", inbound.as_str()), ("leadId: ", lead), ("partnerIds: [", &partner)]
-        {
+        for (argument, id) in [
+            ("inboundIds: [", inbound.as_str()),
+            ("leadId: ", lead),
+            ("partnerIds: [", &partner),
+            ("postbackId: ", &postback),
+        ] {
             text = text.replace(&format!("{argument}\"…\""), &format!("{argument}\"{id}\""));
         }
         let request = world.client.post(server.url("/graphql")).bearer_auth(&world.owner_token);

@@ -36,6 +36,7 @@ async fn the_documented_commands_resend_send_late_and_cancel() {
     let mut bash = Command::new("bash");
     bash.arg("-c").arg(commands.replace("https://tracker.example", &tracker.url)).env("PATH", path);
     bash.env("DATABASE_URL", &world.databases.database_url).env("no_proxy", "127.0.0.1");
+    bash.env("RICOCHET_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.0/8");
     bash.env("RICOCHET_URL", server.url("")).env("RICOCHET_TOKEN", &world.owner_token);
     bash.env("POSTBACK", postback).env("PARTNER", world.partner.to_string());
     let output = tokio::task::spawn_blocking(move || bash.output().unwrap()).await.unwrap();

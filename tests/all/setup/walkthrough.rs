@@ -32,6 +32,7 @@ async fn the_documented_commands_lead_to_a_reconciled_conversion() {
     let mut bash = Command::new("bash");
     bash.arg("-c").arg(&commands).current_dir(folder.path()).env("PATH", path);
     bash.env("DATABASE_URL", &world.databases.database_url).env("no_proxy", "127.0.0.1");
+    bash.env("RICOCHET_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.0/8");
     let output = tokio::task::spawn_blocking(move || bash.output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
