@@ -81,7 +81,7 @@ fn databases(command: &[String]) -> Vec<String> {
 
 #[test]
 fn the_commands_of_the_documents_are_commands() {
-    for document in ["docs/setup.md", "docs/reconciliation.md", "docs/resending.md"] {
+    for document in ["docs/setup.md", "docs/reconciliation.md", "docs/resending.md", "docs/postbacks.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
         let blocks = text.split("```").skip(1).step_by(2);
         let scripts = blocks.filter_map(|block| block.strip_prefix("sh\n").or(block.strip_prefix("bash\n")));

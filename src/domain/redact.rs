@@ -77,8 +77,8 @@ pub fn redact_headers(headers: &[(String, String)]) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
 
-/// A body's first `most_bytes`, with the values of secret fields replaced where it is JSON or a
-/// form; any other text stays as it is.
+/// A body's first `most_bytes`, with the values of secret fields replaced where it is a form or
+/// JSON, also with macros in it or cut short; any other text stays as it is.
 pub fn redact_body(body: &str, most_bytes: usize) -> String {
     let mut shown = match body.trim_start().as_bytes().first() {
         None => return String::new(),
@@ -90,7 +90,9 @@ pub fn redact_body(body: &str, most_bytes: usize) -> String {
                     body.to_owned()
                 }
             }
-            Err(_) => body.to_owned(),
+            Err(_) if body.contains('"') => redact_members(body),
+            // A form whose first name is a macro.
+            Err(_) => redact_pairs(body),
         },
         Some(_) if body.contains('=') => redact_pairs(body),
         Some(_) => body.to_owned(),
@@ -121,6 +123,73 @@ fn redact_json(value: &mut serde_json::Value) -> bool {
     }
 }
 
+/// JSON that cannot be read, such as a template with macros for values: what stands behind each
+/// secret name is replaced, up to where it ends; the rest stays as it was written. A string that
+/// is not closed is secret to the end.
+fn redact_members(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('"') {
+        let length = string_bytes(&rest[start..]);
+        let (before, behind) = rest.split_at(start + length);
+        shown.push_str(before);
+        rest = behind;
+        let written = &before[start..];
+        let name = serde_json::from_str(written).unwrap_or_else(|_| written.trim_matches('"').to_owned());
+        let Some(value) = behind.trim_start().strip_prefix(':').map(str::trim_start) else { continue };
+        if !is_secret(&name) {
+            continue;
+        }
+        let (gap, value) = behind.split_at(behind.len() - value.len());
+        let length = value_bytes(value);
+        shown.push_str(gap);
+        if length > 0 {
+            shown.push_str(&format!("\"{REDACTED}\""));
+        }
+        rest = &value[length..];
+    }
+    shown + rest
+}
+
+/// Bytes of the string a text begins with, its quotes included.
+fn string_bytes(text: &str) -> usize {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+/// Bytes of the JSON value or macro a text begins with, without blanks behind it.
+fn value_bytes(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        match byte {
+            b'"' => {
+                at += string_bytes(&text[at..]);
+                continue;
+            }
+            // An argument of a macro's filter.
+            b'\'' if depth > 0 => {
+                at += text[at + 1..].find('\'').map_or(text.len() - at, |end| end + 2);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b',' if depth == 0 => break,
+            b'}' | b']' => match depth.checked_sub(1) {
+                Some(outer) => depth = outer,
+                None => break,
+            },
+            _ => {}
+        }
+        at += 1;
+    }
+    text[..at].trim_end().len()
+}
+
 fn redact_pairs(pairs: &str) -> String {
     let shown: Vec<_> = pairs
         .split('&')
@@ -145,6 +214,8 @@ fn redact_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -175,9 +246,51 @@ mod tests {
             redact_body(r#"{"a": 1, "deep": [{"secret": "abc"}]}"#, 100),
             r#"{"a":1,"deep":[{"secret":"[redacted]"}]}"#
         );
+        // A template, and a body that was cut.
+        for (body, expected) in [
+            (
+                r#"{"id": {clickid}, "Token" : "a\"b{sub1}", "x": "{sub1|default:"}"#,
+                r#"{"id": {clickid}, "Token" : "[redacted]", "x": "{sub1|default:"}"#,
+            ),
+            (r#"{"key":{sub1|map:a=b,c=d},"n":{payout}}"#, r#"{"key":"[redacted]","n":{payout}}"#),
+            (r#"[{"auth": {"user": [1, "}"]} , "n": {x}}]"#, r#"[{"auth": "[redacted]" , "n": {x}}]"#),
+            (r#"{"n": {x}, "to\u006ben": 12"#, r#"{"n": {x}, "to\u006ben": "[redacted]""#),
+            (r#"{"n": {x}, "secret": "ab"#, r#"{"n": {x}, "secret": "[redacted]""#),
+            (r#"{"n": {x}, "a": "token", "key""#, r#"{"n": {x}, "a": "token", "key""#),
+            (r#"{"key": {sub1|default:'a}b'}, "n": {x}}"#, r#"{"key": "[redacted]", "n": {x}}"#),
+            ("{fields.a}=1&token={sub1}", "{fields.a}=1&token=[redacted]"),
+            (r#"{"n": {x}, "key": }"#, r#"{"n": {x}, "key": }"#),
+        ] {
+            assert_eq!(redact_body(body, 200), expected);
+        }
         // Nothing to hide: as it was written.
         assert_eq!(redact_body(r#"{"a": 1}"#, 100), r#"{"a": 1}"#);
         assert_eq!(redact_body("äöü", 3), "ä");
         assert_eq!(redact_body("", 3), "");
+    }
+
+    proptest! {
+        /// Whatever stands around it, and wherever the text is cut.
+        #[test]
+        fn a_secret_of_a_template_is_never_shown(
+            before in r#"[a-z0-9 {}\[\],:|]{0,12}"#,
+            name in prop::sample::select(vec!["token", "API_KEY", "secret"]),
+            between in "[ \n]{0,2}:[ \n]{0,2}",
+            wrap in prop::sample::select(vec![("\"", "\""), ("\"\\\"", "\""), ("", ""), ("[1, ", "]"), ("{\"a\": \"", "\"}")]),
+            after in r#"[a-z0-9 {}\[\],:|"\\]{0,12}"#,
+            cut in 0usize..12,
+        ) {
+            let body = format!("{{\"n\": {{x}}, {before}\"{name}\"{between}{}HIDDEN{}{after}", wrap.0, wrap.1);
+            let cut = body.floor_char_boundary(body.len().saturating_sub(cut));
+            prop_assert!(!redact_body(&body[..cut], 500).contains("HIDDEN"), "{}", body);
+        }
+
+        #[test]
+        fn what_has_no_secret_name_stays(body in r#"\{[a-z"\\{}\[\]:, äö]{0,40}"#) {
+            let is_plain = !SECRET_NAMES.iter().any(|name| body.contains(name));
+            if is_plain {
+                prop_assert_eq!(redact_body(&body, 500), body);
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use http::Version;
+use http::{HeaderMap, HeaderValue, Version};
 use url::Url;
 use uuid::Uuid;
 
@@ -31,6 +31,9 @@ use crate::store::skipped::SkippedDelivery;
 /// What the log keeps of a request's body, in bytes.
 const KEPT_BODY_BYTES: usize = 4 * 1024;
 
+/// Characters of an answer's header that a test shows.
+const KEPT_HEADER_CHARS: usize = 2_000;
+
 /// Makes the attempt a delivery was claimed for; its record, and what it says of the destination.
 /// `composite` is that of the click's link.
 pub async fn make(
@@ -40,13 +43,25 @@ pub async fn make(
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> (AttemptRecord, Signal) {
+    let (record, signal, _) = make_and_hear(sender, postback, composite, delivery, node).await;
+    (record, signal)
+}
+
+/// The same, with the headers of the answer.
+async fn make_and_hear(
+    sender: &HttpSender,
+    postback: &Postback,
+    composite: Option<&Composite>,
+    delivery: &ClaimedDelivery,
+    node: NodeId,
+) -> (AttemptRecord, Signal, HeaderMap) {
     let started_at = Utc::now();
     let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
     let Rendering { request, skip } = postback.render(macros, composite);
     if !skip.is_empty() {
         let judgement = skipped(&skip);
         let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
-        return (record, Signal::Nothing);
+        return (record, Signal::Nothing, HeaderMap::new());
     }
     let stamp = Stamp { delivery_id: delivery.delivery_id, now: started_at, nonce: rand::random() };
     let signed = match signing::sign(&request, &postback.signing, &postback.secrets, &stamp) {
@@ -57,7 +72,7 @@ pub async fn make(
                 Exchange::Broken { kind: ErrorKind::Internal, message: format!("not sent: {fault}") };
             let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), started_at);
             let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
-            return (record, Signal::Nothing);
+            return (record, Signal::Nothing, HeaderMap::new());
         }
     };
     let url = match Url::parse(&signed.request.url) {
@@ -65,16 +80,26 @@ pub async fn make(
         Err(error) => {
             let judgement = skipped(&[SkipReason::IllegalUrl(error)]);
             let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
-            return (record, Signal::Nothing);
+            return (record, Signal::Nothing, HeaderMap::new());
         }
     };
     let certificate = postback.certificate.as_deref();
     let sent = sender.send_as(&signed.request, url, postback.timeout, certificate).await;
-    let sent = without_tags(sent, &signed.tags);
+    let mut sent = without_tags(sent, &signed.tags);
+    let response_headers = std::mem::take(&mut sent.response_headers);
     let now = Utc::now();
     let judgement = judge_sent(&sent, postback, delivery.attempt, now);
     let signal = Signal::of(&sent.exchange, postback.retry.asked_wait(&sent.exchange, now));
-    (describe(postback, delivery, node, started_at, &request, &judgement, Some(sent)), signal)
+    let record = describe(postback, delivery, node, started_at, &request, &judgement, Some(sent));
+    (record, signal, response_headers)
+}
+
+/// What came of a test.
+#[derive(Debug)]
+pub struct Tested {
+    pub row: AttemptRow,
+    /// In the order they came in; values of secret names are redacted.
+    pub response_headers: Vec<(String, String)>,
 }
 
 /// Makes one attempt that is nobody's delivery: marked as a test, and never repeated.
@@ -85,7 +110,7 @@ pub async fn test(
     event: Event,
     facts: EventFacts,
     node: NodeId,
-) -> AttemptRow {
+) -> Tested {
     let retry = RetryPolicy { max_attempts: Some(1), ..postback.retry.clone() };
     let once = Postback { retry, ..postback.clone() };
     let delivery = ClaimedDelivery {
@@ -98,12 +123,18 @@ pub async fn test(
         facts: Arc::new(EventFacts { is_test: true, ..facts }),
         pinned_revision: None,
     };
-    let mut row = make(sender, &once, composite, &delivery, node).await.0.row;
+    let (record, _, headers) = make_and_hear(sender, &once, composite, &delivery, node).await;
+    let mut row = record.row;
     // Of a test there is only one.
     if let Some(reason) = row.reason.strip_suffix("; all 1 attempts are used up") {
         row.reason = reason.to_owned();
     }
-    row
+    let shown = |value: &HeaderValue| {
+        String::from_utf8_lossy(value.as_bytes()).chars().take(KEPT_HEADER_CHARS).collect::<String>()
+    };
+    let headers: Vec<_> =
+        headers.iter().map(|(name, value)| (name.as_str().to_owned(), shown(value))).collect();
+    Tested { row, response_headers: redact_headers(&headers) }
 }
 
 /// Judges an exchange by its code and, where that says success, by the body.
@@ -136,6 +167,11 @@ fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
         sent.response_body = sent.response_body.replace(tag, REDACTED);
         if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
             *place = place.replace(tag, REDACTED);
+        }
+        for value in sent.response_headers.values_mut() {
+            if String::from_utf8_lossy(value.as_bytes()).contains(tag.as_str()) {
+                *value = HeaderValue::from_static(REDACTED);
+            }
         }
     }
     sent

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Version;
 use http::header::{HeaderName, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use url::Url;
 
@@ -61,6 +61,8 @@ struct Inner {
 #[derive(Debug)]
 pub struct Sent {
     pub exchange: Exchange,
+    /// Empty where no answer came.
+    pub response_headers: HeaderMap,
     /// The first 4 KiB, decompressed.
     pub response_body: String,
     pub timings: Timings,
@@ -112,6 +114,7 @@ impl HttpSender {
         };
         Sent {
             exchange,
+            response_headers: heard.headers,
             response_body: heard.body.into_text(),
             timings: heard.timings,
             total_us: micros(started.elapsed()),
@@ -160,6 +163,7 @@ impl Inner {
         heard.location = header(LOCATION);
         heard.retry_after = header(RETRY_AFTER);
         heard.body = Body::of(&head.headers);
+        heard.headers = head.headers;
         while let Some(frame) = incoming.frame().await {
             let frame = frame.map_err(|error| Failure::of_hyper(&error))?;
             if frame.data_ref().is_some_and(|chunk| !heard.body.push(chunk)) {
@@ -237,6 +241,7 @@ struct Heard {
     status: u16,
     location: Option<String>,
     retry_after: Option<String>,
+    headers: HeaderMap,
     body: Body,
     timings: Timings,
 }

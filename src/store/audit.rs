@@ -310,6 +310,7 @@ mod tests {
     fn secrets_are_redacted_at_any_depth() {
         let value = json!({
             "url_template": "https://t.example/p?cid={clickid}&token=abc",
+            "body_template": r#"{"id": {clickid}, "api_key": "abc"}"#,
             "hmac_secret": "s", "key_hash": "\\x00", "name": "Acme",
             "headers": [{ "authorization": "Bearer x" }],
         });
@@ -317,6 +318,7 @@ mod tests {
             redact("", value),
             json!({
                 "url_template": "https://t.example/p?cid={clickid}&token=[redacted]",
+                "body_template": r#"{"id": {clickid}, "api_key": "[redacted]"}"#,
                 "hmac_secret": REDACTED, "key_hash": REDACTED, "name": "Acme",
                 "headers": [{ "authorization": REDACTED }],
             })

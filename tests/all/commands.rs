@@ -3,6 +3,7 @@
 mod access;
 mod by_hand;
 mod network;
+mod postbacks;
 mod refusals;
 mod reporting;
 
@@ -35,7 +36,7 @@ impl World {
             .env("DATABASE_URL", &self.databases.database_url)
             .env("CLICKHOUSE_URL", &self.databases.clickhouse_url)
             .env("RICOCHET_MASTER_KEY", MASTER_KEY)
-            .env("RICOCHET_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.0/8")
+            .env("RICOCHET_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.0/8,::1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,5 +1,5 @@
-//! `ricochet delivery|resend|job` and `ricochet postback send-past`: what is done with deliveries
-//! by hand, through the GraphQL API of a running server, so with the rights of a token.
+//! `ricochet delivery|resend|job` and `ricochet postback send-past|test`: what is done with
+//! deliveries by hand, through the GraphQL API of a running server, so with the rights of a token.
 
 mod api;
 pub mod delivery;
@@ -7,6 +7,7 @@ mod filter;
 pub mod job;
 pub mod resend;
 pub mod send_past;
+pub mod test_postback;
 
 /// A GraphQL enum value of a word typed in any case.
 fn constant(text: &str) -> Result<String, String> {

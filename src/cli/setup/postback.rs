@@ -12,6 +12,7 @@ use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::sending::{self, SPELLED, SendingArgs};
 use super::{ACTOR, Common, all};
 use crate::cli::deliveries::send_past::{self, SendPastArgs};
+use crate::cli::deliveries::test_postback::{self, TestPostback};
 use crate::config::{master_keys, outbound_policy};
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
@@ -31,6 +32,7 @@ Examples:
   ricochet postback create --partner \"$PARTNER\" --events hold,approve,reject \\
       --url 'https://tracker.example/postback?cid={clickid}&status={status}&payout={payout}'
   ricochet postback preview \"$POSTBACK\" --lead \"$LEAD\"
+  ricochet postback test \"$POSTBACK\" --event sale
   ricochet postback update \"$POSTBACK\" --rate-per-second 5 --max-in-flight 4 --retry-schedule 10s,1m,10m
   ricochet postback update \"$POSTBACK\" --condition 'payout >= 10'
   ricochet postback pause \"$POSTBACK\"
@@ -47,6 +49,9 @@ pub enum PostbackCommand {
     Update(Box<UpdatePostback>),
     /// Show what a postback, or a draft, would send, without sending it.
     Preview(Box<PreviewPostback>),
+    /// Send a postback once, marked as a test, through a running server, and show what came of it;
+    /// exits with 1 where it was not delivered.
+    Test(TestPostback),
     /// Let the deliveries of a postback wait.
     Pause(OnePostback),
     /// Send what has been waiting, and what comes.
@@ -208,6 +213,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             args.common.output.row(&changed)
         }
         PostbackCommand::Preview(args) => preview(args).await,
+        PostbackCommand::Test(args) => test_postback::run(args).await,
         PostbackCommand::Explain(args) => explain(args).await,
         PostbackCommand::Pause(one) => set_sending(one, Sending::Paused).await,
         PostbackCommand::SendPast(args) => send_past::run(args).await,

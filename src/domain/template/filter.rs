@@ -1,11 +1,9 @@
 //! Filters: what is made of a value before it is written.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::str::FromStr;
 
 use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, FixedOffset, Offset, Utc};
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::utf8_percent_encode;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -14,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::TemplateError;
 use super::place::{COMPONENT, Value};
 use super::syntax::Reader;
+use super::zone::Zone;
 
 /// Every filter: how it is written, and what it does. The table in `docs/postbacks.md` is tested
 /// against this one.
@@ -30,7 +29,10 @@ pub const FILTERS: &[(&str, &str)] = &[
     ("sha256", "SHA-256 in hex, for e-mail addresses and the like"),
     ("hmac", "HMAC-SHA256 in hex, keyed by the postback's newest secret"),
     ("round:N", "rounded to N decimals, 0 to 10; halves go away from zero"),
-    ("date:FORMAT", "a time by strftime, in UTC; `date:FORMAT,+03:00` at another offset"),
+    (
+        "date:FORMAT",
+        "a time by strftime, in UTC; `date:FORMAT,Europe/Berlin` in a time zone, `date:FORMAT,+03:00` at an offset",
+    ),
 ];
 
 /// The names of all filters, for messages.
@@ -53,7 +55,7 @@ pub(super) enum Filter {
     Sha256,
     Hmac,
     Round(u32),
-    Date { items: Vec<Item<'static>>, offset: FixedOffset },
+    Date { items: Vec<Item<'static>>, zone: Zone },
 }
 
 impl Filter {
@@ -162,13 +164,8 @@ impl Filter {
                 Some(number) => value.replaced(number),
                 None => value,
             },
-            Self::Date { items, offset } => match read_time(text) {
-                Some(time) => {
-                    let mut date = String::new();
-                    // Items were checked when the template was parsed.
-                    let _ = write!(date, "{}", time.with_timezone(offset).format_with_items(items.iter()));
-                    value.replaced(date)
-                }
+            Self::Date { items, zone } => match read_time(text) {
+                Some(time) => value.replaced(zone.write(time, items)),
                 None => value,
             },
         }
@@ -205,14 +202,9 @@ fn read_date(reader: &mut Reader) -> Result<Filter, TemplateError> {
     let items = StrftimeItems::new(&format)
         .parse_to_owned()
         .map_err(|_| bad(format!("`{format}` is no format; write one such as %Y-%m-%d %H:%M:%S")))?;
-    let offset = if reader.take(',') {
-        let text = reader.text("", "date")?;
-        FixedOffset::from_str(text.trim())
-            .map_err(|_| bad(format!("`{text}` is no offset; write one such as +03:00")))?
-    } else {
-        Utc.fix()
-    };
-    Ok(Filter::Date { items, offset })
+    let zone =
+        if reader.take(',') { Zone::parse(&reader.text("", "date")?).map_err(bad)? } else { Zone::UTC };
+    Ok(Filter::Date { items, zone })
 }
 
 fn hmac_hex(secret: &[u8], text: &str) -> String {

@@ -22,6 +22,7 @@ pub mod place;
 mod syntax;
 mod text;
 mod url;
+mod zone;
 
 use std::borrow::Cow;
 

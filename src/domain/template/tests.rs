@@ -124,6 +124,8 @@ fn filters_follow_each_other() {
         ("{datetime|date:%Y-%m-%d}", "2025-08-04T22:30:00.123Z", "2025-08-04"),
         ("{timestamp|date:%d.%m.%Y %H:%M}", "1754346600", "04.08.2025%2022%3A30"),
         ("{datetime|date:'%Y-%m-%d %H:%M',+03:00}", "2025-08-04T22:30:00Z", "2025-08-05%2001%3A30"),
+        ("{datetime|date:%F %H:%M,Europe/Berlin}", "2025-08-04T22:30:00Z", "2025-08-05%2000%3A30"),
+        ("{timestamp|date:%F,America/New_York}", "1754352000", "2025-08-04"),
         ("{sub1|date:%Y}", "yesterday", "yesterday"),
     ] {
         assert_eq!(url(template, value), expected, "{template} of {value:?}");
@@ -157,7 +159,7 @@ fn arguments_that_cannot_be_read_say_what_to_write() {
         ),
         (
             "{sub1|date:%Y,Mars}",
-            "the filter date cannot be read: `Mars` is no offset; write one such as +03:00",
+            "the filter date cannot be read: `Mars` is no time zone; write one such as Europe/Berlin or +03:00",
         ),
         ("{sub1|default:'a}", "the filter default cannot be read: the quote ' is not closed"),
         (

@@ -80,6 +80,8 @@ pub struct PostbackTest {
     error_kind: ErrorKind,
     /// Null where no answer came.
     response_code: Option<u16>,
+    /// In the order they came in; values of secret names are redacted.
+    response_headers: Vec<Header>,
     /// The first 4 KiB.
     response_body: String,
     /// Microseconds of the name look-up, of the connection and of TLS; 0 where an open
@@ -138,8 +140,9 @@ impl PostbackTrialMutation {
             message: "there is no such postback; take the id of one there is".into(),
         })?;
         let (event, composite) = (occasion.event, occasion.composite);
-        let row =
+        let tested =
             attempt::test(sender, &postback, composite.as_ref(), event, occasion.facts, services.node).await;
+        let attempt::Tested { row, response_headers } = tested;
         read_store(postback_trial::record_test(&services.pool, caller.into(), id, &row)).await?;
         Ok(PostbackTest {
             attempt_id: row.attempt_id.into(),
@@ -154,6 +157,7 @@ impl PostbackTrialMutation {
                 .unwrap_or(retry::ErrorKind::Internal)
                 .into(),
             response_code: Some(row.response_code).filter(|code| *code > 0),
+            response_headers: response_headers.into_iter().map(Header::from).collect(),
             response_body: row.response_body,
             dns_us: row.dns_us,
             connect_us: row.connect_us,

@@ -7,6 +7,7 @@ use ricochet::domain::event::Event;
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
+use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
 
 /// The files of a folder of the source, and of those in it, by their ending.
@@ -58,6 +59,11 @@ async fn every_documented_text_does_what_it_says() {
         {{ integration {{ integrationId }} }} }}"#
     );
     let integration = ask(&create).await["createIntegration"]["integration"]["integrationId"].clone();
+    let tracker = Tracker::start(OK).await;
+    world.postback(&tracker.url, &[Event::Payout]).await;
+    let db = world.databases.pool.get().await.unwrap();
+    let postback: String = db.query_one("SELECT postback_id::text FROM postbacks", &[]).await.unwrap().get(0);
+    drop(db);
     let click = world.click(&server, world.fixed.1).await;
     let report =
         |id: &str, status: &str| format!("click_id={click}&request_id={id}&action=sale&status={status}");
@@ -69,9 +75,6 @@ async fn every_documented_text_does_what_it_says() {
     let query = "SELECT toString(inbound_id) FROM inbound_requests WHERE reason_code = 'unknown_click'";
     let refused: String = world.databases.log.client().query(query).fetch_one().await.unwrap();
 
-    world.postback("http://127.0.0.1:9", &[Event::Payout]).await;
-    let db = world.databases.pool.get().await.unwrap();
-    let postback: String = db.query_one("SELECT postback_id::text FROM postbacks", &[]).await.unwrap().get(0);
     let texts = documented();
     assert!(texts.len() >= 15, "{}", texts.len());
     for (page, text) in texts {
@@ -93,7 +96,8 @@ async fn every_documented_text_does_what_it_says() {
             .replace("0198d5f0-0000-7000-8000-000000000002", &world.fixed.0.to_string())
             .replace("0198d5f0-0000-4000-8000-000000000003", integration.as_str().unwrap())
             .replace("0198d5f0-0000-7000-8000-000000000004", &world.fixed.1.to_string())
-            .replace("0198d5f0-0000-7000-8000-000000000007", lead);
+            .replace("0198d5f0-0000-7000-8000-000000000007", lead)
+            .replace("0198d5f0-0000-7000-8000-000000000008", &postback);
         for (argument, id) in [
             ("inboundIds: [", inbound.as_str()),
             ("leadId: ", lead),

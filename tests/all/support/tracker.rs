@@ -19,6 +19,8 @@ pub enum Manner {
     Slow(Duration, &'static str),
     /// Answers this status line, a place that is the URL it was called by, and the same as body.
     Echo(&'static str),
+    /// Answers 200 with this JSON, and a cookie.
+    Json(&'static str),
     /// Reads the request and never answers.
     Hang,
     /// Reads the request and breaks the connection.
@@ -130,6 +132,14 @@ impl Tracker {
                     let answer = format!(
                         "HTTP/1.1 {answer}\r\nlocation: {echo}\r\ncontent-length: {}\r\n\r\n{echo}",
                         echo.len()
+                    );
+                    stream.write_all(answer.as_bytes()).await.ok()?;
+                }
+                Manner::Json(body) => {
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: sid=s3cret\r\n\
+                         content-length: {}\r\n\r\n{body}",
+                        body.len()
                     );
                     stream.write_all(answer.as_bytes()).await.ok()?;
                 }
