@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -12,8 +12,9 @@ use super::intake::LaneTicket;
 use super::plan::{self, Circumstances};
 use super::services::Services;
 use super::status_mapper::Mapped;
+use crate::domain::ids::DeliveryId;
 use crate::domain::verdict::Verdict;
-use crate::store::{StoreError, conversions};
+use crate::store::{StoreError, conversions, deliveries};
 
 /// Bound: one batch, as its lane has one under way.
 pub struct Recorder {
@@ -30,6 +31,8 @@ pub struct RecordBatch {
 
 /// How often a batch that another node came before is decided again.
 const TRIES: usize = 5;
+/// Between tries while PostgreSQL is away.
+const RETRY_WAIT: Duration = Duration::from_millis(250);
 
 impl Recorder {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
@@ -99,12 +102,21 @@ async fn record(
         let circumstances =
             Circumstances { catalogue: &catalogue, slots: &services.slots, node: services.node, now };
         let started = Instant::now();
-        let decide = |ledger| plan::decide(items, ledger, &circumstances);
+        let mut born_claimed = Vec::new();
+        let decide = |ledger| {
+            let (recording, outcome) = plan::decide(items, ledger, &circumstances);
+            born_claimed.extend(outcome.claimed.iter().map(|(one, _)| (one.delivery_id, one.fence)));
+            (recording, outcome)
+        };
         let result = conversions::record(&services.pool, services.node, now, &keys, decide).await;
         metrics::histogram!("ricochet_record_seconds").record(started.elapsed());
         tries += 1;
         match result {
             Err(StoreError::Raced(_)) if tries < TRIES => {}
+            Err(error @ StoreError::Unavailable(_)) => {
+                give_back_unsent(services, born_claimed);
+                return Err(error);
+            }
             result => break result?,
         }
     };
@@ -116,6 +128,24 @@ async fn record(
         supervisor.do_send(Due(waiting.into_iter().collect()));
     }
     Ok(outcome.verdicts)
+}
+
+/// A commit whose answer was lost may have happened, and its deliveries are claimed by this node
+/// then, which does not send them. They are given back once PostgreSQL answers again.
+fn give_back_unsent(services: &Services, unsent: Vec<(DeliveryId, i64)>) {
+    if unsent.is_empty() {
+        return;
+    }
+    let (pool, node) = (services.pool.clone(), services.node);
+    actix::spawn(async move {
+        while let Err(error) = deliveries::release(&pool, node, &unsent).await {
+            if !matches!(error, StoreError::Unavailable(_) | StoreError::Raced(_)) {
+                tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
+                return;
+            }
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+    });
 }
 
 fn answer_all(items: Vec<Mapped>, reason: NotDurable) {

@@ -172,7 +172,9 @@ async fn note_failures(session: &Session, notes: &HashMap<PostbackId, Notes>) ->
                  last_failure_at = greatest(health.last_failure_at, excluded.last_failure_at),
                  consecutive_failures = health.consecutive_failures + excluded.consecutive_failures,
                  last_error = excluded.last_error,
-                 last_success_at = greatest(health.last_success_at, excluded.last_success_at)",
+                 last_success_at = greatest(health.last_success_at, excluded.last_success_at)
+             -- Another node has seen it well since.
+             WHERE health.last_success_at IS NULL OR excluded.last_failure_at > health.last_success_at",
             &[
                 &column!(|one| one.0),
                 &column!(|one| one.1.first_at),

@@ -79,7 +79,7 @@ async fn whatever_breaks_every_event_is_accounted_for() {
     zoo.iter().for_each(Animal::calm);
     let accepted = load.accepted.load(Ordering::Relaxed);
     println!("chaos: over after {accepted} conversions; waiting for the rest to be delivered");
-    books::until_settled(&world, Duration::from_secs(120)).await;
+    books::until_settled(&world, Duration::from_secs(240)).await;
     let totals = books::audit(&world, &zoo, accepted, kills).await;
     println!("chaos: {totals}");
 }

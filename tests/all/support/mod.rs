@@ -9,7 +9,7 @@ pub mod world;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that has to happen; far longer than it takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Looks until there is something to see. Not a wait for luck: what never comes fails the test.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
