@@ -72,8 +72,11 @@ impl<'a> View<'a> {
             second(from_time),
             second(to_time)
         );
-        let lines: Vec<&str> =
-            self.select.lines().map(|line| if line == from(self.log) { rows.as_str() } else { line }).collect();
+        let lines: Vec<&str> = self
+            .select
+            .lines()
+            .map(|line| if line == from(self.log) { rows.as_str() } else { line })
+            .collect();
         format!("INSERT INTO {} {}", self.target, lines.join("\n"))
     }
 }
