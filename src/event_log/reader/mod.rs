@@ -10,7 +10,7 @@ mod search;
 pub mod stats;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
-pub use clicks::{ClickFilter, ClickRecord, clicks};
+pub use clicks::{ClickFilter, ClickRecord, PrivateFilter, clicks};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 
