@@ -6,7 +6,7 @@ mod documents;
 mod door;
 mod filters;
 mod pages;
-mod rows;
+pub mod rows;
 mod scopes;
 pub mod stage;
 mod stats;
