@@ -63,7 +63,8 @@ async fn an_advertiser_sees_who_came_and_not_how_the_partner_runs_its_traffic() 
     stage
         .log_rows([click("mine", at(0)), ClickRow { advertiser_id: id(2), ..click("foreign", at(1)) }])
         .await;
-    let query = "{ clicks { edges { node { userAgent ip country device isBot partnerClickid sub1 sub2 sub3 sub4 sub5
+    let query =
+        "{ clicks { edges { node { userAgent ip country device isBot partnerClickid sub1 sub2 sub3 sub4 sub5
         referrer parameters { name value } } } } }";
     let shown = async |grant| stage.data(grant, query).await["clicks"]["edges"].clone();
     let seen = json!({
@@ -85,7 +86,10 @@ async fn an_advertiser_sees_who_came_and_not_how_the_partner_runs_its_traffic() 
     assert_eq!(partners.as_array().map(Vec::len), Some(2));
     let node = &partners[0]["node"];
     assert_eq!((&node["sub1"], &node["sub3"]), (&json!("tiktok"), &Value::Null));
-    assert_eq!((&node["partnerClickid"], &node["referrer"]), (&json!("their-own"), &json!("https://feed.example/")));
+    assert_eq!(
+        (&node["partnerClickid"], &node["referrer"]),
+        (&json!("their-own"), &json!("https://feed.example/"))
+    );
     assert_eq!(node["parameters"], json!([{ "name": "utm_source", "value": "feed" }]));
     assert_eq!(shown(Grant::Partner(PartnerId(id(2)))).await, json!([]));
 }

@@ -28,23 +28,34 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
     ("conversions", &["(first: 100)"]),
     (
         "postbackStats",
-        &["(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])", "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
-          "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)"],
+        &[
+            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])",
+            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
+            "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
     ),
     (
         "timings",
-        &["(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])", "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
-          "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)"],
+        &[
+            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])",
+            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
+            "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
     ),
     (
         "conversionStats",
-        &["(groupBy: [ACTION, LINK, OFFER, PARTNER, ADVERTISER, COUNTRY, DEVICE, CURRENCY, STATUS])", "(groupBy: [EVENT])",
-          "(withClicks: true, groupBy: [LINK, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)"],
+        &[
+            "(groupBy: [ACTION, LINK, OFFER, PARTNER, ADVERTISER, COUNTRY, DEVICE, CURRENCY, STATUS])",
+            "(groupBy: [EVENT])",
+            "(withClicks: true, groupBy: [LINK, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
     ),
     (
         "inboundStats",
-        &["(groupBy: [REASON_CODE, OFFER, PARTNER, ADVERTISER, DOOR, INTEGRATION])",
-          "(groupBy: [VERDICT, METHOD, HTTP_STATUS, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)"],
+        &[
+            "(groupBy: [REASON_CODE, OFFER, PARTNER, ADVERTISER, DOOR, INTEGRATION])",
+            "(groupBy: [VERDICT, METHOD, HTTP_STATUS, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
     ),
     ("resendPreview", &["(filter: {includeTests: true})"]),
     ("sendPastPreview", &["(input: {postbackId: POSTBACK})"]),
@@ -106,10 +117,15 @@ async fn every_role_sees_its_own_on_every_path_and_nothing_else() {
     assert!(unseen.is_empty(), "even the owner does not see {unseen:?}");
     let shown: BTreeSet<String> =
         owners.iter().flat_map(|(query, answer)| field_values(&walk, query, answer)).collect();
-    let never: Vec<String> = walk.fields().filter(|field| !shown.contains(*field)).map(str::to_owned).collect();
+    let never: Vec<String> =
+        walk.fields().filter(|field| !shown.contains(*field)).map(str::to_owned).collect();
     let surprising: Vec<&String> = never.iter().filter(|field| !NOWHERE.contains(&field.as_str())).collect();
-    assert!(surprising.is_empty(), "nothing in this world has {surprising:#?}; add what has it, or say why not");
-    let outdated: Vec<&&str> = NOWHERE.iter().filter(|field| !never.iter().any(|never| never == **field)).collect();
+    assert!(
+        surprising.is_empty(),
+        "nothing in this world has {surprising:#?}; add what has it, or say why not"
+    );
+    let outdated: Vec<&&str> =
+        NOWHERE.iter().filter(|field| !never.iter().any(|never| never == **field)).collect();
     assert!(outdated.is_empty(), "these are there after all: {outdated:?}");
 
     for (role, scope) in world.scopes() {

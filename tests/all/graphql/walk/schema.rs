@@ -71,7 +71,11 @@ impl SchemaWalk {
     fn selection(&self, type_name: &str, level: usize) -> Option<String> {
         let fields = self.types.get(type_name)?;
         let selected = fields.iter().filter_map(|field| {
-            assert!(!field.is_required_by_arguments, "{type_name}.{} needs arguments; teach the walk", field.name);
+            assert!(
+                !field.is_required_by_arguments,
+                "{type_name}.{} needs arguments; teach the walk",
+                field.name
+            );
             match self.types.contains_key(&field.type_name) {
                 false => Some(field.name.clone()),
                 true if level < LEVELS => {
@@ -105,7 +109,8 @@ impl Field {
         while !named["ofType"].is_null() {
             named = &named["ofType"];
         }
-        let is_required = |argument: &Value| argument["type"]["kind"] == "NON_NULL" && argument["defaultValue"].is_null();
+        let is_required =
+            |argument: &Value| argument["type"]["kind"] == "NON_NULL" && argument["defaultValue"].is_null();
         Self {
             name: field["name"].as_str().unwrap().to_owned(),
             type_name: named["name"].as_str().unwrap().to_owned(),

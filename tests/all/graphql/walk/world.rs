@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use ricochet::domain::ids::{AdvertiserId, PartnerId};
 use ricochet::event_log::rows::{AttemptRow, ClickRow, ConversionEventRow, InboundRow};
 use ricochet::graphql::scope::{Grant, Scope};
+use ricochet::store::partitions::{self, Retention};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -113,6 +114,9 @@ impl MarkedWorld {
             postbacks: Vec::new(),
             leads: Vec::new(),
         };
+        partitions::keep(&world.stage.pool, Retention { clicks_days: 365, history_days: 365 }, Utc::now())
+            .await
+            .unwrap();
         world.add_people().await;
         let (offers, links) = world.add_network().await;
         world.add_settings().await;
@@ -355,7 +359,8 @@ impl MarkedWorld {
             status: "rejected",
             ..event("reject")
         };
-        let settled = ConversionEventRow { change_id: Uuid::now_v7(), status_from: "approved", ..event("payout") };
+        let settled =
+            ConversionEventRow { change_id: Uuid::now_v7(), status_from: "approved", ..event("payout") };
         self.stage.log_rows(events.map(event).into_iter().chain([refund, settled])).await;
 
         let (sent, reason) = (self.mark("sent", &a), self.mark("reason", &a));
