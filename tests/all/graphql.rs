@@ -10,4 +10,3 @@ pub mod rows;
 mod scopes;
 pub mod stage;
 mod stats;
-mod walk;
