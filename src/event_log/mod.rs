@@ -1,10 +1,11 @@
 //! The log in ClickHouse: what is written ([`rows`]), how it is sent ([`client`]), how it is
-//! searched ([`reader`]).
+//! searched ([`reader`]), and what its ids are called ([`names`]).
 //!
 //! Rows never go to ClickHouse directly. They are encoded into a batch, committed in
 //! PostgreSQL with the state they describe, and shipped from there by the log shipper.
 
 pub mod client;
+pub mod names;
 pub mod reader;
 pub mod rows;
 

@@ -12,9 +12,10 @@ use futures_util::TryFutureExt as _;
 
 use super::queue_floor::{QueueFloor, Reading};
 use super::services::Services;
+use crate::event_log::names::NameBook;
 use crate::event_log::rows::{Log, decode};
 use crate::store::log_batches::{self, Shipment};
-use crate::store::migrations;
+use crate::store::{migrations, names};
 
 /// Between looks for something to ship: a row is in ClickHouse about this long after its commit.
 /// Each insert costs ClickHouse a few parts and their fsync, however few rows it has.
@@ -35,6 +36,8 @@ pub struct LogShipper {
     is_migrated: bool,
     /// Of each log.
     floors: Floors,
+    /// The names ClickHouse has heard.
+    book: NameBook,
 }
 
 type Floors = [QueueFloor<i64>; Log::ALL.len()];
@@ -48,7 +51,13 @@ enum Round {
 
 impl LogShipper {
     pub fn new(services: Arc<Services>, database_url: String) -> Self {
-        Self { services, database_url, is_migrated: false, floors: Floors::default() }
+        Self {
+            services,
+            database_url,
+            is_migrated: false,
+            floors: Floors::default(),
+            book: NameBook::default(),
+        }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
@@ -56,20 +65,26 @@ impl LogShipper {
         let database_url = self.database_url.clone();
         let is_migrated = self.is_migrated;
         let mut floors = self.floors.clone();
+        // Where ClickHouse may have been emptied, it is told every name again.
+        let mut book = if is_migrated { std::mem::take(&mut self.book) } else { NameBook::default() };
         let round = async move {
             if services.slots.is_closed() {
                 // Stopping: the last shipment is the app's to make.
-                return (Round::Away, floors);
+                return (Round::Away, floors, book);
             }
             if !is_migrated && let Err(error) = migrations::run(&database_url, &services.log).await {
                 note_reachability(&services, &format!("{error:#}"), false);
-                return (Round::Away, floors);
+                return (Round::Away, floors, book);
             }
-            let round = ship_all(&services, &mut floors).await;
-            (round, floors)
+            let round = match ship_all(&services, &mut floors).await {
+                Round::Done => tell_names(&services, &mut book).await,
+                Round::Away => Round::Away,
+            };
+            (round, floors, book)
         };
-        ctx.spawn(round.into_actor(self).map(|(round, floors), this, ctx| {
+        ctx.spawn(round.into_actor(self).map(|(round, floors, book), this, ctx| {
             this.floors = floors;
+            this.book = book;
             // After any trouble the tables are looked at again: ClickHouse may have been emptied.
             this.is_migrated = matches!(round, Round::Done);
             let wait = if this.is_migrated { ROUND } else { AWAY_ROUND };
@@ -159,6 +174,30 @@ async fn ship(services: &Services, shipment: Shipment) -> bool {
         return false;
     }
     true
+}
+
+/// Tells ClickHouse what has been renamed, where the catalogue has changed since the last time. A
+/// name is never what keeps the log back: rows are shipped first.
+async fn tell_names(services: &Services, book: &mut NameBook) -> Round {
+    if book.is_of(services.catalogue().version) {
+        return Round::Done;
+    }
+    let names = match names::read(&services.pool).await {
+        Ok(names) => names,
+        Err(error) => {
+            tracing::warn!(%error, "names for the log cannot be read");
+            return Round::Away;
+        }
+    };
+    let lines = book.lines_to_tell(&names);
+    if !lines.is_empty()
+        && let Err(error) = services.log.insert_names(lines).await
+    {
+        tracing::warn!(%error, "ClickHouse does not take names; they are told again");
+        return Round::Away;
+    }
+    book.note_told(names);
+    Round::Done
 }
 
 /// Says once when ClickHouse goes and once when it is back.

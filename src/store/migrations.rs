@@ -59,6 +59,8 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000007_postback_warnings"),
     postgres!("20261122000008_resend"),
     postgres!("20261122000009_flat_queues"),
+    clickhouse!("20261123000401_views"),
+    postgres!("20261123000402_names_of_partners"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -21,3 +21,4 @@ mod rules;
 mod setup;
 mod signing;
 mod support;
+mod views;
