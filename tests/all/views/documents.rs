@@ -137,12 +137,8 @@ async fn both_files_make_the_same_user_and_clickhouse_can_read_the_sql() {
     let log = ClickHouseUser::of(&databases.clickhouse_url);
     let mut statements = 0;
     for statement in READERS_SQL.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-        let explained = format!("EXPLAIN AST {}", statement.trim_start_matches(|c| c == '\n'));
-        let lines: Vec<&str> =
-            explained.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-        let explained = lines.join("\n");
-        let explained =
-            if explained.starts_with("EXPLAIN") { explained } else { format!("EXPLAIN AST {explained}") };
+        let lines: Vec<&str> = statement.lines().filter(|line| !line.starts_with("--")).collect();
+        let explained = format!("EXPLAIN AST {}", lines.join("\n").trim());
         let (status, answer) = log.ask_with(&explained, &[("password", "x")]).await;
         assert_eq!(status, 200, "{explained}: {answer}");
         statements += 1;

@@ -141,9 +141,9 @@ async fn a_user_reads_as_whom_the_owner_says_and_as_nobody_else() {
     let seen = async |view: &str, id: &str| {
         owner.lines(&format!("SELECT DISTINCT toString({id}) FROM {view}")).await
     };
-    assert_eq!(seen("v_partner_clicks", "partner_id").await, [partner.clone()]);
-    assert_eq!(seen("v_partner_attempts", "partner_id").await, [partner.clone()]);
-    assert_eq!(seen("v_partner_conversion_events", "partner_id").await, [partner.clone()]);
+    assert_eq!(seen("v_partner_clicks", "partner_id").await, [&*partner]);
+    assert_eq!(seen("v_partner_attempts", "partner_id").await, [&*partner]);
+    assert_eq!(seen("v_partner_conversion_events", "partner_id").await, [&*partner]);
     assert!(seen("v_advertiser_inbound_requests", "advertiser_id").await.is_empty());
 
     // It is the user who asks that counts, not the one whose rights the views have.
@@ -163,8 +163,8 @@ async fn a_user_reads_as_whom_the_owner_says_and_as_nobody_else() {
             "INSERT INTO view_readers (user_name, advertiser_id) VALUES ('{own}', '{advertiser}')"
         ))
         .await;
-    assert_eq!(seen("v_advertiser_inbound_requests", "advertiser_id").await, [advertiser.clone()]);
-    assert_eq!(seen("v_advertiser_conversion_events", "advertiser_id").await, [advertiser]);
+    assert_eq!(seen("v_advertiser_inbound_requests", "advertiser_id").await, [&*advertiser]);
+    assert_eq!(seen("v_advertiser_conversion_events", "advertiser_id").await, [&*advertiser]);
     assert!(seen("v_advertiser_attempts", "advertiser_id").await.is_empty(), "the partner's own attempts");
     assert!(seen("v_partner_attempts", "partner_id").await.is_empty());
     let nobody = Uuid::nil();
