@@ -109,6 +109,8 @@ pub const METRICS: &[Metric] = &[
     gauge("ricochet_queue_deliveries", "Deliveries not finished, over all nodes"),
     gauge("ricochet_queue_oldest_due_seconds", "Age of the oldest delivery that is due, over all nodes"),
     gauge("ricochet_dispatchers", "Dispatchers at work on this node"),
+    gauge("ricochet_live_nodes", "Nodes that share the destinations, as this one sees it"),
+    counter("ricochet_rescue_rounds_total", "Looks for what is due and for nodes that have died"),
     gauge_by("ricochet_destinations", &["breaker"], "Destinations of this node by the state of their breaker"),
     gauge("ricochet_destinations_held", "Destinations that asked to be left alone (Retry-After)"),
     counter_by(

@@ -49,7 +49,10 @@ fn every_part_is_there_pinned_and_only_on_loopback() {
             for (other, condition) in needed {
                 assert!(names.contains(other.as_str()), "{name} waits for {other}, which is not there");
                 let is_awaited = condition["condition"] != "service_healthy";
-                assert!(is_awaited || services[other]["healthcheck"].is_object(), "{other} has no health check");
+                assert!(
+                    is_awaited || services[other]["healthcheck"].is_object(),
+                    "{other} has no health check"
+                );
             }
         }
     }
@@ -59,7 +62,8 @@ fn every_part_is_there_pinned_and_only_on_loopback() {
 fn mounts_are_in_the_tree_and_volumes_are_declared() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let compose = compose();
-    let declared: BTreeSet<&str> = compose["volumes"].as_object().unwrap().keys().map(String::as_str).collect();
+    let declared: BTreeSet<&str> =
+        compose["volumes"].as_object().unwrap().keys().map(String::as_str).collect();
     let mut used = BTreeSet::new();
     let mut from_tree = BTreeSet::new();
     for (name, service) in services(&compose) {
@@ -124,8 +128,12 @@ fn grafana_finds_its_sources_and_dashboards() {
     let home = environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].as_str().unwrap();
 
     let sources: Value = serde_saphyr::from_str(SOURCES).unwrap();
-    let kinds: BTreeSet<&str> =
-        sources["datasources"].as_array().unwrap().iter().map(|source| source["type"].as_str().unwrap()).collect();
+    let kinds: BTreeSet<&str> = sources["datasources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|source| source["type"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["grafana-clickhouse-datasource", "prometheus"].into());
     assert_eq!(sources["datasources"][0]["jsonData"]["username"], "dash");
     assert!(environment["GF_PLUGINS_PREINSTALL"].as_str().unwrap().contains("grafana-clickhouse-datasource"));

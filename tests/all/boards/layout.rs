@@ -29,8 +29,14 @@ fn every_panel_has_words_a_unit_and_a_place_of_its_own() {
         for panel in dashboard.panels() {
             let place = dashboard.place(panel);
             let title = panel["title"].as_str().unwrap();
-            assert!(!title.is_empty() && titles.insert(title.to_owned()), "{place}: its title is there twice");
-            assert!(panel["description"].as_str().is_some_and(|text| text.len() > 10), "{place}: no description");
+            assert!(
+                !title.is_empty() && titles.insert(title.to_owned()),
+                "{place}: its title is there twice"
+            );
+            assert!(
+                panel["description"].as_str().is_some_and(|text| text.len() > 10),
+                "{place}: no description"
+            );
             assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{place}: no unit");
             assert!(!panel["targets"].as_array().unwrap().is_empty(), "{place}: asks nothing");
         }
@@ -82,7 +88,8 @@ fn outcomes_statuses_and_verdicts_have_one_colour_everywhere() {
             }
         }
     }
-    for name in ["delivered", "retrying", "failed", "skipped", "hold", "approved", "rejected", "quarantined"] {
+    for name in ["delivered", "retrying", "failed", "skipped", "hold", "approved", "rejected", "quarantined"]
+    {
         assert!(colours.contains_key(name), "{name} has no colour");
     }
 }

@@ -57,7 +57,8 @@ fn expand_variables(sql: &str, choice: &Choice) -> String {
     while let Some((before, after)) = rest.split_once("${") {
         let (name, after) = after.split_once('}').unwrap();
         let (name, format) = name.split_once(':').unwrap_or((name, ""));
-        let values = chosen(choice, name).unwrap_or_else(|| panic!("{name} is used where all of it is chosen: {sql}"));
+        let values =
+            chosen(choice, name).unwrap_or_else(|| panic!("{name} is used where all of it is chosen: {sql}"));
         let values: Vec<String> = match format {
             "singlequote" => values.iter().map(|value| format!("'{}'", value.replace('\'', "\\'"))).collect(),
             "" => values.clone(),
@@ -80,7 +81,9 @@ fn expand_times(sql: &str, choice: &Choice) -> String {
         let (name, after) = after.split_at(end);
         let (arguments, length) = if name.starts_with("time") { arguments(after) } else { (Vec::new(), 0) };
         let text = match (name, arguments.as_slice()) {
-            ("timeFilter", [column]) => format!("{column} >= toDateTime({from}) AND {column} <= toDateTime({to})"),
+            ("timeFilter", [column]) => {
+                format!("{column} >= toDateTime({from}) AND {column} <= toDateTime({to})")
+            }
             ("timeInterval", [column]) => {
                 format!("toStartOfInterval(toDateTime({column}), INTERVAL {interval_s} second)")
             }

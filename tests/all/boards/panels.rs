@@ -86,7 +86,8 @@ async fn every_panel_returns_rows_for_all_and_for_one() {
                     faults.push(format!("{place}: a series has its time first, and only a series"));
                 }
                 // Of one destination, say, that nothing is paused is an answer.
-                let values = rows.iter().flat_map(|row| row.as_array().unwrap().iter().skip(usize::from(is_series)));
+                let values =
+                    rows.iter().flat_map(|row| row.as_array().unwrap().iter().skip(usize::from(is_series)));
                 if rows.is_empty() || (chosen == Chosen::All && !values.clone().any(is_telling)) {
                     faults.push(format!("{place}: nothing to show\n{sql}"));
                 }

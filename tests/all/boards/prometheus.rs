@@ -33,7 +33,8 @@ fn metric_of(word: &str) -> Option<&'static Metric> {
 fn faults(expression: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let named: Vec<&Metric> = words(expression).filter_map(metric_of).collect();
-    for word in words(expression).filter(|word| word.starts_with("ricochet_") || word.starts_with("process_")) {
+    for word in words(expression).filter(|word| word.starts_with("ricochet_") || word.starts_with("process_"))
+    {
         if metric_of(word).is_none() {
             faults.push(format!("{word} is no metric"));
         }
@@ -42,7 +43,8 @@ fn faults(expression: &str) -> Vec<String> {
         faults.push("names no metric".into());
     }
     let labels = |label: &str| {
-        ["job", "instance", "le"].contains(&label) || named.iter().any(|metric| metric.labels.contains(&label))
+        ["job", "instance", "le"].contains(&label)
+            || named.iter().any(|metric| metric.labels.contains(&label))
     };
     for matchers in expression.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
         for matcher in matchers.split(',').filter(|matcher| !matcher.trim().is_empty()) {
@@ -99,7 +101,9 @@ fn panels_and_alerts_name_metrics_and_labels_that_are() {
 fn every_metric_is_on_a_dashboard() {
     let asked: String = dashboards::all()
         .iter()
-        .flat_map(|dashboard| dashboard.targets("prometheus").into_iter().map(|(_, target)| target["expr"].to_string()))
+        .flat_map(|dashboard| {
+            dashboard.targets("prometheus").into_iter().map(|(_, target)| target["expr"].to_string())
+        })
         .collect();
     for metric in METRICS {
         assert!(asked.contains(metric.name), "{} is on no dashboard", metric.name);
@@ -112,7 +116,8 @@ async fn a_server_tells_exactly_the_metrics_of_the_table() {
     let tracker = Tracker::start(OK).await;
     world.postback(&tracker.url, &[Event::Sale]).await;
     let server = Server::start(&world.databases).await;
-    let metrics = async || world.client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let metrics =
+        async || world.client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
     let at_first = metrics().await;
     // Before anything has happened, what may happen is told as 0.
     assert!(at_first.contains("ricochet_unanswered_requests_total{reason=\"overloaded\"} 0"), "{at_first}");
