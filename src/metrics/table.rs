@@ -111,7 +111,11 @@ pub const METRICS: &[Metric] = &[
     gauge("ricochet_dispatchers", "Dispatchers at work on this node"),
     gauge("ricochet_live_nodes", "Nodes that share the destinations, as this one sees it"),
     counter("ricochet_rescue_rounds_total", "Looks for what is due and for nodes that have died"),
-    gauge_by("ricochet_destinations", &["breaker"], "Destinations of this node by the state of their breaker"),
+    gauge_by(
+        "ricochet_destinations",
+        &["breaker"],
+        "Destinations of this node by the state of their breaker",
+    ),
     gauge("ricochet_destinations_held", "Destinations that asked to be left alone (Retry-After)"),
     counter_by(
         "ricochet_destination_changes_total",
@@ -130,7 +134,12 @@ pub const METRICS: &[Metric] = &[
         &[&["destination_failing"], &["destination_recovered"], &["destination_paused"]],
         "Warnings, recoveries and pauses of destinations",
     ),
-    counter_by("ricochet_log_rows_shipped_total", &["log"], LOGS, "Rows that ClickHouse has confirmed, by log"),
+    counter_by(
+        "ricochet_log_rows_shipped_total",
+        &["log"],
+        LOGS,
+        "Rows that ClickHouse has confirmed, by log",
+    ),
     gauge("ricochet_log_backlog_rows", "Log rows waiting in PostgreSQL for ClickHouse, over all nodes"),
     gauge("ricochet_log_backlog_oldest_seconds", "Age of the oldest of them"),
     gauge("ricochet_clickhouse_up", "1 while ClickHouse takes the log"),
