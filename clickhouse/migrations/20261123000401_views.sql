@@ -39,16 +39,16 @@ CREATE OR REPLACE VIEW v_attempts
     attempt_id      UUID                     COMMENT 'One try of one delivery',
     delivery_id     UUID                     COMMENT 'The same in every attempt of a delivery',
     started_at      DateTime64(6, 'UTC')     COMMENT 'When the attempt began',
-    postback_id     UUID                     COMMENT 'The postback; its settings are in v_postbacks',
+    postback_id     LowCardinality(UUID)     COMMENT 'The postback; its settings are in v_postbacks',
     destination     String                   COMMENT 'Host the request was sent to; empty where nothing was',
     owner           LowCardinality(String)   COMMENT 'Who configured the postback: partner, advertiser or platform',
-    partner_id      UUID                     COMMENT 'Partner whose click it was',
+    partner_id      LowCardinality(UUID)     COMMENT 'Partner whose click it was',
     partner         String                   COMMENT 'Its name as of now; empty in the second until ClickHouse has heard it',
-    advertiser_id   UUID                     COMMENT 'Advertiser of the offer',
+    advertiser_id   LowCardinality(UUID)     COMMENT 'Advertiser of the offer',
     advertiser      String                   COMMENT 'Its name as of now',
-    offer_id        UUID                     COMMENT 'Offer',
+    offer_id        LowCardinality(UUID)     COMMENT 'Offer',
     offer           String                   COMMENT 'Its name as of now',
-    link_id         UUID                     COMMENT 'Link of the click',
+    link_id         LowCardinality(UUID)     COMMENT 'Link of the click',
     lead_id         Nullable(UUID)           COMMENT 'Conversion; NULL for events of a recurring customer',
     click_id        UUID                     COMMENT 'Our click id',
     txid            String                   COMMENT 'Transaction id: the request id, or the lead id where there is none',
@@ -74,7 +74,7 @@ CREATE OR REPLACE VIEW v_attempts
     total_us        UInt64                   COMMENT 'From begun to the end of the answer, microseconds',
     http_version    LowCardinality(String)   COMMENT '1.1 or 2; empty where nothing was sent',
     is_test         Bool                     COMMENT 'Of a test conversion',
-    node_id         UUID                     COMMENT 'Server process that recorded it'
+    node_id         LowCardinality(UUID)     COMMENT 'Server process that recorded it'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS WITH (SELECT groupArray((id, name)) FROM names FINAL WHERE kind = 'partner') AS partners,
@@ -93,25 +93,25 @@ COMMENT 'Delivery attempts, one row each, without what was sent and answered';
 
 CREATE OR REPLACE VIEW v_inbound_requests
 (
-    inbound_id     UUID                   COMMENT 'One request received, or one item of a batch',
-    received_at    DateTime64(6, 'UTC')   COMMENT 'When it was received',
-    door           LowCardinality(String) COMMENT 'Which door it came in by: s2s, ...',
-    method         LowCardinality(String) COMMENT 'HTTP method',
-    advertiser_id  Nullable(UUID)         COMMENT 'NULL where the key was nobody''s',
-    advertiser     String                 COMMENT 'Its name as of now',
-    offer_id       Nullable(UUID)         COMMENT 'NULL where no click was found',
-    offer          String                 COMMENT 'Its name as of now',
-    partner_id     Nullable(UUID)         COMMENT 'NULL where no click was found',
-    partner        String                 COMMENT 'Its name as of now; empty in the second until ClickHouse has heard it',
-    request_id     String                 COMMENT 'As the advertiser sent it',
-    lead_id        Nullable(UUID)         COMMENT 'Conversion it made or was about',
-    verdict        LowCardinality(String) COMMENT 'accepted, duplicate, conflict, quarantined or rejected',
-    http_status    UInt16                 COMMENT 'HTTP status answered',
-    reason_code    LowCardinality(String) COMMENT 'Machine-readable reason; empty where all went well',
-    integration_id Nullable(UUID)         COMMENT 'The integration it came by; NULL at other doors',
-    origin_id      Nullable(UUID)         COMMENT 'inbound_id of the request this one processes again',
-    is_test        Bool                   COMMENT 'Of a test conversion',
-    node_id        UUID                   COMMENT 'Server process that recorded it'
+    inbound_id     UUID                           COMMENT 'One request received, or one item of a batch',
+    received_at    DateTime64(6, 'UTC')           COMMENT 'When it was received',
+    door           LowCardinality(String)         COMMENT 'Which door it came in by: s2s, ...',
+    method         LowCardinality(String)         COMMENT 'HTTP method',
+    advertiser_id  LowCardinality(Nullable(UUID)) COMMENT 'NULL where the key was nobody''s',
+    advertiser     String                         COMMENT 'Its name as of now',
+    offer_id       LowCardinality(Nullable(UUID)) COMMENT 'NULL where no click was found',
+    offer          String                         COMMENT 'Its name as of now',
+    partner_id     LowCardinality(Nullable(UUID)) COMMENT 'NULL where no click was found',
+    partner        String                         COMMENT 'Its name as of now; empty in the second until ClickHouse has heard it',
+    request_id     String                         COMMENT 'As the advertiser sent it',
+    lead_id        Nullable(UUID)                 COMMENT 'Conversion it made or was about',
+    verdict        LowCardinality(String)         COMMENT 'accepted, duplicate, conflict, quarantined or rejected',
+    http_status    UInt16                         COMMENT 'HTTP status answered',
+    reason_code    LowCardinality(String)         COMMENT 'Machine-readable reason; empty where all went well',
+    integration_id LowCardinality(Nullable(UUID)) COMMENT 'The integration it came by; NULL at other doors',
+    origin_id      Nullable(UUID)                 COMMENT 'inbound_id of the request this one processes again',
+    is_test        Bool                           COMMENT 'Of a test conversion',
+    node_id        LowCardinality(UUID)           COMMENT 'Server process that recorded it'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS WITH (SELECT groupArray((id, name)) FROM names FINAL WHERE kind = 'partner') AS partners,
@@ -130,12 +130,12 @@ CREATE OR REPLACE VIEW v_clicks
 (
     click_id      UUID                   COMMENT 'Our click id',
     clicked_at    DateTime64(6, 'UTC')   COMMENT 'When the visitor came',
-    link_id       UUID                   COMMENT 'Link of the click',
-    offer_id      UUID                   COMMENT 'Offer',
+    link_id       LowCardinality(UUID)   COMMENT 'Link of the click',
+    offer_id      LowCardinality(UUID)   COMMENT 'Offer',
     offer         String                 COMMENT 'Its name as of now',
-    partner_id    UUID                   COMMENT 'Partner whose click it was',
+    partner_id    LowCardinality(UUID)   COMMENT 'Partner whose click it was',
     partner       String                 COMMENT 'Its name as of now; empty in the second until ClickHouse has heard it',
-    advertiser_id UUID                   COMMENT 'Advertiser of the offer',
+    advertiser_id LowCardinality(UUID)   COMMENT 'Advertiser of the offer',
     advertiser    String                 COMMENT 'Its name as of now',
     country       LowCardinality(String) COMMENT 'ISO 3166-1 alpha-2 of the click, or empty',
     device        LowCardinality(String) COMMENT 'desktop, mobile, tablet, bot or other'
@@ -160,13 +160,13 @@ CREATE OR REPLACE VIEW v_conversion_events
     lead_id         Nullable(UUID)           COMMENT 'Conversion; NULL for events of a recurring customer',
     request_id      String                   COMMENT 'As the advertiser sent it',
     click_id        UUID                     COMMENT 'Our click id',
-    advertiser_id   UUID                     COMMENT 'Advertiser of the offer',
+    advertiser_id   LowCardinality(UUID)     COMMENT 'Advertiser of the offer',
     advertiser      String                   COMMENT 'Its name as of now',
-    offer_id        UUID                     COMMENT 'Offer',
+    offer_id        LowCardinality(UUID)     COMMENT 'Offer',
     offer           String                   COMMENT 'Its name as of now',
-    partner_id      UUID                     COMMENT 'Partner whose click it was',
+    partner_id      LowCardinality(UUID)     COMMENT 'Partner whose click it was',
     partner         String                   COMMENT 'Its name as of now; empty in the second until ClickHouse has heard it',
-    link_id         UUID                     COMMENT 'Link of the click',
+    link_id         LowCardinality(UUID)     COMMENT 'Link of the click',
     action          LowCardinality(String)   COMMENT 'Name of the action',
     status_from     LowCardinality(String)   COMMENT 'Status before; empty for a new conversion',
     status          LowCardinality(String)   COMMENT 'Status after',
@@ -196,12 +196,12 @@ CREATE OR REPLACE VIEW v_partner_attempts
     attempt_id      UUID                     COMMENT 'One try of one delivery',
     delivery_id     UUID                     COMMENT 'The same in every attempt of a delivery',
     started_at      DateTime64(6, 'UTC')     COMMENT 'When the attempt began',
-    postback_id     UUID                     COMMENT 'The postback; its settings are in v_postbacks',
+    postback_id     LowCardinality(UUID)     COMMENT 'The postback; its settings are in v_postbacks',
     destination     String                   COMMENT 'Host the request was sent to; empty where nothing was',
-    partner_id      UUID                     COMMENT 'Partner whose click it was',
-    offer_id        UUID                     COMMENT 'Offer',
+    partner_id      LowCardinality(UUID)     COMMENT 'Partner whose click it was',
+    offer_id        LowCardinality(UUID)     COMMENT 'Offer',
     offer           String                   COMMENT 'Its name as of now',
-    link_id         UUID                     COMMENT 'Link of the click',
+    link_id         LowCardinality(UUID)     COMMENT 'Link of the click',
     lead_id         Nullable(UUID)           COMMENT 'Conversion; NULL for events of a recurring customer',
     click_id        UUID                     COMMENT 'Our click id',
     txid            String                   COMMENT 'Transaction id: the request id, or the lead id where there is none',
@@ -250,10 +250,10 @@ CREATE OR REPLACE VIEW v_partner_clicks
     clicked_at      DateTime64(6, 'UTC')   COMMENT 'When the visitor came',
     partner_clickid String                 COMMENT 'The partner''s own click id; ours where none was sent',
     subs            Array(String)          COMMENT 'sub1 to sub5',
-    link_id         UUID                   COMMENT 'Link of the click',
-    offer_id        UUID                   COMMENT 'Offer',
+    link_id         LowCardinality(UUID)   COMMENT 'Link of the click',
+    offer_id        LowCardinality(UUID)   COMMENT 'Offer',
     offer           String                 COMMENT 'Its name as of now',
-    partner_id      UUID                   COMMENT 'Partner whose click it was',
+    partner_id      LowCardinality(UUID)   COMMENT 'Partner whose click it was',
     country         LowCardinality(String) COMMENT 'ISO 3166-1 alpha-2 of the click, or empty',
     device          LowCardinality(String) COMMENT 'desktop, mobile, tablet, bot or other'
 )
@@ -277,10 +277,10 @@ CREATE OR REPLACE VIEW v_partner_conversion_events
     lead_id         Nullable(UUID)           COMMENT 'Conversion; NULL for events of a recurring customer',
     request_id      String                   COMMENT 'As the advertiser sent it',
     click_id        UUID                     COMMENT 'Our click id',
-    offer_id        UUID                     COMMENT 'Offer',
+    offer_id        LowCardinality(UUID)     COMMENT 'Offer',
     offer           String                   COMMENT 'Its name as of now',
-    partner_id      UUID                     COMMENT 'Partner whose click it was',
-    link_id         UUID                     COMMENT 'Link of the click',
+    partner_id      LowCardinality(UUID)     COMMENT 'Partner whose click it was',
+    link_id         LowCardinality(UUID)     COMMENT 'Link of the click',
     action          LowCardinality(String)   COMMENT 'Name of the action',
     status_from     LowCardinality(String)   COMMENT 'Status before; empty for a new conversion',
     status          LowCardinality(String)   COMMENT 'Status after',
@@ -309,10 +309,10 @@ CREATE OR REPLACE VIEW v_advertiser_attempts
     attempt_id    UUID                     COMMENT 'One try of one delivery',
     delivery_id   UUID                     COMMENT 'The same in every attempt of a delivery',
     started_at    DateTime64(6, 'UTC')     COMMENT 'When the attempt began',
-    postback_id   UUID                     COMMENT 'The postback; its settings are in v_postbacks',
+    postback_id   LowCardinality(UUID)     COMMENT 'The postback; its settings are in v_postbacks',
     destination   String                   COMMENT 'Host the request was sent to; empty where nothing was',
-    advertiser_id UUID                     COMMENT 'Advertiser of the offer',
-    offer_id      UUID                     COMMENT 'Offer',
+    advertiser_id LowCardinality(UUID)     COMMENT 'Advertiser of the offer',
+    offer_id      LowCardinality(UUID)     COMMENT 'Offer',
     offer         String                   COMMENT 'Its name as of now',
     lead_id       Nullable(UUID)           COMMENT 'Conversion; NULL for events of a recurring customer',
     click_id      UUID                     COMMENT 'Our click id',
@@ -355,22 +355,22 @@ COMMENT 'Attempts of an advertiser''s own postbacks, for the advertiser whom vie
 
 CREATE OR REPLACE VIEW v_advertiser_inbound_requests
 (
-    inbound_id     UUID                   COMMENT 'One request received, or one item of a batch',
-    received_at    DateTime64(6, 'UTC')   COMMENT 'When it was received',
-    door           LowCardinality(String) COMMENT 'Which door it came in by: s2s, ...',
-    method         LowCardinality(String) COMMENT 'HTTP method',
-    advertiser_id  Nullable(UUID)         COMMENT 'NULL where the key was nobody''s',
-    offer_id       Nullable(UUID)         COMMENT 'NULL where no click was found',
-    offer          String                 COMMENT 'Its name as of now',
-    request_id     String                 COMMENT 'As the advertiser sent it',
-    click_id       String                 COMMENT 'As the advertiser sent it: ours or the partner''s own',
-    lead_id        Nullable(UUID)         COMMENT 'Conversion it made or was about',
-    verdict        LowCardinality(String) COMMENT 'accepted, duplicate, conflict, quarantined or rejected',
-    http_status    UInt16                 COMMENT 'HTTP status answered',
-    reason_code    LowCardinality(String) COMMENT 'Machine-readable reason; empty where all went well',
-    integration_id Nullable(UUID)         COMMENT 'The integration it came by; NULL at other doors',
-    origin_id      Nullable(UUID)         COMMENT 'inbound_id of the request this one processes again',
-    is_test        Bool                   COMMENT 'Of a test conversion'
+    inbound_id     UUID                           COMMENT 'One request received, or one item of a batch',
+    received_at    DateTime64(6, 'UTC')           COMMENT 'When it was received',
+    door           LowCardinality(String)         COMMENT 'Which door it came in by: s2s, ...',
+    method         LowCardinality(String)         COMMENT 'HTTP method',
+    advertiser_id  LowCardinality(Nullable(UUID)) COMMENT 'NULL where the key was nobody''s',
+    offer_id       LowCardinality(Nullable(UUID)) COMMENT 'NULL where no click was found',
+    offer          String                         COMMENT 'Its name as of now',
+    request_id     String                         COMMENT 'As the advertiser sent it',
+    click_id       String                         COMMENT 'As the advertiser sent it: ours or the partner''s own',
+    lead_id        Nullable(UUID)                 COMMENT 'Conversion it made or was about',
+    verdict        LowCardinality(String)         COMMENT 'accepted, duplicate, conflict, quarantined or rejected',
+    http_status    UInt16                         COMMENT 'HTTP status answered',
+    reason_code    LowCardinality(String)         COMMENT 'Machine-readable reason; empty where all went well',
+    integration_id LowCardinality(Nullable(UUID)) COMMENT 'The integration it came by; NULL at other doors',
+    origin_id      Nullable(UUID)                 COMMENT 'inbound_id of the request this one processes again',
+    is_test        Bool                           COMMENT 'Of a test conversion'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS WITH (SELECT groupArray((id, name)) FROM names FINAL WHERE kind = 'offer') AS offers
@@ -393,8 +393,8 @@ CREATE OR REPLACE VIEW v_advertiser_conversion_events
     lead_id       Nullable(UUID)           COMMENT 'Conversion; NULL for events of a recurring customer',
     request_id    String                   COMMENT 'As the advertiser sent it',
     click_id      UUID                     COMMENT 'Our click id',
-    advertiser_id UUID                     COMMENT 'Advertiser of the offer',
-    offer_id      UUID                     COMMENT 'Offer',
+    advertiser_id LowCardinality(UUID)     COMMENT 'Advertiser of the offer',
+    offer_id      LowCardinality(UUID)     COMMENT 'Offer',
     offer         String                   COMMENT 'Its name as of now',
     action        LowCardinality(String)   COMMENT 'Name of the action',
     status_from   LowCardinality(String)   COMMENT 'Status before; empty for a new conversion',
@@ -476,3 +476,88 @@ SELECT
 FROM names FINAL
 WHERE kind = 'postback'
 COMMENT 'Postbacks: who is told what, where';
+
+CREATE OR REPLACE VIEW v_attempts_by_minute
+(
+    bucket                  DateTime('UTC')                                                    COMMENT 'Minute that the attempts began in',
+    outcome                 LowCardinality(String)                                             COMMENT 'delivered, retrying, failed or skipped',
+    error_kind              LowCardinality(String)                                             COMMENT 'none, dns, connect, tls, timeout, reset, status, redirect, refused (the code said success, the body did not), interrupted, blocked, internal or condition',
+    is_test                 Bool                                                               COMMENT 'Of a test conversion',
+    attempts                SimpleAggregateFunction(sum, UInt64)                               COMMENT 'How many; add them up',
+    first_attempts          SimpleAggregateFunction(sum, UInt64)                               COMMENT 'How many of them were the first of their delivery',
+    answered                SimpleAggregateFunction(sum, UInt64)                               COMMENT 'How many of them got the head of an answer',
+    total_us_sum            SimpleAggregateFunction(sum, UInt64)                               COMMENT 'Sum of total_us',
+    total_us_max            SimpleAggregateFunction(max, UInt64)                               COMMENT 'Greatest total_us',
+    queued_us_sum           SimpleAggregateFunction(sum, UInt64)                               COMMENT 'Sum of queued_us',
+    total_us_quantiles      AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'State of total_us; read it with quantilesDDMerge(0.01, 0.5, ...), within 1 % of exact',
+    queued_us_quantiles     AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of queued_us',
+    first_byte_us_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of first_byte_us, of answered attempts only'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    bucket, outcome, error_kind, is_test, attempts, first_attempts, answered, total_us_sum, total_us_max,
+    queued_us_sum, total_us_quantiles, queued_us_quantiles, first_byte_us_quantiles
+FROM attempts_by_minute
+COMMENT 'Attempts by minute, outcome and error kind, for quick charts of long ranges';
+
+CREATE OR REPLACE VIEW v_attempts_by_day
+(
+    bucket         DateTime('UTC')                      COMMENT 'Start of the UTC day that the attempts began on',
+    owner          LowCardinality(String)               COMMENT 'Who configured the postback: partner, advertiser or platform',
+    partner_id     LowCardinality(UUID)                 COMMENT 'Partner whose click it was',
+    partner        String                               COMMENT 'Its name as of now; empty in the second until ClickHouse has heard it',
+    advertiser_id  LowCardinality(UUID)                 COMMENT 'Advertiser of the offer',
+    advertiser     String                               COMMENT 'Its name as of now',
+    offer_id       LowCardinality(UUID)                 COMMENT 'Offer',
+    offer          String                               COMMENT 'Its name as of now',
+    postback_id    LowCardinality(UUID)                 COMMENT 'The postback; its settings are in v_postbacks',
+    event          LowCardinality(String)               COMMENT 'What happened: sale, ftd, approve, ...',
+    status         LowCardinality(String)               COMMENT 'Conversion status at the event: hold, approved, rejected, or empty',
+    outcome        LowCardinality(String)               COMMENT 'delivered, retrying, failed or skipped',
+    error_kind     LowCardinality(String)               COMMENT 'none, dns, connect, tls, timeout, reset, status, redirect, refused (the code said success, the body did not), interrupted, blocked, internal or condition',
+    is_test        Bool                                 COMMENT 'Of a test conversion',
+    attempts       SimpleAggregateFunction(sum, UInt64) COMMENT 'How many; add them up',
+    first_attempts SimpleAggregateFunction(sum, UInt64) COMMENT 'How many of them were the first of their delivery',
+    answered       SimpleAggregateFunction(sum, UInt64) COMMENT 'How many of them got the head of an answer',
+    total_us_sum   SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of total_us',
+    total_us_max   SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest total_us',
+    queued_us_sum  SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of queued_us'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS WITH (SELECT groupArray((id, name)) FROM names FINAL WHERE kind = 'partner') AS partners,
+     (SELECT groupArray((id, name)) FROM names FINAL WHERE kind = 'advertiser') AS advertisers,
+     (SELECT groupArray((id, name)) FROM names FINAL WHERE kind = 'offer') AS offers
+SELECT
+    bucket, owner, partner_id, transform(partner_id, partners.1, partners.2, '') AS partner,
+    advertiser_id, transform(advertiser_id, advertisers.1, advertisers.2, '') AS advertiser, offer_id,
+    transform(offer_id, offers.1, offers.2, '') AS offer, postback_id, event, status, outcome,
+    error_kind, is_test, attempts, first_attempts, answered, total_us_sum, total_us_max, queued_us_sum
+FROM attempts_by_day
+COMMENT 'Attempts by UTC day and everything they are filtered by';
+
+CREATE OR REPLACE VIEW v_attempt_timings_by_day
+(
+    bucket                  DateTime('UTC')                                                    COMMENT 'Start of the UTC day that the attempts began on',
+    grouped_by              LowCardinality(String)                                             COMMENT 'What group_id is: partner, advertiser, offer or postback; every attempt is counted once under each',
+    group_id                UUID                                                               COMMENT 'Its id',
+    name                    String                                                             COMMENT 'Its name as of now',
+    outcome                 LowCardinality(String)                                             COMMENT 'delivered, retrying, failed or skipped',
+    is_test                 Bool                                                               COMMENT 'Of a test conversion',
+    attempts                SimpleAggregateFunction(sum, UInt64)                               COMMENT 'How many; add them up',
+    first_attempts          SimpleAggregateFunction(sum, UInt64)                               COMMENT 'How many of them were the first of their delivery',
+    answered                SimpleAggregateFunction(sum, UInt64)                               COMMENT 'How many of them got the head of an answer',
+    total_us_sum            SimpleAggregateFunction(sum, UInt64)                               COMMENT 'Sum of total_us',
+    total_us_max            SimpleAggregateFunction(max, UInt64)                               COMMENT 'Greatest total_us',
+    queued_us_sum           SimpleAggregateFunction(sum, UInt64)                               COMMENT 'Sum of queued_us',
+    total_us_quantiles      AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'State of total_us; read it with quantilesDDMerge(0.01, 0.5, ...), within 1 % of exact',
+    queued_us_quantiles     AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of queued_us',
+    first_byte_us_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of first_byte_us, of answered attempts only'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS WITH (SELECT groupArray((id, name)) FROM names FINAL) AS everybody
+SELECT
+    bucket, grouped_by, group_id, transform(group_id, everybody.1, everybody.2, '') AS name, outcome,
+    is_test, attempts, first_attempts, answered, total_us_sum, total_us_max, queued_us_sum,
+    total_us_quantiles, queued_us_quantiles, first_byte_us_quantiles
+FROM attempt_timings_by_day
+COMMENT 'Timings by UTC day of each partner, advertiser, offer and postback';

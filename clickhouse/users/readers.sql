@@ -16,7 +16,10 @@ CREATE SETTINGS PROFILE IF NOT EXISTS ricochet_reader SETTINGS
 CREATE USER IF NOT EXISTS dash IDENTIFIED WITH sha256_password BY {password:String} SETTINGS PROFILE 'ricochet_reader';
 
 GRANT SELECT ON ricochet.v_advertisers TO dash;
+GRANT SELECT ON ricochet.v_attempt_timings_by_day TO dash;
 GRANT SELECT ON ricochet.v_attempts TO dash;
+GRANT SELECT ON ricochet.v_attempts_by_day TO dash;
+GRANT SELECT ON ricochet.v_attempts_by_minute TO dash;
 GRANT SELECT ON ricochet.v_clicks TO dash;
 GRANT SELECT ON ricochet.v_conversion_events TO dash;
 GRANT SELECT ON ricochet.v_inbound_requests TO dash;

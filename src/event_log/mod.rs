@@ -1,5 +1,6 @@
 //! The log in ClickHouse: what is written ([`rows`]), how it is sent ([`client`]), how it is
-//! searched ([`reader`]), and what its ids are called ([`names`]).
+//! searched ([`reader`]), and what its ids are called ([`names`]); [`rollups`] are the figures kept
+//! of it.
 //!
 //! Rows never go to ClickHouse directly. They are encoded into a batch, committed in
 //! PostgreSQL with the state they describe, and shipped from there by the log shipper.
@@ -7,6 +8,7 @@
 pub mod client;
 pub mod names;
 pub mod reader;
+pub mod rollups;
 pub mod rows;
 
 pub use client::EventLog;

@@ -36,7 +36,10 @@ async fn dash_reads_the_views_and_nothing_else() {
     assert_eq!(dash.text("SELECT currentUser()").await, "dash");
     let granted = [
         "v_advertisers",
+        "v_attempt_timings_by_day",
         "v_attempts",
+        "v_attempts_by_day",
+        "v_attempts_by_minute",
         "v_clicks",
         "v_conversion_events",
         "v_inbound_requests",
