@@ -3,8 +3,11 @@
 -- which column is left out and why.
 --
 -- A view reads with the rights of the user who made it (DEFINER), so its readers need no right on a
--- table. Views are made anew at every start: with another user in CLICKHOUSE_URL they would
--- otherwise go on asking for the rights of one that may be gone.
+-- table. On a cluster, `names` and `view_readers` are whole on every server, and who asks is looked up
+-- where it asks (GLOBAL IN).
+--
+-- Views are made anew at every start: with another user in CLICKHOUSE_URL they would otherwise go on
+-- asking for the rights of one that may be gone.
 
 CREATE TABLE IF NOT EXISTS names
 (
@@ -238,8 +241,8 @@ SELECT
     reason, error_kind, attempt, response_code, queued_us, dns_us, connect_us, tls_us, first_byte_us,
     total_us, is_test
 FROM attempts
-WHERE partner_id IN (
-    SELECT partner_id FROM view_readers WHERE user_name = currentUser() AND partner_id IS NOT NULL
+WHERE partner_id GLOBAL IN (
+    SELECT assumeNotNull(partner_id) FROM view_readers WHERE user_name = currentUser() AND partner_id IS NOT NULL
 )
   AND owner = 'partner'
 COMMENT 'Attempts of a partner''s own postbacks, for the partner whom view_readers lets the asking user read as';
@@ -263,8 +266,8 @@ SELECT
     click_id, clicked_at, partner_clickid, subs, link_id, offer_id,
     transform(offer_id, offers.1, offers.2, '') AS offer, partner_id, country, device
 FROM clicks
-WHERE partner_id IN (
-    SELECT partner_id FROM view_readers WHERE user_name = currentUser() AND partner_id IS NOT NULL
+WHERE partner_id GLOBAL IN (
+    SELECT assumeNotNull(partner_id) FROM view_readers WHERE user_name = currentUser() AND partner_id IS NOT NULL
 )
 COMMENT 'A partner''s own clicks';
 
@@ -299,8 +302,8 @@ SELECT
     transform(offer_id, offers.1, offers.2, '') AS offer, partner_id, link_id, action, status_from,
     status, amount, currency, payout, payout_currency, country, device, is_test
 FROM conversion_events
-WHERE partner_id IN (
-    SELECT partner_id FROM view_readers WHERE user_name = currentUser() AND partner_id IS NOT NULL
+WHERE partner_id GLOBAL IN (
+    SELECT assumeNotNull(partner_id) FROM view_readers WHERE user_name = currentUser() AND partner_id IS NOT NULL
 )
 COMMENT 'What became of the conversions of a partner''s clicks';
 
@@ -347,8 +350,8 @@ SELECT
     event, status, amount, currency, country, device, method, url, outcome, reason, error_kind, attempt,
     response_code, queued_us, dns_us, connect_us, tls_us, first_byte_us, total_us, is_test
 FROM attempts
-WHERE advertiser_id IN (
-    SELECT advertiser_id FROM view_readers WHERE user_name = currentUser() AND advertiser_id IS NOT NULL
+WHERE advertiser_id GLOBAL IN (
+    SELECT assumeNotNull(advertiser_id) FROM view_readers WHERE user_name = currentUser() AND advertiser_id IS NOT NULL
 )
   AND owner = 'advertiser'
 COMMENT 'Attempts of an advertiser''s own postbacks, for the advertiser whom view_readers lets the asking user read as';
@@ -379,8 +382,8 @@ SELECT
     transform(assumeNotNull(offer_id), offers.1, offers.2, '') AS offer, request_id, click_id, lead_id,
     verdict, http_status, reason_code, integration_id, origin_id, is_test
 FROM inbound_requests
-WHERE advertiser_id IN (
-    SELECT advertiser_id FROM view_readers WHERE user_name = currentUser() AND advertiser_id IS NOT NULL
+WHERE advertiser_id GLOBAL IN (
+    SELECT assumeNotNull(advertiser_id) FROM view_readers WHERE user_name = currentUser() AND advertiser_id IS NOT NULL
 )
 COMMENT 'An advertiser''s own requests';
 
@@ -412,8 +415,8 @@ SELECT
     transform(offer_id, offers.1, offers.2, '') AS offer, action, status_from, status, amount, currency,
     country, device, is_test
 FROM conversion_events
-WHERE advertiser_id IN (
-    SELECT advertiser_id FROM view_readers WHERE user_name = currentUser() AND advertiser_id IS NOT NULL
+WHERE advertiser_id GLOBAL IN (
+    SELECT assumeNotNull(advertiser_id) FROM view_readers WHERE user_name = currentUser() AND advertiser_id IS NOT NULL
 )
 COMMENT 'What became of an advertiser''s conversions';
 
