@@ -76,9 +76,15 @@ impl LogShipper {
                 note_reachability(&services, &format!("{error:#}"), false);
                 return (Round::Away, floors, book);
             }
-            let round = match ship_all(&services, &mut floors).await {
-                Round::Done => tell_names(&services, &mut book).await,
-                Round::Away => Round::Away,
+            // Names first, so that no row is there without them; but what ClickHouse has against a
+            // name keeps no row back.
+            let round = match tell_names(&services, &mut book).await {
+                Naming::Away => Round::Away,
+                Naming::Refused => {
+                    ship_all(&services, &mut floors).await;
+                    Round::Away
+                }
+                Naming::Done => ship_all(&services, &mut floors).await,
             };
             (round, floors, book)
         };
@@ -176,28 +182,39 @@ async fn ship(services: &Services, shipment: Shipment) -> bool {
     true
 }
 
-/// Tells ClickHouse what has been renamed, where the catalogue has changed since the last time. A
-/// name is never what keeps the log back: rows are shipped first.
-async fn tell_names(services: &Services, book: &mut NameBook) -> Round {
+/// How telling names ended.
+enum Naming {
+    Done,
+    /// One of the databases is away.
+    Away,
+    Refused,
+}
+
+/// Tells ClickHouse what has been renamed, where the catalogue has changed since the last time.
+async fn tell_names(services: &Services, book: &mut NameBook) -> Naming {
     if book.is_of(services.catalogue().version) {
-        return Round::Done;
+        return Naming::Done;
     }
     let names = match names::read(&services.pool).await {
         Ok(names) => names,
         Err(error) => {
             tracing::warn!(%error, "names for the log cannot be read");
-            return Round::Away;
+            return Naming::Away;
         }
     };
     let lines = book.lines_to_tell(&names);
     if !lines.is_empty()
         && let Err(error) = services.log.insert_names(lines).await
     {
-        tracing::warn!(%error, "ClickHouse does not take names; they are told again");
-        return Round::Away;
+        if matches!(error, clickhouse::error::Error::Network(_)) {
+            note_reachability(services, &error.to_string(), false);
+            return Naming::Away;
+        }
+        tracing::warn!(%error, "ClickHouse refuses names; they are told again");
+        return Naming::Refused;
     }
     book.note_told(names);
-    Round::Done
+    Naming::Done
 }
 
 /// Says once when ClickHouse goes and once when it is back.
