@@ -39,4 +39,5 @@ pub mod outbound;
 pub mod pipeline;
 pub mod presets;
 pub mod reconcile;
+pub mod seed;
 pub mod store;

@@ -12,7 +12,7 @@
 CREATE TABLE IF NOT EXISTS names
 (
     kind          LowCardinality(String) COMMENT 'partner, advertiser, offer or postback',
-    id            UUID,
+    id            UUID COMMENT 'Of the partner, advertiser, offer or postback',
     name          String COMMENT 'As of the latest version; of a postback: its host and events',
     owner         LowCardinality(String) COMMENT 'Of a postback: partner, advertiser or platform; else empty',
     partner_id    Nullable(UUID) COMMENT 'Of a postback that a partner owns',

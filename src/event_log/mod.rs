@@ -6,8 +6,10 @@
 //! PostgreSQL with the state they describe, and shipped from there by the log shipper.
 
 pub mod client;
+pub mod cluster;
 pub mod names;
 pub mod reader;
+pub mod retention;
 pub mod rollups;
 pub mod rows;
 

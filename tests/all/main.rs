@@ -10,6 +10,7 @@ mod delivery;
 mod dispatch;
 mod doors;
 mod engines;
+mod event_log;
 mod faults;
 mod graphql;
 mod health;
