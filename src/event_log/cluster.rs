@@ -53,9 +53,11 @@ fn said_everywhere(rest: &str, cluster: &str) -> String {
 /// One replicated table whose replicas are all servers: its place in Keeper names no shard.
 fn create_whole_table(name: &str, rest: &str, cluster: &str) -> String {
     let keeper = format!("'/clickhouse/tables/{{database}}/{name}', '{{shard}}-{{replica}}'");
-    let rest = rest
-        .replace("ENGINE = MergeTree", &format!("ENGINE = ReplicatedMergeTree({keeper})"))
-        .replace("ENGINE = ReplacingMergeTree(", &format!("ENGINE = ReplicatedReplacingMergeTree({keeper}, "));
+    let rest =
+        rest.replace("ENGINE = MergeTree", &format!("ENGINE = ReplicatedMergeTree({keeper})")).replace(
+            "ENGINE = ReplacingMergeTree(",
+            &format!("ENGINE = ReplicatedReplacingMergeTree({keeper}, "),
+        );
     format!("CREATE TABLE IF NOT EXISTS {name}{}\n{rest}", everywhere(cluster))
 }
 
