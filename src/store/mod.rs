@@ -46,6 +46,7 @@ pub mod skipped;
 pub mod status_words;
 pub mod tokens;
 pub mod used_signatures;
+pub mod visible_names;
 
 pub use deadpool_postgres::Pool;
 pub use error::StoreError;

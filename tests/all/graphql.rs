@@ -10,3 +10,4 @@ pub mod rows;
 mod scopes;
 pub mod stage;
 mod stats;
+mod walk;
