@@ -25,7 +25,8 @@ use crate::doors::click::ClickDoor;
 use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
 use crate::event_log::EventLog;
-use crate::graphql::{self, http::GraphqlDoor};
+use crate::graphql::http::{Connections, GraphqlDoor, watch_tokens};
+use crate::graphql;
 use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
@@ -40,6 +41,7 @@ use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
 use crate::store::{StoreError, migrations, nodes, pool, resealing};
+use crate::tail::Feed;
 
 /// How often sources whose rates have recovered are forgotten.
 const FORGET_SOURCES: Duration = Duration::from_secs(5);
@@ -63,6 +65,7 @@ pub struct App {
     /// Where it listens, with the port it got.
     pub address: SocketAddr,
     grace_period: Duration,
+    connections: Arc<Connections>,
     /// Threads of the actors; they live as long as the app.
     _arbiters: [Arbiter; 2],
 }
@@ -169,11 +172,17 @@ impl App {
                 std::future::ready(Ok(()))
             }
         });
+        let feed = Feed::new(services.pool.clone(), node);
+        actix::spawn(feed.clone().run());
+        let connections = Arc::new(Connections::new(settings.websockets, settings.websockets_per_token));
+        watch_tokens(&connections, &services.pool);
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema_of_node(services.clone(), readers.clone(), sender),
+            schema: graphql::schema_of_node(services.clone(), readers.clone(), sender, feed),
             pool: readers,
             gate,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
+            connections: connections.clone(),
+            origins: settings.websocket_origins.clone(),
         });
         let routes = move |config: &mut web::ServiceConfig| {
             graphql::http::routes(graphql.clone())(config);
@@ -205,6 +214,7 @@ impl App {
             server: handle,
             address,
             grace_period,
+            connections,
             _arbiters: [lane_arbiter, dispatch_arbiter],
         })
     }
@@ -214,13 +224,14 @@ impl App {
         self.services.refresh_catalogue().await
     }
 
-    /// Stops in this order: no new requests; those under way are answered; no new attempts; those
+    /// Stops in this order: WebSockets are closed; no new requests; those under way are answered; no new attempts; those
     /// under way are recorded; the log is shipped; the lease is given up. What does not end
     /// within the grace period is left to be rescued.
     pub async fn stop(self) {
         tracing::info!("stopping");
         let deadline = Instant::now() + self.grace_period;
         self.services.slots.close();
+        self.connections.close();
         self.server.stop(true).await;
         while self.services.slots.taken() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -40,3 +40,4 @@ pub mod pipeline;
 pub mod presets;
 pub mod reconcile;
 pub mod store;
+pub mod tail;

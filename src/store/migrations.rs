@@ -59,6 +59,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000007_postback_warnings"),
     postgres!("20261122000008_resend"),
     postgres!("20261122000009_flat_queues"),
+    postgres!("20261123000301_live_tail"),
 ];
 
 /// One migrator at a time, over all nodes.
