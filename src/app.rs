@@ -56,6 +56,8 @@ pub struct Doors {
     pub gate: Arc<Gate>,
     /// Places in the lanes for items of batches, over all requests.
     pub batch_permits: Arc<Semaphore>,
+    /// Places for exports; past them callers are told to come again.
+    pub exports: Arc<Semaphore>,
 }
 
 /// A running server.
@@ -164,6 +166,7 @@ impl App {
             metrics,
             gate: gate.clone(),
             batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
+            exports: Arc::new(Semaphore::new(settings.exports)),
         });
         periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
             let doors = doors.clone();

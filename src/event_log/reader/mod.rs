@@ -2,15 +2,14 @@
 //! by any filter.
 
 mod attempts;
+pub mod export;
 mod inbound;
-
 mod matched;
 mod matching;
 mod search;
 mod since;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
-
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 pub use matching::is_match;
