@@ -60,6 +60,8 @@ fn describe() {
         "Breakers that opened or closed, and destinations that asked to be left alone"
     );
     describe_gauge!("ricochet_dispatchers", "Dispatchers at work on this node");
+    describe_gauge!("ricochet_live_nodes", "Nodes that share the destinations, as this one sees it");
+    describe_counter!("ricochet_rescue_rounds_total", "Looks for what is due and for nodes that have died");
     describe_gauge!("ricochet_log_backlog_rows", "Log rows waiting in PostgreSQL for ClickHouse");
     describe_gauge!("ricochet_log_backlog_oldest_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_gauge!("ricochet_clickhouse_up", "1 while ClickHouse takes the log");

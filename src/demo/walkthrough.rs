@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::file::DemoFile;
 
 /// How long each step may take before the demo says that something is wrong.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 pub async fn show(demo: &DemoFile) -> anyhow::Result<()> {
@@ -57,16 +57,25 @@ pub async fn show(demo: &DemoFile) -> anyhow::Result<()> {
     let log = until("the log shows nothing", || async {
         let request = client.post(format!("{}/graphql", demo.base_url)).bearer_auth(&demo.owner_token);
         let answer: Value = request.json(&body).send().await?.json().await?;
-        if let Some(errors) = answer.get("errors") {
-            bail!("GraphQL answered {errors}");
-        }
-        let log = answer["data"]["postbackLog"].clone();
-        Ok((log["totalCount"].as_i64() > Some(0)).then_some(log))
+        shown_log(&answer)
     })
     .await?;
     println!("   → {log}\n");
     print_directory(demo);
     Ok(())
+}
+
+/// The log an answer holds; `None` while it is empty, or cannot be read yet: the server takes
+/// conversions before ClickHouse has its tables.
+fn shown_log(answer: &Value) -> anyhow::Result<Option<Value>> {
+    if answer["errors"][0]["extensions"]["code"] == "LOG_UNAVAILABLE" {
+        return Ok(None);
+    }
+    if let Some(errors) = answer.get("errors") {
+        bail!("GraphQL answered {errors}");
+    }
+    let log = &answer["data"]["postbackLog"];
+    Ok((log["totalCount"].as_i64() > Some(0)).then(|| log.clone()))
 }
 
 type Parts<'a> = (&'a super::file::DemoLink, &'a super::file::DemoOffer, &'a super::file::DemoAdvertiser);
@@ -133,4 +142,20 @@ fn print_directory(demo: &DemoFile) {
     println!("   PostgreSQL    {}", demo.database_url);
     println!("   ClickHouse    {}", demo.clickhouse_url);
     println!("\nCtrl-C stops everything; the next start keeps the data.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_not_there_yet_is_waited_for() {
+        let failed = |code| json!({ "data": null, "errors": [{ "extensions": { "code": code } }] });
+        assert_eq!(shown_log(&failed("LOG_UNAVAILABLE")).unwrap(), None);
+        assert!(shown_log(&failed("UNAUTHENTICATED")).is_err());
+        let log = |rows| json!({ "totalCount": rows });
+        let answer = |rows| json!({ "data": { "postbackLog": log(rows) } });
+        assert_eq!(shown_log(&answer(0)).unwrap(), None);
+        assert_eq!(shown_log(&answer(1)).unwrap(), Some(log(1)));
+    }
 }

@@ -1,7 +1,7 @@
 //! Knows every destination's dispatcher: starts them as they are needed, again if one dies, and
 //! lets those go that have nothing to do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,10 @@ const SWEEP: Duration = Duration::from_secs(20);
 const FIRST_RESTART: Duration = Duration::from_millis(100);
 const LONGEST_RESTART: Duration = Duration::from_secs(30);
 
+/// How many attempts are begun before others have a turn. A conversion that a thousand
+/// destinations want to hear of does not hold up the next one's only postback.
+const TURN: usize = 16;
+
 /// Bound: its mailbox holds hints only. A hint to send carries as many deliveries as
 /// destinations have places; a lost one is made up for by the rescuer.
 pub struct DispatcherSupervisor {
@@ -31,6 +35,8 @@ pub struct DispatcherSupervisor {
     sender: HttpSender,
     outcomes: Addr<OutcomeRecorder>,
     dispatchers: HashMap<PostbackId, Employed>,
+    /// Claimed and not yet handed on, by hint: each holds its place, so there are no more than places.
+    to_hand_on: VecDeque<std::vec::IntoIter<(ClaimedDelivery, Slot)>>,
 }
 
 struct Employed {
@@ -57,7 +63,7 @@ pub struct Due(pub Vec<PostbackId>);
 
 impl DispatcherSupervisor {
     pub fn new(services: Arc<Services>, sender: HttpSender, outcomes: Addr<OutcomeRecorder>) -> Self {
-        Self { services, sender, outcomes, dispatchers: HashMap::new() }
+        Self { services, sender, outcomes, dispatchers: HashMap::new(), to_hand_on: VecDeque::new() }
     }
 
     /// None while one that has died must not be started yet.
@@ -86,6 +92,31 @@ impl DispatcherSupervisor {
         Some(&employed.dispatcher)
     }
 
+    /// Hands on a turn of the hint that has waited longest; what is left of it goes to the end.
+    fn hand_on(&mut self, ctx: &mut Context<Self>) {
+        if self.services.slots.is_closed() {
+            let unsent = self.to_hand_on.drain(..).flatten().collect();
+            return release(&self.services, unsent);
+        }
+        let Some(mut hint) = self.to_hand_on.pop_front() else { return };
+        let mut unsent = Vec::new();
+        for (delivery, slot) in hint.by_ref().take(TURN) {
+            match self.dispatcher(delivery.postback_id) {
+                Some(dispatcher) => dispatcher.do_send(SendClaimed { delivery, slot }),
+                None => unsent.push((delivery, slot)),
+            }
+        }
+        release(&self.services, unsent);
+        if !hint.as_slice().is_empty() {
+            self.to_hand_on.push_back(hint);
+        }
+        if !self.to_hand_on.is_empty() {
+            // Behind the dispatchers that have just been given something, and before their next.
+            let yielding = tokio::task::yield_now().into_actor(self);
+            ctx.spawn(yielding.map(|(), this, ctx| this.hand_on(ctx)));
+        }
+    }
+
     /// Lets idle dispatchers go: without an address they end by themselves, after what is in
     /// their mailboxes.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
@@ -110,18 +141,11 @@ impl Actor for DispatcherSupervisor {
 impl Handler<Send> for DispatcherSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Send(claimed): Send, _: &mut Self::Context) {
-        let mut unsent = Vec::new();
-        if self.services.slots.is_closed() {
-            return release(&self.services, claimed);
+    fn handle(&mut self, Send(claimed): Send, ctx: &mut Self::Context) {
+        self.to_hand_on.push_back(claimed.into_iter());
+        if self.to_hand_on.len() == 1 {
+            self.hand_on(ctx);
         }
-        for (delivery, slot) in claimed {
-            match self.dispatcher(delivery.postback_id) {
-                Some(dispatcher) => dispatcher.do_send(SendClaimed { delivery, slot }),
-                None => unsent.push((delivery, slot)),
-            }
-        }
-        release(&self.services, unsent);
     }
 }
 

@@ -102,6 +102,7 @@ async fn go_round(
         return Ok(RoundDone { renewed_at, next_look });
     }
     let nodes::Membership { alive, dead } = nodes::membership(&services.pool, NODE_LEASE).await?;
+    metrics::gauge!("ricochet_live_nodes").set(alive.len() as f64);
     services.slots.know_nodes(alive);
     if !dead.is_empty() || search == Search::LapsedClaimsToo {
         rescue(services, &dead).await?;
@@ -118,6 +119,7 @@ async fn go_round(
     if !due.is_empty() {
         supervisor.do_send(Due(due));
     }
+    metrics::counter!("ricochet_rescue_rounds_total").increment(1);
     Ok(RoundDone { renewed_at, next_look })
 }
 

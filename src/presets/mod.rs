@@ -3,6 +3,7 @@
 //! vendor's own documentation bears it out. What is not from the vendor is unverified until a
 //! live test confirms it.
 
+mod files;
 pub mod outbound;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use self::files::{Files, Preset, files};
 use self::outbound::{OutboundPreset, ValueError, checked_parameter, link_with};
 use crate::domain::ids::OfferId;
 use crate::domain::integration::Answers;
@@ -64,13 +66,8 @@ pub enum Verified {
     ThirdParty,
 }
 
-macro_rules! presets {
-    ($($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("inbound/", $file, ".toml")))),+]
-    };
-}
-
-const FILES: &[(&str, &str)] = presets![
+const FILES: Files = files!(
+    "inbound":
     "hoqu",
     "everflow",
     "tune",
@@ -89,14 +86,17 @@ const FILES: &[(&str, &str)] = presets![
     "welcomepartners",
     "chatterfy",
     "carpe-diem",
-];
+);
 
-static INBOUND: LazyLock<Vec<InboundPreset>> = LazyLock::new(|| {
-    let read = |(file, text): &(&str, &str)| {
-        toml::from_str(text).unwrap_or_else(|error| panic!("presets/inbound/{file}.toml: {error}"))
-    };
-    FILES.iter().map(read).collect()
-});
+static INBOUND: LazyLock<Vec<InboundPreset>> = LazyLock::new(|| files::read(FILES));
+
+impl Preset for InboundPreset {
+    const FOLDER: &'static str = "inbound";
+
+    fn system(&self) -> &str {
+        &self.system
+    }
+}
 
 /// Every system there is a preset for.
 pub fn inbound() -> &'static [InboundPreset] {
@@ -105,7 +105,7 @@ pub fn inbound() -> &'static [InboundPreset] {
 
 /// The preset of a system, by its name.
 pub fn inbound_of(system: &str) -> Option<&'static InboundPreset> {
-    INBOUND.iter().find(|preset| preset.system.eq_ignore_ascii_case(system.trim()))
+    files::of(&INBOUND, system)
 }
 
 /// What there is for one system: what we tell it, what it tells us, or both.
@@ -235,15 +235,7 @@ mod tests {
 
     #[test]
     fn every_file_is_listed_and_can_be_used() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/presets/inbound");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(".toml", ""))
-            .collect();
-        files.sort();
-        let mut listed: Vec<&str> = FILES.iter().map(|(file, _)| *file).collect();
-        listed.sort_unstable();
-        assert_eq!(listed, files);
+        files::assert_all_are_listed::<InboundPreset>(FILES);
         for preset in inbound() {
             FieldMap::parse(&preset.field_map).unwrap_or_else(|error| panic!("{}: {error}", preset.system));
             assert!(preset.urls.values().all(|url| url.starts_with('?')), "{}", preset.system);

@@ -13,6 +13,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Verified;
+use super::files::{self, Files, Preset, files};
 use crate::domain::event::Event;
 
 /// A system that is told by us.
@@ -58,6 +59,9 @@ pub enum ValueKind {
     /// A word of the other system's, percent-encoded where it has to be.
     Word,
     Uuid,
+    /// The value of a parameter that bears this name and is added to every postback where it is
+    /// given: any text, with our macros in it.
+    Added,
 }
 
 /// How the tracker's click id gets into our click link.
@@ -111,13 +115,8 @@ pub struct ValueError {
     pub message: String,
 }
 
-macro_rules! presets {
-    ($($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("outbound/", $file, ".toml")))),+]
-    };
-}
-
-const FILES: &[(&str, &str)] = presets![
+const FILES: Files = files!(
+    "outbound":
     "keitaro",
     "binom-v1",
     "binom-v2",
@@ -130,14 +129,17 @@ const FILES: &[(&str, &str)] = presets![
     "chatterfy",
     "carpe-diem",
     "custom",
-];
+);
 
-static OUTBOUND: LazyLock<Vec<OutboundPreset>> = LazyLock::new(|| {
-    let read = |(file, text): &(&str, &str)| {
-        toml::from_str(text).unwrap_or_else(|error| panic!("presets/outbound/{file}.toml: {error}"))
-    };
-    FILES.iter().map(read).collect()
-});
+static OUTBOUND: LazyLock<Vec<OutboundPreset>> = LazyLock::new(|| files::read(FILES));
+
+impl Preset for OutboundPreset {
+    const FOLDER: &'static str = "outbound";
+
+    fn system(&self) -> &str {
+        &self.system
+    }
+}
 
 /// Every system there is a preset for.
 pub fn outbound() -> &'static [OutboundPreset] {
@@ -146,7 +148,7 @@ pub fn outbound() -> &'static [OutboundPreset] {
 
 /// The preset of a system, by its name.
 pub fn outbound_of(system: &str) -> Option<&'static OutboundPreset> {
-    OUTBOUND.iter().find(|preset| preset.system.eq_ignore_ascii_case(system.trim()))
+    files::of(&OUTBOUND, system)
 }
 
 impl OutboundPreset {
@@ -161,10 +163,14 @@ impl OutboundPreset {
         let name = click_name(checked_parameter(parameter.unwrap_or(&self.link.parameter))?);
         values.insert("click".into(), format!("{{{name}}}"));
         values.insert("click_name".into(), name);
+        let is_added = |value: &&PresetValue| value.kind == ValueKind::Added;
+        let added: Vec<(String, String)> = (self.values.iter().filter(is_added))
+            .filter_map(|value| values.remove_entry(&value.name))
+            .collect();
         let planned = |definition: &PostbackDefinition| PlannedPostback {
             name: definition.name.clone(),
             events: definition.events.clone(),
-            url_template: fill(&definition.url, &values),
+            url_template: link_with(&fill(&definition.url, &values), &added),
             condition: definition.condition.as_ref().map(|condition| fill(condition, &values)),
         };
         Ok(self.postbacks.iter().map(planned).collect())
@@ -206,6 +212,7 @@ impl OutboundPreset {
         }
         self.values
             .iter()
+            .filter(|value| value.kind != ValueKind::Added || given.contains_key(&value.name))
             .map(|value| {
                 let text = given.get(&value.name).or(value.default.as_ref()).map(|text| text.trim());
                 let read = text.filter(|text| !text.is_empty()).and_then(|text| value.kind.read(text));
@@ -251,6 +258,9 @@ impl ValueKind {
                 is_plain.then(|| encoded(text))
             }
             Self::Uuid => Uuid::try_parse(text).ok().map(|id| id.to_string()),
+            Self::Added => {
+                (text.len() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
+            }
         }
     }
 
@@ -262,6 +272,7 @@ impl ValueKind {
             Self::Parameter => "parameter",
             Self::Word => "word",
             Self::Uuid => "uuid",
+            Self::Added => "added",
         }
     }
 }

@@ -27,15 +27,7 @@ fn examples(preset: &OutboundPreset) -> BTreeMap<String, String> {
 
 #[test]
 fn every_file_is_listed_and_every_definition_can_be_used() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/presets/outbound");
-    let mut files: Vec<String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(".toml", ""))
-        .collect();
-    files.sort();
-    let mut listed: Vec<&str> = FILES.iter().map(|(file, _)| *file).collect();
-    listed.sort_unstable();
-    assert_eq!(listed, files);
+    files::assert_all_are_listed::<OutboundPreset>(FILES);
     for preset in outbound() {
         assert_eq!(outbound_of(&preset.system.to_lowercase()).unwrap().source, preset.source);
         for value in &preset.values {
@@ -103,6 +95,19 @@ fn the_link_keeps_foreign_macros_and_encodes_the_rest() {
 }
 
 #[test]
+fn a_parameter_is_added_where_it_is_given() {
+    let voluum = outbound_of("Voluum").unwrap();
+    let url = |values: &[(&str, &str)]| {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        voluum.postbacks(&values, None).unwrap()[0].url_template.clone()
+    };
+    let plain = url(&[("domain", "t.example")]);
+    assert!(plain.ends_with("&currency={currency}"), "{plain}");
+    let with = url(&[("domain", "t.example"), ("et", "first deposit"), ("param1", "{fields.user}")]);
+    assert_eq!(with, format!("{plain}&et=first%20deposit&param1={{fields.user}}"));
+}
+
+#[test]
 fn a_wrong_value_is_refused_with_an_example() {
     let keitaro = outbound_of("Keitaro").unwrap();
     let refusal = |values: &[(&str, &str)]| {
@@ -120,7 +125,8 @@ fn a_wrong_value_is_refused_with_an_example() {
     }
     assert_eq!(
         refusal(&[("domain", "t.example"), ("key", "k"), ("uuid", "1")]),
-        "uuid: Keitaro does not ask for this; it asks for domain, key"
+        "uuid: Keitaro does not ask for this; it asks for domain, key, cost, return, sub_id_1, sub_id_2, sub_id_3, \
+         sub_id_4, sub_id_5"
     );
     let values = [("domain".to_owned(), "t.example".to_owned()), ("key".to_owned(), "k".to_owned())].into();
     assert!(keitaro.postbacks(&values, Some("a b")).is_err());
@@ -134,12 +140,17 @@ fn table() -> String {
         Verified::ThirdParty => "no: third parties",
     };
     let told = outbound().iter().map(|preset| {
-        let asks: Vec<&str> = preset.values.iter().map(|value| value.name.as_str()).collect();
+        let names_of = |is_added: bool| {
+            let values = preset.values.iter().filter(|value| (value.kind == ValueKind::Added) == is_added);
+            values.map(|value| value.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let added = names_of(true);
+        let added = if added.is_empty() { added } else { format!("; adds {added} where given") };
         let names: Vec<&str> = preset.postbacks.iter().map(|postback| postback.name.as_str()).collect();
         (
             &preset.system,
             "told",
-            format!("{} (asks for {})", names.join(", "), asks.join(", ")),
+            format!("{} (asks for {}{added})", names.join(", "), names_of(false)),
             &preset.source,
             preset.verified,
         )

@@ -30,7 +30,8 @@ pub enum PresetDirection {
 #[derive(SimpleObject)]
 struct PresetValue {
     name: String,
-    /// `origin` (a domain), `path`, `key`, `parameter`, `word` or `uuid`.
+    /// `origin` (a domain), `path`, `key`, `parameter`, `word`, `uuid`, or `added`: a parameter that
+    /// is added to the postbacks where it is given, as any text with our macros in it.
     kind: &'static str,
     what: String,
     example: String,

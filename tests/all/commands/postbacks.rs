@@ -13,11 +13,11 @@ use crate::support::world::World;
 
 const TAKEN: Manner = Manner::Json(r#"{"status": "ok"}"#);
 
-#[actix_web::test]
+// The tracker answers while the command is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_json_request_is_made_previewed_and_delivered() {
     let world = World::new().await;
     let tracker = Tracker::start(TAKEN).await;
-    let server = Server::start(&world.databases).await;
     let partner = world.partner.to_string();
     let create = ["postback", "create", "--partner", &partner, "--events", "hold,sale"];
     let url = format!("{}/conversions/[clickid]", tracker.url);
@@ -52,9 +52,12 @@ async fn a_json_request_is_made_previewed_and_delivered() {
     );
     assert_eq!(tracker.received().len(), 0, "a preview sends nothing");
 
+    // Made before the server starts, so known to it from the first request on.
+    let server = Server::start(&world.databases).await;
     let click = world.click(&server, world.fixed.1).await;
     let report = format!("click_id={click}&request_id=r-1&action=sale&status=new&user=7");
-    world.report(&server, &report).await;
+    let (_, answer) = world.report(&server, &report).await;
+    let lead = text(&answer["lead_id"]);
     let delivered = tracker.until_received(2).await;
     for received in &delivered {
         assert_eq!(
@@ -69,6 +72,30 @@ async fn a_json_request_is_made_previewed_and_delivered() {
     let outcomes: Vec<Value> =
         world.attempts(&server, 2).await.iter().map(|attempt| attempt["outcome"].clone()).collect();
     assert_eq!(outcomes, ["DELIVERED", "DELIVERED"]);
+
+    // A test goes out once more, filled with the conversion, and is shown as it went over the line.
+    let (address, token) = (server.url(""), world.owner_token.clone());
+    let door = ["--url", &address, "--token", &token];
+    let test = [&["postback", "test", postback, "--lead", &lead, "--event", "sale"][..], &door].concat();
+    let tested = world.tells(&test);
+    assert_eq!((&tested["outcome"], &tested["event"]), (&json!("DELIVERED"), &json!("SALE")));
+    assert_eq!(tested["responseBody"], r#"{"status": "ok"}"#);
+    assert!(tested["totalUs"].as_u64() >= tested["firstByteUs"].as_u64() && tested["totalUs"] != 0);
+    let received = tracker.until_received(3).await;
+    let body: Value = serde_json::from_str(&received[2].body).unwrap();
+    assert_eq!(body, json!({ "id": "r-1", "sum": 10.0, "who": 7, "api_key": "k3y" }));
+    let said = world.says(&test);
+    for line in ["X-Api-Key: [redacted]", "answered 200", r#"{"status": "ok"}"#, "delivered"] {
+        assert!(said.lines().any(|one| one == line), "{line}\n{said}");
+    }
+    assert!(!said.contains("k3y"), "{said}");
+
+    // What was refused is told, and a script learns of it.
+    tracker.behave(Manner::Json(r#"{"status": "unknown"}"#));
+    let refused = world.ricochet(&test, "");
+    assert!(!refused.is_success);
+    assert!(refused.out.contains("failed: answered success, but "), "{}", refused.out);
+    assert_eq!(refused.err, "ricochet: it was not delivered\n");
 }
 
 #[actix_web::test]

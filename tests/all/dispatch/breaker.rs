@@ -1,9 +1,8 @@
 //! A destination that is down: parked, probed, and caught up with in order.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use super::stage::{ask, postback, report};
+use super::stage::{ask, postback, report, until_acquainted};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
@@ -80,8 +79,7 @@ async fn every_node_shows_the_state_of_all() {
     let world = World::new().await;
     let tracker = Tracker::start(Manner::Answer("500 Down")).await;
     let nodes = [Server::start(&world.databases).await, Server::start(&world.databases).await];
-    // Each looks for others every half second.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    until_acquainted(&nodes).await;
     let settings = "limits: {maxInFlight: 1}, retry: {scheduleMs: [600000]}";
     let id = postback(&world, &nodes[0], &tracker, settings).await;
     let click = world.click(&nodes[0], world.fixed.1).await;

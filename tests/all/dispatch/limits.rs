@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::stage::{ask, postback, report};
+use super::stage::{ask, postback, report, until_acquainted, until_looked_again};
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
 use crate::support::world::World;
@@ -23,9 +23,9 @@ async fn two_nodes(world: &World, tracker: &Tracker, settings: &str) -> [Server;
     let first = Server::start(&world.databases).await;
     postback(world, &first, tracker, settings).await;
     let second = Server::start(&world.databases).await;
-    // The first looks for others every half second.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    [first, second]
+    let nodes = [first, second];
+    until_acquainted(&nodes).await;
+    nodes
 }
 
 fn times(tracker: &Tracker) -> Vec<Instant> {
@@ -78,8 +78,7 @@ async fn two_nodes_share_the_places() {
     let click = world.click(&nodes[0], world.fixed.1).await;
     tokio::join!(report(&world, &nodes[0], &click, 0..20), report(&world, &nodes[1], &click, 100..120));
     tracker.until_received(5).await;
-    // Both nodes have looked for what is due more than once since.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    until_looked_again(&nodes).await;
     assert_eq!(tracker.received().len(), 5);
     assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE claimed_by IS NOT NULL").await, 5);
     assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE attempt > 0").await, 5);

@@ -3,7 +3,8 @@
 use ricochet::domain::event::Event;
 use serde_json::Value;
 
-use crate::support::server::Server;
+use crate::support::eventually;
+use crate::support::server::{Server, client};
 use crate::support::tracker::Tracker;
 use crate::support::world::World;
 
@@ -37,4 +38,31 @@ pub async fn report(world: &World, server: &Server, click: &str, numbers: std::o
 
 pub async fn ask(world: &World, server: &Server, query: &str) -> Value {
     world.graphql(server, &world.owner_token, query).await
+}
+
+/// Waits until each node knows of all the others.
+pub async fn until_acquainted(nodes: &[Server]) {
+    for node in nodes {
+        eventually("a node knows of all", || async {
+            (metric(node, "ricochet_live_nodes").await >= nodes.len() as f64).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Waits until each node has looked for what is due twice more: the first look may have begun before.
+pub async fn until_looked_again(nodes: &[Server]) {
+    for node in nodes {
+        let before = metric(node, "ricochet_rescue_rounds_total").await;
+        eventually("a node looks again", || async {
+            (metric(node, "ricochet_rescue_rounds_total").await >= before + 2.0).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn metric(node: &Server, name: &str) -> f64 {
+    let text = client().get(node.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
 }

@@ -30,6 +30,7 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
     let mut promised: Vec<String> = Vec::new();
     // A number, which Prosper202 insists on.
     let (click_id, price) = ("4711", "40");
+    let offer = world.percent.0.to_string();
     for preset in presets.as_array().unwrap() {
         let system = preset["system"].as_str().unwrap();
         let values: Vec<(String, String)> = preset["values"]
@@ -43,6 +44,10 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
                 (value["name"].as_str().unwrap().to_owned(), text)
             })
             .collect();
+        let kind_of = |name: &str| {
+            let values = preset["values"].as_array().unwrap();
+            values.iter().find(|value| value["name"] == name).unwrap()["kind"].as_str().unwrap().to_owned()
+        };
         let given: Vec<String> =
             values.iter().map(|(name, value)| format!(r#"{{ name: "{name}", value: "{value}" }}"#)).collect();
         let mutation = format!(
@@ -65,7 +70,10 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
                 }
                 let mut url = postback["urlTemplate"].as_str().unwrap().to_owned();
                 for (name, value) in &values {
-                    url = url.replace(&format!("<{name}>"), value);
+                    match kind_of(name).as_str() {
+                        "added" => url += &format!("&{name}={value}"),
+                        _ => url = url.replace(&format!("<{name}>"), value),
+                    }
                 }
                 for (from, to) in [
                     ("<click>", click_id),
@@ -74,6 +82,15 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
                     ("{currency}", "USD"),
                     ("{status}", "approved"),
                     ("{action}", "deposit"),
+                    ("{event}", if event == "FTD" { "ftd" } else { "approve" }),
+                    ("{offer_id}", &offer),
+                    ("{amount}", price),
+                    // The click has no subs.
+                    ("{sub1}", ""),
+                    ("{sub2}", ""),
+                    ("{sub3}", ""),
+                    ("{sub4}", ""),
+                    ("{sub5}", ""),
                 ] {
                     url = url.replace(from, to);
                 }
