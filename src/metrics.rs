@@ -30,7 +30,10 @@ fn describe() {
     describe_counter!("ricochet_log_rows_shipped_total", "Rows that ClickHouse has confirmed, by log");
     describe_gauge!("ricochet_websockets", "WebSockets at /graphql on this node");
     describe_gauge!("ricochet_tail_subscriptions", "Subscriptions to the live log on this node");
-    describe_counter!("ricochet_tail_dropped_total", "Attempts left out of live tails that took them too slowly");
+    describe_counter!(
+        "ricochet_tail_dropped_total",
+        "Attempts left out of live tails that took them too slowly"
+    );
     describe_gauge!("ricochet_exports", "Exports under way on this node");
     describe_counter!("ricochet_exports_total", "Exports ended, by outcome");
     describe_histogram!("ricochet_accept_seconds", Unit::Seconds, "From request received to answer ready");

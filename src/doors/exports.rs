@@ -11,7 +11,8 @@ mod filter;
 mod pump;
 
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, RETRY_AFTER, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -38,7 +39,11 @@ pub async fn download(request: HttpRequest, dataset: Path<String>, doors: Data<D
     try_download(&request, &dataset, &doors).await.unwrap_or_else(|refusal| refusal)
 }
 
-async fn try_download(request: &HttpRequest, dataset: &str, doors: &Doors) -> Result<HttpResponse, HttpResponse> {
+async fn try_download(
+    request: &HttpRequest,
+    dataset: &str,
+    doors: &Doors,
+) -> Result<HttpResponse, HttpResponse> {
     let principal = authenticate(request, doors).await?;
     let dataset = Dataset::from_code(dataset).ok_or_else(|| {
         let known: Vec<_> = Dataset::ALL.iter().map(|dataset| dataset.code()).collect();
@@ -85,12 +90,15 @@ async fn try_download(request: &HttpRequest, dataset: &str, doors: &Doors) -> Re
 }
 
 fn accepts_gzip(request: &HttpRequest) -> bool {
-    let header = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header =
+        request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     header.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         let is_refused = parts.any(|part| {
-            part.strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok()).is_some_and(|weight| weight <= 0.0)
+            part.strip_prefix("q=")
+                .and_then(|weight| weight.parse::<f32>().ok())
+                .is_some_and(|weight| weight <= 0.0)
         });
         is_gzip && !is_refused
     })

@@ -107,15 +107,21 @@ impl Failure {
                 "the store (PostgreSQL) did not answer in time; try again, or ask for a shorter time".into()
             }
             Self::TailEnded(end) => match end {
-                TailEnd::Gap => "the store (PostgreSQL) could not be read for so long that attempts may have \
+                TailEnd::Gap => {
+                    "the store (PostgreSQL) could not be read for so long that attempts may have \
                                  gone by; subscribe again, with `since` a little before the last you have"
-                    .into(),
-                TailEnd::HistoryTooLong => "the past took longer to send than new attempts are kept for; subscribe \
+                        .into()
+                }
+                TailEnd::HistoryTooLong => {
+                    "the past took longer to send than new attempts are kept for; subscribe \
                                             again with a later `since`, and export what is older"
-                    .into(),
-                TailEnd::HistoryUnreadable => "the past broke off, since ClickHouse or PostgreSQL stopped answering; \
+                        .into()
+                }
+                TailEnd::HistoryUnreadable => {
+                    "the past broke off, since ClickHouse or PostgreSQL stopped answering; \
                                                subscribe again"
-                    .into(),
+                        .into()
+                }
             },
         }
     }

@@ -90,8 +90,7 @@ impl Tail {
         }
         batches.retain(|batch_id| follower.came_after(*batch_id));
         let is_past_left_out = logged.is_none();
-        let past =
-            Past { since, logged, elsewhere, batches: batches.into(), rows: VecDeque::new(), began };
+        let past = Past { since, logged, elsewhere, batches: batches.into(), rows: VecDeque::new(), began };
         Ok(Self { follower, past: Some(past), is_past_left_out })
     }
 

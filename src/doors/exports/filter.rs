@@ -93,7 +93,8 @@ pub fn read(dataset: Dataset, parameters: &[(String, String)]) -> Result<Asked, 
             None => reading.faults.push(unknown(&name, &known)),
         }
     }
-    let format = reading.one("format", ExportFormat::from_code, &codes(ExportFormat::ALL, |item| item.code()));
+    let format =
+        reading.one("format", ExportFormat::from_code, &codes(ExportFormat::ALL, |item| item.code()));
     let counts = reading.flag("count").unwrap_or(false);
     let export = match dataset {
         Dataset::PostbackLog => Export::PostbackLog(reading.attempts()),
@@ -119,7 +120,11 @@ impl Reading<'_> {
             statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
             outcomes: self.list("outcomes", Outcome::from_code, &codes(Outcome::ALL, |item| item.code())),
             events: self.list("events", Event::from_code, &codes(Event::ALL, |item| item.code())),
-            error_kinds: self.list("error_kinds", ErrorKind::from_code, &codes(ErrorKind::ALL, |item| item.code())),
+            error_kinds: self.list(
+                "error_kinds",
+                ErrorKind::from_code,
+                &codes(ErrorKind::ALL, |item| item.code()),
+            ),
             response_codes: self.list("response_codes", |text| text.parse().ok(), "numbers such as 200"),
             offer_ids: self.ids("offer_ids"),
             partner_ids: self.ids("partner_ids"),
@@ -130,7 +135,11 @@ impl Reading<'_> {
             click_id: self.id("click_id"),
             txid: self.text("txid"),
             attempt_at_least: self.one("attempt_at_least", |text| text.parse().ok(), "a number such as 2"),
-            total_us_at_least: self.one("total_us_at_least", |text| text.parse().ok(), "microseconds, a whole number"),
+            total_us_at_least: self.one(
+                "total_us_at_least",
+                |text| text.parse().ok(),
+                "microseconds, a whole number",
+            ),
             from: self.time("from"),
             to: self.time("to"),
             tests: self.tests(),

@@ -7,10 +7,10 @@ mod columns;
 
 use clickhouse::query::BytesCursor;
 
+use super::TestRows;
 use super::attempts::{self, AttemptFilter};
 use super::inbound::{self, InboundFilter};
 use super::search::{Search, Table};
-use super::TestRows;
 use crate::domain::coded::coded_enum;
 use crate::domain::event::Event;
 use crate::domain::status::Status;
@@ -125,7 +125,8 @@ impl Export {
     }
 }
 
-const INBOUND: Table = Table { name: "inbound_requests", time_column: "received_at", id_column: "inbound_id" };
+const INBOUND: Table =
+    Table { name: "inbound_requests", time_column: "received_at", id_column: "inbound_id" };
 const CLICKS: Table = Table { name: "clicks", time_column: "clicked_at", id_column: "click_id" };
 const EVENTS: Table = Table { name: "conversion_events", time_column: "recorded_at", id_column: "change_id" };
 
@@ -168,11 +169,7 @@ pub fn export(
     // The aliases bear names of columns; the conditions and the order mean the columns.
     let query = export
         .search(scope)
-        .statement(
-            log,
-            &format!("SELECT {}", columns.join(", ")),
-            &format!(" ORDER BY {}", dataset.order()),
-        )
+        .statement(log, &format!("SELECT {}", columns.join(", ")), &format!(" ORDER BY {}", dataset.order()))
         .with_setting("prefer_column_name_to_alias", "1")
         // As long as it takes: who reads slowly is cut off at the door.
         .with_setting("max_execution_time", "0")

@@ -72,9 +72,10 @@ async fn try_connect(
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = request.connection_info().host().to_owned();
     if !door.origins.allow(header(ORIGIN), &host) {
-        let message = "pages of this origin may not connect here; name it in RICOCHET_WEBSOCKET_ORIGINS, and let a \
+        let message =
+            "pages of this origin may not connect here; name it in RICOCHET_WEBSOCKET_ORIGINS, and let a \
                        proxy pass the header Host on"
-            .to_owned();
+                .to_owned();
         return Err((StatusCode::FORBIDDEN, Failure::Forbidden { message }));
     }
     let offered = header(SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
@@ -94,10 +95,12 @@ async fn try_connect(
         place.claim().with_token(principal.token_id).map_err(too_many)?;
     }
     let (response, session, messages) =
-        actix_ws::handle_with_protocols(request, body, &[protocol.sec_websocket_protocol()]).map_err(|error| {
-            let message = format!("this is no WebSocket handshake: {error}");
-            (StatusCode::BAD_REQUEST, Failure::bad_input("Upgrade", message))
-        })?;
+        actix_ws::handle_with_protocols(request, body, &[protocol.sec_websocket_protocol()]).map_err(
+            |error| {
+                let message = format!("this is no WebSocket handshake: {error}");
+                (StatusCode::BAD_REQUEST, Failure::bad_input("Upgrade", message))
+            },
+        )?;
     let messages = messages.max_frame_size(MAX_BODY_BYTES).aggregate_continuations();
     let messages = messages.max_continuation_size(MAX_BODY_BYTES);
     let introduction = Introduction {
@@ -133,7 +136,8 @@ impl Introduction {
                 Err((code, failure)) => {
                     failure.log();
                     let sentence = failure.sentence();
-                    *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, sentence.clone()));
+                    *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some((code, sentence.clone()));
                     return Err(async_graphql::Error::new(sentence));
                 }
             },
@@ -190,7 +194,8 @@ async fn converse(
     let operations = Operations { schema: introduction.door.schema.clone(), running: Arc::default() };
     let said = stream::poll_fn(move |ctx| receiver.poll_recv(ctx));
     let mut conversation = Box::pin(
-        WebSocket::new(operations, said, protocol).on_connection_init(move |payload| introduction.hear(payload)),
+        WebSocket::new(operations, said, protocol)
+            .on_connection_init(move |payload| introduction.hear(payload)),
     );
     let began = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
@@ -315,7 +320,8 @@ impl Executor for Operations {
     fn execute_stream(&self, request: Request, data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
         let running = Running(self.running.clone());
         if self.running.fetch_add(1, Ordering::Relaxed) >= OPERATIONS {
-            let sentence = format!("a connection has at most {OPERATIONS} operations at once; end one, or open another");
+            let sentence =
+                format!("a connection has at most {OPERATIONS} operations at once; end one, or open another");
             let mut error = ServerError::new(sentence, None);
             error.extensions = Some(Failure::RateLimited { retry_after_s: 0 }.extensions());
             return Box::pin(stream::once(async move {
