@@ -88,6 +88,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use futures_util::StreamExt as _;
+
     use super::*;
 
     fn folder() -> std::path::PathBuf {
@@ -108,7 +110,7 @@ mod tests {
         for entry in fs::read_dir(folder().join("examples")).unwrap() {
             let path = entry.unwrap().path();
             let example = fs::read_to_string(&path).unwrap();
-            let response = schema.execute(&example).await;
+            let response = schema.execute_stream(&example).next().await.unwrap();
             let refused_by_resolver = |error: &async_graphql::ServerError| {
                 error.extensions.as_ref().and_then(|values| values.get("code"))
                     == Some(&"UNAUTHENTICATED".into())

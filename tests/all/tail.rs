@@ -1,6 +1,7 @@
 //! The live tail: over WebSockets and in the terminal, with everything that may go wrong meanwhile.
 
 mod command;
+mod documented;
 mod faults;
 mod live;
 mod past;
