@@ -55,6 +55,20 @@ impl EventLog {
         self.client.clone().with_database("default").query(&statement).execute().await
     }
 
+    /// Runs a statement that defines something or fills it from what is there.
+    pub async fn define(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
+        // `?` would be read as a parameter to bind.
+        self.client
+            .query(&statement.replace('?', "??"))
+            // Only names of numbers and dates are meant by "suspicious"; ids repeat as names do.
+            .with_setting("allow_suspicious_low_cardinality_types", "1")
+            // What is filled again after an interruption is not to be taken for a repeat.
+            .with_setting("insert_deduplicate", "0")
+            .with_setting("mutations_sync", "1")
+            .execute()
+            .await
+    }
+
     /// Inserts JSONEachRow lines. The same shipment inserted again changes nothing: the token
     /// and the fixed block make ClickHouse recognise it.
     pub async fn insert(
@@ -69,6 +83,8 @@ impl EventLog {
             .insert_formatted_with(statement)
             .with_setting("insert_deduplication_token", shipment_id.to_string())
             .with_setting("insert_deduplicate", "1")
+            // A view that the first try did not reach gets its rows by the second.
+            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with_setting("async_insert", "0")
             // One shipment is one block, however large: parallel parsing would cut it anywhere.
             .with_setting("input_format_parallel_parsing", "0")

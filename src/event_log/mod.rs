@@ -1,11 +1,12 @@
 //! The log in ClickHouse: what is written ([`rows`]), how it is sent ([`client`]), how it is
-//! searched ([`reader`]).
+//! searched ([`reader`]); [`rollups`] are the figures kept of it.
 //!
 //! Rows never go to ClickHouse directly. They are encoded into a batch, committed in
 //! PostgreSQL with the state they describe, and shipped from there by the log shipper.
 
 pub mod client;
 pub mod reader;
+pub mod rollups;
 pub mod rows;
 
 pub use client::EventLog;

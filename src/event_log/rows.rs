@@ -34,6 +34,16 @@ impl Log {
         }
     }
 
+    /// The column that the table is sorted by.
+    pub fn time_column(self) -> &'static str {
+        match self {
+            Self::Attempts => "started_at",
+            Self::InboundRequests => "received_at",
+            Self::Clicks => "clicked_at",
+            Self::ConversionEvents => "recorded_at",
+        }
+    }
+
     pub fn from_table(table: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|log| log.table() == table)
     }

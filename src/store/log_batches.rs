@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use super::error::StoreError;
@@ -16,6 +16,9 @@ use crate::event_log::rows::{EncodedBatch, Log};
 
 /// First half of the advisory lock under which shipments of a log are formed.
 const FORMING_LOCK: i32 = 0x5348_4950;
+
+/// Between looks whether the last shipment under way has arrived.
+const SHIPMENT_CHECK: Duration = Duration::from_millis(50);
 
 pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
     session
@@ -133,6 +136,28 @@ pub async fn claim_shipment(
     let row_count = usize::try_from(row_count).unwrap_or(0);
     let shipment_id = claimed.get("shipment_id");
     Ok(Some(Shipment { shipment_id, log, row_count, batch_ids, payloads, is_full }))
+}
+
+/// A log of which no node forms or takes over shipments.
+#[derive(Debug)]
+#[must_use]
+pub struct Held(Log);
+
+/// Keeps every node from sending a log, and waits for those shipments that are under way. Rows
+/// wait in PostgreSQL meanwhile. Lasts until `release_shipments`, or the end of the session.
+pub async fn hold_shipments(client: &Client, log: Log) -> Result<Held, tokio_postgres::Error> {
+    client.execute("SELECT pg_advisory_lock($1, $2)", &[&FORMING_LOCK, &(log as i32)]).await?;
+    let under_way = "SELECT EXISTS (SELECT FROM log_shipments WHERE log = $1 AND lease_until > now())";
+    while client.query_one(under_way, &[&log.table()]).await?.get(0) {
+        tokio::time::sleep(SHIPMENT_CHECK).await;
+    }
+    Ok(Held(log))
+}
+
+/// Lets a log be sent again.
+pub async fn release_shipments(client: &Client, held: Held) -> Result<(), tokio_postgres::Error> {
+    client.execute("SELECT pg_advisory_unlock($1, $2)", &[&FORMING_LOCK, &(held.0 as i32)]).await?;
+    Ok(())
 }
 
 /// Removes a shipment that ClickHouse has confirmed. Attempts are kept a little longer where a node

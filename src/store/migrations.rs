@@ -3,8 +3,9 @@
 use anyhow::Context;
 use tokio_postgres::Client;
 
-use super::pool;
+use super::{log_batches, pool};
 use crate::event_log::EventLog;
+use crate::event_log::rollups::View;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -59,6 +60,8 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000007_postback_warnings"),
     postgres!("20261122000008_resend"),
     postgres!("20261122000009_flat_queues"),
+    clickhouse!("20261123000001_ids_and_indexes"),
+    clickhouse!("20261123000002_rollups"),
     postgres!("20261123000301_live_tail"),
 ];
 
@@ -123,7 +126,7 @@ async fn apply_pending(client: &Client, log: Option<&EventLog>) -> anyhow::Resul
             }
             // Idempotent, and run at every start: an emptied ClickHouse gets its tables again.
             (Target::ClickHouse, Some(log)) => {
-                apply_clickhouse(log, migration)
+                apply_clickhouse(client, log, migration, is_applied)
                     .await
                     .with_context(|| format!("migration {}", migration.name))?;
                 if is_applied {
@@ -153,12 +156,32 @@ async fn record(client: &Client, migration: &Migration) -> Result<(), tokio_post
     Ok(())
 }
 
-async fn apply_clickhouse(log: &EventLog, migration: &Migration) -> Result<(), clickhouse::error::Error> {
+async fn apply_clickhouse(
+    client: &Client,
+    log: &EventLog,
+    migration: &Migration,
+    is_applied: bool,
+) -> anyhow::Result<()> {
     for statement in statements(migration.sql) {
-        // `?` would be read as a parameter to bind.
-        log.client().query(&statement.replace('?', "??")).execute().await?;
+        if let Some(view) = View::read(statement) {
+            if !view.exists(log).await? {
+                // Nothing may arrive between what the view is filled from and its making.
+                let held = log_batches::hold_shipments(client, view.log).await?;
+                let filled = view.fill(log).await;
+                log_batches::release_shipments(client, held).await?;
+                filled.with_context(|| format!("the rollup {}", view.target))?;
+            }
+        } else if !(is_applied && rewrites_what_is_there(statement)) {
+            log.define(statement).await?;
+        }
     }
     Ok(())
+}
+
+/// Statements that work through all rows there are. They are for the first time only; a table
+/// made anew has none.
+fn rewrites_what_is_there(statement: &str) -> bool {
+    statement.contains("MATERIALIZE INDEX")
 }
 
 /// The statements of a file: they end with a semicolon at the end of a line.

@@ -59,7 +59,8 @@ async fn the_documented_commands_export_and_follow() {
     assert!(file("attempts.parquet").starts_with(b"PAR1"));
 
     for statement in blocks("analytics.md", "sql") {
-        let rows = databases.log.client().query(&format!("SELECT count() FROM ({statement})")).fetch_one::<u64>();
+        let rows =
+            databases.log.client().query(&format!("SELECT count() FROM ({statement})")).fetch_one::<u64>();
         assert!(rows.await.unwrap() > 0, "{statement}");
     }
 }
