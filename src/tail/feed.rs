@@ -23,7 +23,7 @@ const AWAY: Duration = Duration::from_secs(1);
 const RENEW: Duration = Duration::from_secs(15);
 /// How long the feed goes on without followers: one that reconnects finds it warm.
 const IDLE: Duration = Duration::from_secs(30);
-/// Most batches of one look: what bounds the memory of a feed that catches up.
+/// Most batches of one look, compressed: what bounds the memory of a feed that catches up.
 const BATCHES: i64 = 64;
 /// How long the feed may not have read and still be sure that nothing went by.
 const BLIND: Duration = Duration::from_secs(KEPT.as_secs() - 30);
@@ -171,15 +171,16 @@ impl Feed {
         };
         let batches = log_tails::unseen(&self.0.pool, floor, &above, BATCHES).await?;
         let has_more = i64::try_from(batches.len()) == Ok(BATCHES);
-        self.pass_on(&batches);
+        batches.iter().for_each(|batch| self.pass_on(batch));
         Ok(has_more)
     }
 
-    /// Also without followers: one may come while the rows are decoded.
-    fn pass_on(&self, batches: &[TailBatch]) {
-        let rows: Vec<_> = batches.iter().flat_map(decode).collect();
+    /// One batch at a time: only its rows are decoded at once. Also without followers, for one may
+    /// come meanwhile.
+    fn pass_on(&self, batch: &TailBatch) {
+        let rows = decode(batch);
         let mut state = self.state();
-        state.seen.note(batches.iter().map(|batch| batch.batch_id), Instant::now());
+        state.seen.note([batch.batch_id], Instant::now());
         for following in state.followers.values() {
             for row in &rows {
                 if is_match(following.scope, &following.filter, &row.record) {

@@ -30,7 +30,7 @@ const SHIPPING: Duration = Duration::from_secs(30);
 /// How far the clocks of nodes and PostgreSQL differ at most.
 const CLOCKS: TimeDelta = TimeDelta::minutes(1);
 /// Batches read at once.
-const BATCHES: usize = 16;
+const BATCHES: usize = 4;
 /// How long the past may take to send: batches are kept a little longer.
 const PATIENCE: Duration = Duration::from_secs(KEPT.as_secs() - 30);
 /// How long ClickHouse may take to begin its answer.

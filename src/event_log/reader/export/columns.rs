@@ -74,11 +74,11 @@ impl Column {
 }
 
 /// Text as a spreadsheet will not run it: what begins like a formula and is no number gets an
-/// apostrophe before it.
+/// apostrophe before it. (No question mark may stand here: the client would bind it.)
 fn guarded(source: &str) -> String {
     let text = format!("toString({source})");
     format!(
-        "nullIf(if(match({text}, '^[=+\\\\-@\\\\t\\\\r\\\\n]') AND NOT match({text}, '^[+-]?[0-9]+([.][0-9]+)?$'), \
+        "nullIf(if(match({text}, '^[=+\\\\-@\\\\t\\\\r\\\\n]') AND NOT match({text}, '^([+-]|)[0-9]+([.][0-9]+|)$'), \
          concat(char(39), {text}), {text}), '')"
     )
 }
