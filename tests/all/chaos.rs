@@ -14,12 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Pool;
 use futures_util::future::join_all;
 use ricochet::domain::event::Event;
+use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
 use self::dice::Dice;
-use self::zoo::{Animal, NATURES};
+use self::zoo::{Animal, NATURES, Nature, SLOW_PLACES};
 use crate::support::databases::{Databases, EnginePair};
 use crate::support::server::{Server, client};
 use crate::support::world::World;
@@ -50,6 +52,9 @@ async fn whatever_breaks_every_event_is_accounted_for() {
     for nature in NATURES {
         let animal = Animal::start(nature, dice.throw()).await;
         world.postback_with(&animal.url, &[Event::Sale], &[WAIT_MS; TRIES], TIMEOUT_MS).await;
+        if nature == Nature::Slow {
+            limit_places(&world, &animal.url).await;
+        }
         zoo.push(animal);
     }
     let mut nodes = Vec::new();
@@ -63,6 +68,7 @@ async fn whatever_breaks_every_event_is_accounted_for() {
         accepted: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
     };
+    let servers: Vec<String> = nodes.iter().map(|node| node.url("")).collect();
     let nodes: Vec<RwLock<Server>> = nodes.into_iter().map(RwLock::new).collect();
     let trouble = async {
         let pair = world.databases.pair.clone();
@@ -74,14 +80,50 @@ async fn whatever_breaks_every_event_is_accounted_for() {
         }
         load.is_over.store(true, Ordering::Release);
     };
+    let (pool, token) = (world.databases.pool.clone(), world.owner_token.clone());
+    let owner = tokio::spawn(resume_whatever_pauses(pool, token, servers));
     tokio::join!(trouble, join_all((0..CLIENTS).map(|client| load.post(client))));
 
     zoo.iter().for_each(Animal::calm);
     let accepted = load.accepted.load(Ordering::Relaxed);
     println!("chaos: over after {accepted} conversions; waiting for the rest to be delivered");
     books::until_settled(&world, Duration::from_secs(240)).await;
+    owner.abort();
     let totals = books::audit(&world, &zoo, accepted, kills).await;
     println!("chaos: {totals}");
+}
+
+async fn limit_places(world: &World, url: &str) {
+    let db = world.databases.pool.get().await.unwrap();
+    let set = "UPDATE postbacks SET max_in_flight = $1 WHERE starts_with(url_template, $2)";
+    assert_eq!(db.execute(set, &[&SLOW_PLACES, &url]).await.unwrap(), 1);
+}
+
+/// An owner who looks again and again which postbacks were paused (by a 410), and resumes them at
+/// whichever node answers.
+async fn resume_whatever_pauses(pool: Pool, token: String, servers: Vec<String>) {
+    let client = client();
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // PostgreSQL may be away at the moment.
+        let Ok(db) = pool.get().await else { continue };
+        let Ok(rows) = db.query("SELECT postback_id::text FROM postbacks WHERE is_paused", &[]).await else {
+            continue;
+        };
+        for row in rows {
+            let id: String = row.get(0);
+            let query = format!("mutation {{ resumePostback(postbackId: \"{id}\") {{ postbackId }} }}");
+            for server in &servers {
+                let asked = client.post(format!("{server}/graphql")).bearer_auth(&token);
+                let asked = asked.timeout(Duration::from_secs(5)).json(&json!({ "query": query }));
+                let Ok(answer) = asked.send().await else { continue };
+                let Ok(answer) = answer.json::<Value>().await else { continue };
+                if answer.get("errors").is_none() {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// Advertisers that repeat a request until it is answered 2xx, by any node.
@@ -114,7 +156,7 @@ impl Load {
             }
             self.accepted.fetch_add(1, Ordering::Relaxed);
             number += 1;
-            // The load must leave room for nine destinations a conversion on a small machine.
+            // The load must leave room for ten destinations a conversion on a small machine.
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::zoo::{Animal, Nature};
+use super::zoo::{Animal, Nature, SLOW_PLACES};
 use crate::support::world::World;
 
 /// One delivery's lines in the log.
@@ -109,6 +109,11 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
                 );
                 duplicates += times - 1;
             }
+        }
+        // What a killed node had under way is answered while its heirs send already.
+        if animal.nature == Nature::Slow {
+            let most = 2 * usize::try_from(SLOW_PLACES).unwrap();
+            assert!(animal.peak() <= most, "{} at once, where {SLOW_PLACES} are allowed", animal.peak());
         }
         if animal.nature == Nature::Steady {
             assert_eq!(animal.received().len(), accepted, "a steady tracker hears of every conversion");

@@ -1,7 +1,7 @@
 //! Trackers at their worst, until they are told to calm down.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::dice::Dice;
 pub enum Nature {
     /// Always answers at once.
     Steady,
-    /// Answers, but takes its time.
+    /// Answers, but takes its time; not more than [`SLOW_PLACES`] are to be under way there.
     Slow,
     /// Any trouble, request by request.
     Moody,
@@ -29,13 +29,15 @@ pub enum Nature {
     Lying,
     /// Answers 429 with a time to come back at, as seconds or as a date.
     Throttling,
+    /// Answers now and then that it is gone for good, and is there again when its owner looks.
+    Leaving,
     /// Answers more compressed zeros than any memory holds.
     Bombing,
     /// Sends callers elsewhere; the only one that does so for ever.
     Redirecting,
 }
 
-pub const NATURES: [Nature; 9] = [
+pub const NATURES: [Nature; 10] = [
     Nature::Steady,
     Nature::Slow,
     Nature::Moody,
@@ -43,9 +45,13 @@ pub const NATURES: [Nature; 9] = [
     Nature::Trickling,
     Nature::Lying,
     Nature::Throttling,
+    Nature::Leaving,
     Nature::Bombing,
     Nature::Redirecting,
 ];
+
+/// Most deliveries under way to the slow one, over all nodes.
+pub const SLOW_PLACES: i32 = 4;
 
 #[derive(Clone)]
 pub struct Animal {
@@ -55,6 +61,30 @@ pub struct Animal {
     dice: Arc<Mutex<Dice>>,
     /// Requests received, by the conversion's txid.
     received: Arc<Mutex<HashMap<String, u32>>>,
+    crowd: Arc<Crowd>,
+}
+
+/// Requests being answered.
+#[derive(Default)]
+struct Crowd {
+    now: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Crowd {
+    fn enter(&self) -> Guest<'_> {
+        let now = self.now.fetch_add(1, Ordering::AcqRel) + 1;
+        self.peak.fetch_max(now, Ordering::AcqRel);
+        Guest(self)
+    }
+}
+
+struct Guest<'a>(&'a Crowd);
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What is done with one request.
@@ -81,6 +111,7 @@ impl Animal {
             is_calm: Arc::default(),
             dice: Arc::new(Mutex::new(Dice::of(seed))),
             received: Arc::default(),
+            crowd: Arc::default(),
         };
         let serving = animal.clone();
         tokio::spawn(async move {
@@ -99,6 +130,11 @@ impl Animal {
     /// Requests received, by txid.
     pub fn received(&self) -> HashMap<String, u32> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// Most requests that were being answered at one time.
+    pub fn peak(&self) -> usize {
+        self.crowd.peak.load(Ordering::Acquire)
     }
 
     fn deed(&self) -> Deed {
@@ -134,6 +170,10 @@ impl Animal {
                 };
                 Deed::Answer { status: "429 Too Many Requests", headers, body: "" }
             }
+            Nature::Leaving => match dice.within(0..6) {
+                0 => answer("410 Gone", ""),
+                _ => answer("200 OK", "OK"),
+            },
             Nature::Bombing => Deed::Bomb,
         }
     }
@@ -150,6 +190,7 @@ impl Animal {
             let url = Url::parse(&format!("{}{}", self.url, head.split(' ').nth(1)?)).ok()?;
             let txid = url.query_pairs().find(|(name, _)| name == "txid")?.1.into_owned();
             *self.received.lock().unwrap().entry(txid).or_default() += 1;
+            let _guest = self.crowd.enter();
             match self.deed() {
                 Deed::Answer { status, headers, body } => {
                     reply(&mut stream, status, &headers, body).await?;

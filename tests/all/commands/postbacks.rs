@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::text;
+use super::{NOBODY, text};
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, Tracker};
 use crate::support::world::World;
@@ -138,4 +138,45 @@ async fn the_documented_commands_make_preview_and_test_a_postback() {
     assert_eq!(received.len(), 2, "two tests, and nothing else: {said}");
     assert_eq!(received[0].target, format!("/conversions/{click}"));
     assert!(received[1].body.contains(r#""state": "rejected""#), "{}", received[1].body);
+}
+
+#[actix_web::test]
+async fn a_client_certificate_is_set_and_taken_away() {
+    let world = World::new().await;
+    let partner = world.partner.to_string();
+    let create = ["postback", "create", "--partner", &partner, "--events", "sale"];
+    let postback = world.says(&[&create[..], &["--url", "https://tracker.example/p?c={clickid}"]].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let issued = rcgen::generate_simple_self_signed(["tracker.example".to_owned()]).unwrap();
+    let certificate = file("certificate.pem", &issued.cert.pem());
+    let key = file("key.pem", &issued.signing_key.serialize_pem());
+    let nonsense = file("nonsense.pem", "nonsense");
+    let set = |certificate: &str, key: &str| {
+        let told = ["postback", "set-certificate", &postback, "--certificate", certificate, "--key", key];
+        world.ricochet(&told, "")
+    };
+
+    for (certificate, key, flag) in [
+        (nonsense.as_str(), key.as_str(), "ricochet: --certificate: "),
+        (&certificate, &nonsense, "ricochet: --key: "),
+        (&certificate, "/nowhere/key.pem", "ricochet: --key: /nowhere/key.pem cannot be read"),
+    ] {
+        let refused = set(certificate, key);
+        assert!(!refused.is_success && refused.err.starts_with(flag), "{}", refused.err);
+    }
+    let stored = "SELECT count(*) FROM postback_certificates";
+    assert_eq!(world.count(stored).await, 0);
+    let said = set(&certificate, &key);
+    assert_eq!(said.out, format!("{postback} shows the certificate.\n"), "{}", said.err);
+    assert_eq!(world.count(stored).await, 1);
+    let removed = world.says(&["postback", "remove-certificate", &postback]);
+    assert_eq!(removed, format!("{postback} shows no certificate."));
+    assert_eq!(world.count(stored).await, 0);
+    let again = world.refuses(&["postback", "remove-certificate", NOBODY]);
+    assert!(again.starts_with("ricochet: POSTBACK_ID: there is no such postback"), "{again}");
 }

@@ -47,8 +47,10 @@ async fn a_thousand_that_hang_leave_the_healthy_one_alone() {
         (world.count(finished).await == CONVERSIONS as i64).then_some(())
     })
     .await;
-    let held = hanging.received().len();
-    assert!((500..=1_500).contains(&held), "{held} requests hang");
+    let held =
+        eventually("hundreds hang", || async { Some(hanging.received().len()).filter(|held| *held >= 500) })
+            .await;
+    assert!(held <= 1_500, "{held} requests hang");
     assert_eq!(
         world.count("SELECT count(*) FROM deliveries").await,
         (HANGING * CONVERSIONS) as i64,
