@@ -38,8 +38,8 @@ struct Connection {
     ending: watch::Sender<Option<Ending>>,
 }
 
-/// All WebSockets of this node. Bound: as many as the settings say, over all and for each token;
-/// past it the handshake is refused.
+/// All WebSockets of this node. Bound: as many as the settings say, over all and for each token, and
+/// a quarter of them for those who have not said yet who they are; past it the handshake is refused.
 pub struct Connections {
     most: usize,
     most_per_token: usize,
@@ -55,17 +55,19 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection, until it is dropped.
-    pub fn enter(self: &Arc<Self>) -> Result<Place, TooMany> {
+    /// A place for a connection, until it is dropped; `token_id` where it is known already.
+    pub fn enter(self: &Arc<Self>, token_id: Option<Uuid>) -> Result<Place, TooMany> {
         let mut open = self.open();
-        if open.is_closed || open.connections.len() >= self.most {
+        let same = open.connections.values().filter(|other| other.token_id == token_id).count();
+        let most_of_these = if token_id.is_some() { self.most_per_token } else { (self.most / 4).max(1) };
+        if open.is_closed || open.connections.len() >= self.most || same >= most_of_these {
             return Err(TooMany);
         }
         let id = open.next;
         open.next += 1;
         let ending = watch::Sender::new(None);
         let told = ending.subscribe();
-        open.connections.insert(id, Connection { token_id: None, ending });
+        open.connections.insert(id, Connection { token_id, ending });
         metrics::gauge!("ricochet_websockets").set(open.connections.len() as f64);
         Ok(Place { connections: self.clone(), id, told })
     }
@@ -188,16 +190,21 @@ mod tests {
     #[test]
     fn places_are_bounded_over_all_and_for_each_token() {
         let connections = Arc::new(Connections::new(3, 2));
-        let places: Vec<_> = (0..3).map(|_| connections.enter().unwrap_or_else(|_| panic!())).collect();
-        assert!(connections.enter().is_err());
         let token = Uuid::from_u128(1);
-        assert_eq!(places[0].claim().with_token(token), Ok(()));
-        assert_eq!(places[1].claim().with_token(token), Ok(()));
-        assert_eq!(places[2].claim().with_token(token), Err(TooMany));
-        assert_eq!(places[2].claim().with_token(Uuid::from_u128(2)), Ok(()));
-        drop(places);
-        assert!(connections.enter().is_ok());
+        let another = Uuid::from_u128(2);
+        let enter = |token_id| connections.enter(token_id).ok();
+        let first = enter(Some(token)).unwrap();
+        let stranger = enter(None).unwrap();
+        assert!(enter(None).is_none(), "a quarter, but at least one, for strangers");
+        assert_eq!(stranger.claim().with_token(token), Ok(()));
+        assert!(enter(Some(token)).is_none(), "two of a token");
+        let third = enter(None).unwrap();
+        assert_eq!(third.claim().with_token(token), Err(TooMany));
+        assert_eq!(third.claim().with_token(another), Ok(()));
+        assert!(enter(Some(another)).is_none(), "three over all");
+        drop((first, stranger, third));
+        assert!(enter(Some(token)).is_some());
         connections.close();
-        assert!(connections.enter().is_err());
+        assert!(enter(Some(token)).is_none());
     }
 }

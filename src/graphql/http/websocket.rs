@@ -85,15 +85,13 @@ async fn try_connect(
         return Err((StatusCode::BAD_REQUEST, Failure::bad_input("Sec-WebSocket-Protocol", message)));
     };
     let too_many = |_| (StatusCode::TOO_MANY_REQUESTS, Failure::RateLimited { retry_after_s: 5 });
-    let place = door.connections.enter().map_err(too_many)?;
     // Who sends no header introduces itself in the conversation.
     let principal = match header(AUTHORIZATION) {
         Some(_) => Some(authenticate(door, request).await?),
         None => None,
     };
-    if let Some(principal) = principal {
-        place.claim().with_token(principal.token_id).map_err(too_many)?;
-    }
+    let token_id = principal.map(|principal| principal.token_id);
+    let place = door.connections.enter(token_id).map_err(too_many)?;
     let (response, session, messages) =
         actix_ws::handle_with_protocols(request, body, &[protocol.sec_websocket_protocol()]).map_err(
             |error| {
