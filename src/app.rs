@@ -77,7 +77,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         open_files::raise_limit();
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
-        let log = EventLog::new(&log_url);
+        let log = EventLog::new(&log_url).on_cluster(settings.clickhouse_cluster.clone());
         let countries = open_countries(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
@@ -135,7 +135,8 @@ impl App {
         vital.push(Vital::new("click recorder", &clicks));
         let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
             let (services, database_url) = (services.clone(), settings.database_url.clone());
-            move |_| LogShipper::new(services, database_url)
+            let retention = settings.log_retention;
+            move |_| LogShipper::new(services, database_url, retention)
         });
         vital.push(Vital::new("log shipper", &shipper));
         let releaser = Supervisor::start_in_arbiter(&lane_arbiter.handle(), {

@@ -40,5 +40,6 @@ pub mod outbound;
 pub mod pipeline;
 pub mod presets;
 pub mod reconcile;
+pub mod seed;
 pub mod store;
 pub mod tail;

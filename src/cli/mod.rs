@@ -24,7 +24,7 @@ use crate::config::Settings;
 use crate::doors::openapi;
 use crate::event_log::EventLog;
 use crate::store::migrations;
-use crate::{bench, embedded, graphql};
+use crate::{bench, embedded, graphql, seed};
 
 /// A server-to-server postback hub for affiliate networks: takes conversions from advertisers,
 /// matches them to clicks, and tells every tracker that asked, with retries.
@@ -82,6 +82,7 @@ enum Command {
     Schema,
     /// Print the OpenAPI document of the HTTP doors.
     Openapi,
+    Seed(seed::SeedArgs),
     /// Measure a running server: drive conversions at it and receive their postbacks.
     Bench(Box<bench::BenchArgs>),
     /// Ask a running server whether it is ready; for container engines.
@@ -139,6 +140,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),
         Command::Openapi => print!("{}", openapi::openapi_text()),
+        Command::Seed(args) => block_on(seed::run(&args))?,
         Command::Bench(args) => return bench::run(*args),
         Command::Healthcheck { url } => return Ok(healthcheck::run(&url)),
     }
@@ -146,8 +148,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let log = EventLog::new(&settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?);
-    let applied = block_on(migrations::run(&settings.database_url, &log))?;
+    let log = EventLog::new(&settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?)
+        .on_cluster(settings.clickhouse_cluster.clone());
+    let (applied, kept) = block_on(async {
+        let applied = migrations::run(&settings.database_url, &log).await?;
+        Ok((applied, settings.log_retention.apply(&log).await?))
+    })?;
+    if !kept.is_empty() {
+        println!("ClickHouse keeps for as long as is set now: {}", kept.join(", "));
+    }
     if applied.is_empty() {
         println!("Both databases are up to date.");
     }

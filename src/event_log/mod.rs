@@ -5,7 +5,9 @@
 //! PostgreSQL with the state they describe, and shipped from there by the log shipper.
 
 pub mod client;
+pub mod cluster;
 pub mod reader;
+pub mod retention;
 pub mod rollups;
 pub mod rows;
 

@@ -12,6 +12,7 @@ use futures_util::TryFutureExt as _;
 
 use super::queue_floor::{QueueFloor, Reading};
 use super::services::Services;
+use crate::event_log::retention::LogRetention;
 use crate::event_log::rows::{Log, decode};
 use crate::store::log_batches::{self, Shipment};
 use crate::store::migrations;
@@ -31,6 +32,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 pub struct LogShipper {
     services: Arc<Services>,
     database_url: String,
+    retention: LogRetention,
     /// ClickHouse has its tables, as far as we know.
     is_migrated: bool,
     /// Of each log.
@@ -47,13 +49,14 @@ enum Round {
 }
 
 impl LogShipper {
-    pub fn new(services: Arc<Services>, database_url: String) -> Self {
-        Self { services, database_url, is_migrated: false, floors: Floors::default() }
+    pub fn new(services: Arc<Services>, database_url: String, retention: LogRetention) -> Self {
+        Self { services, database_url, retention, is_migrated: false, floors: Floors::default() }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let database_url = self.database_url.clone();
+        let retention = self.retention;
         let is_migrated = self.is_migrated;
         let mut floors = self.floors.clone();
         let round = async move {
@@ -61,7 +64,7 @@ impl LogShipper {
                 // Stopping: the last shipment is the app's to make.
                 return (Round::Away, floors);
             }
-            if !is_migrated && let Err(error) = migrations::run(&database_url, &services.log).await {
+            if !is_migrated && let Err(error) = prepare(&services, &database_url, retention).await {
                 note_reachability(&services, &format!("{error:#}"), false);
                 return (Round::Away, floors);
             }
@@ -84,6 +87,16 @@ impl Actor for LogShipper {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.next_round(ctx);
     }
+}
+
+/// Makes sure that ClickHouse has its tables, and keeps them as long as is set.
+async fn prepare(services: &Services, database_url: &str, retention: LogRetention) -> anyhow::Result<()> {
+    migrations::run(database_url, &services.log).await?;
+    let changed = retention.apply(&services.log).await?;
+    if !changed.is_empty() {
+        tracing::info!(tables = ?changed, "kept in ClickHouse for as long as is set now");
+    }
+    Ok(())
 }
 
 /// Ships what waits. Also called once more when the server stops.

@@ -9,7 +9,11 @@ mod delivery;
 mod dispatch;
 mod doors;
 mod engines;
+<<<<<<< HEAD
 mod exports;
+=======
+mod event_log;
+>>>>>>> main
 mod faults;
 mod graphql;
 mod health;
