@@ -9,11 +9,8 @@ mod delivery;
 mod dispatch;
 mod doors;
 mod engines;
-<<<<<<< HEAD
-mod exports;
-=======
 mod event_log;
->>>>>>> main
+mod exports;
 mod faults;
 mod graphql;
 mod health;
