@@ -21,6 +21,7 @@ pub mod links;
 pub mod log_batches;
 pub mod log_tails;
 pub mod migrations;
+pub mod names;
 pub mod network;
 pub mod nodes;
 pub mod outcomes;

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real engines, servers as processes of their own.
 
 mod access;
+mod boards;
 mod chaos;
 mod clicks;
 mod commands;
@@ -24,3 +25,4 @@ mod setup;
 mod signing;
 mod support;
 mod tail;
+mod views;
