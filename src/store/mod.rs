@@ -19,6 +19,7 @@ pub mod integrations;
 pub mod late_postbacks;
 pub mod links;
 pub mod log_batches;
+pub mod log_tails;
 pub mod migrations;
 pub mod names;
 pub mod network;
