@@ -10,6 +10,7 @@
 //! money, [`event`] and [`facts`] say what happened, [`postback`] and [`condition`] say who wants to
 //! know, [`request_template`] and [`template`] write the request, [`signing`] signs it, [`destination`]
 //! says when it may go, [`success_rule`] reads the answer, [`retry`] says when to try again.
+//! What is counted afterwards falls into the [`time_bucket`]s of a [`zone`].
 
 pub mod access;
 pub mod address_policy;
@@ -47,8 +48,10 @@ pub mod status;
 pub mod status_words;
 pub mod success_rule;
 pub mod template;
+pub mod time_bucket;
 pub mod verdict;
 pub mod visit;
+pub mod zone;
 
 #[cfg(test)]
 mod postbacks_document_tests;

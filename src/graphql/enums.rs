@@ -3,7 +3,8 @@
 use async_graphql::Enum;
 
 use crate::domain::destination::breaker;
-use crate::domain::{event, payout, retry, status, verdict};
+use crate::domain::{device, event, payout, retry, status, time_bucket, verdict};
+use crate::event_log::reader::stats;
 use crate::store::audit;
 
 /// What a conversion is worth now.
@@ -142,6 +143,40 @@ pub enum ActionKind {
     Custom,
 }
 
+/// What a visitor held in hand, as the user agent tells.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "device::Device")]
+pub enum Device {
+    Desktop,
+    Mobile,
+    Tablet,
+    /// A crawler, a preview, an HTTP library: nobody's eyes.
+    Bot,
+    Other,
+}
+
+/// How long a bucket of time is, by the clocks of the zone.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "time_bucket::TimeBucket")]
+pub enum TimeBucket {
+    Minute,
+    FiveMinutes,
+    Hour,
+    /// 23 or 25 hours where the clocks are changed in it.
+    Day,
+    /// From Monday.
+    Week,
+    Month,
+}
+
+/// Which groups come first.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "stats::Direction")]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
 /// How a partner is paid for an action.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "payout::PayoutModel")]
@@ -201,6 +236,11 @@ mod tests {
         assert_eq!(names::<ActionKind>(), capitals(event::ActionKind::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<PayoutModel>(), capitals(payout::PayoutModel::ALL.iter().map(|item| item.code())));
         assert_eq!(names::<AuditEntity>(), capitals(audit::Entity::ALL.iter().map(|item| item.code())));
+        assert_eq!(names::<Device>(), capitals(device::Device::ALL.iter().map(|item| item.code())));
+        assert_eq!(
+            names::<TimeBucket>(),
+            capitals(time_bucket::TimeBucket::ALL.iter().map(|item| item.code()))
+        );
         assert_eq!(names::<Event>(), capitals(event::Event::ALL.iter().map(|item| item.code())));
     }
 }

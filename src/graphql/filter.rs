@@ -57,6 +57,35 @@ pub fn codes<G: Copy + Into<D>, D>(values: Option<&[G]>) -> Vec<D> {
     values.unwrap_or_default().iter().map(|value| (*value).into()).collect()
 }
 
+/// Foreign texts, one of which is to be found exactly as it is.
+pub fn texts(field: &str, values: Option<&[String]>) -> Result<Vec<String>, Failure> {
+    let values = values.unwrap_or_default().iter();
+    values.map(|value| Ok(text(field, Some(value))?.unwrap_or_default())).collect()
+}
+
+/// Any id at hand, without the blanks that come with pasting.
+pub fn sought(value: Option<&str>) -> Result<Option<String>, Failure> {
+    let sought = text("search", value.map(str::trim))?;
+    match sought.as_deref() {
+        Some("") => Err(Failure::bad_input("filter.search", "write an id to look for, or leave it out")),
+        _ => Ok(sought),
+    }
+}
+
+/// Country codes, in capitals as they are logged.
+pub fn countries(codes: Option<&[String]>) -> Result<Vec<String>, Failure> {
+    let codes = codes.unwrap_or_default().iter().map(|code| code.trim().to_uppercase());
+    codes
+        .map(|code| match code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            true => Ok(code),
+            false => Err(Failure::bad_input(
+                "filter.countries",
+                format!("{:?} is no country; write two letters by ISO 3166-1, such as DE", shortened(&code)),
+            )),
+        })
+        .collect()
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }

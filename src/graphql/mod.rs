@@ -21,6 +21,7 @@ mod query;
 mod scalars;
 pub mod scope;
 pub mod setup;
+mod stats;
 mod types;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use setup::{SetupMutation, SetupQuery};
 #[derive(MergedObject, Default)]
 pub struct Query(
     query::LogQueries,
+    stats::StatsQueries,
     deliveries::DeliveryQueries,
     destinations::DestinationQueries,
     SetupQuery,

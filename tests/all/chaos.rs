@@ -7,7 +7,7 @@
 //! machine's own timing allows). `make chaos` makes a long run, `make test` a short one.
 
 mod books;
-mod dice;
+pub mod dice;
 mod zoo;
 
 use std::sync::Arc;

@@ -8,3 +8,4 @@ mod pages;
 pub mod rows;
 mod scopes;
 pub mod stage;
+mod stats;

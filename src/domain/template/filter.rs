@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::TemplateError;
 use super::place::{COMPONENT, Value};
 use super::syntax::Reader;
-use super::zone::Zone;
+use crate::domain::zone::Zone;
 
 /// Every filter: how it is written, and what it does. The table in `docs/postbacks.md` is tested
 /// against this one.

@@ -22,7 +22,6 @@ pub mod place;
 mod syntax;
 mod text;
 mod url;
-mod zone;
 
 use std::borrow::Cow;
 

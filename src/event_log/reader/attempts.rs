@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::TestRows;
 use super::search::{Search, Table, code};
+use crate::domain::device::Device;
 use crate::domain::event::Event;
 use crate::domain::retry::{ErrorKind, Outcome};
 use crate::domain::status::Status;
@@ -34,7 +35,17 @@ pub struct AttemptFilter {
     pub click_id: Option<Uuid>,
     pub txid: Option<String>,
     pub attempt_at_least: Option<u64>,
+    pub attempt_at_most: Option<u64>,
     pub total_us_at_least: Option<u64>,
+    pub total_us_at_most: Option<u64>,
+    pub link_ids: Vec<Uuid>,
+    /// Names, exactly.
+    pub actions: Vec<String>,
+    /// Upper case.
+    pub countries: Vec<String>,
+    pub devices: Vec<Device>,
+    /// A lead, click, delivery, attempt, request or transaction by its id.
+    pub search: Option<String>,
     /// Inclusive.
     pub from: Option<DateTime<Utc>>,
     /// Exclusive.
@@ -128,11 +139,11 @@ pub(super) fn search_of(scope: Scope, filter: &AttemptFilter) -> Search {
     match scope {
         Scope::Everything => {}
         Scope::Advertiser(id) => {
-            search.where_is("owner = 'advertiser'");
+            search.where_is("owner", "owner = 'advertiser'");
             search.scope_id_is("advertiser_id", id.0);
         }
         Scope::Partner(id) => {
-            search.where_is("owner = 'partner'");
+            search.where_is("owner", "owner = 'partner'");
             search.scope_id_is("partner_id", id.0);
         }
     }
@@ -150,7 +161,14 @@ pub(super) fn search_of(scope: Scope, filter: &AttemptFilter) -> Search {
     search.id_is("click_id", filter.click_id);
     search.text_is("txid", filter.txid.as_deref());
     search.at_least("attempt", filter.attempt_at_least);
+    search.at_most("attempt", filter.attempt_at_most);
     search.at_least("total_us", filter.total_us_at_least);
+    search.at_most("total_us", filter.total_us_at_most);
+    search.id_in("link_id", &filter.link_ids);
+    search.text_in("action", &filter.actions);
+    search.text_in("country", &filter.countries);
+    search.code_in("device", filter.devices.iter().map(|item| item.code()));
+    search.finds(&["lead_id", "click_id", "delivery_id", "attempt_id"], &["txid"], filter.search.as_deref());
     search.between(filter.from, filter.to);
     search.tests(filter.tests);
     search

@@ -25,6 +25,14 @@ pub struct InboundFilter {
     /// As it was sent: ours or the partner's own.
     pub click_id: Option<String>,
     pub lead_id: Option<Uuid>,
+    pub integration_ids: Vec<Uuid>,
+    pub doors: Vec<String>,
+    /// Machine-readable reasons, exactly.
+    pub reason_codes: Vec<String>,
+    pub http_statuses: Vec<u16>,
+    pub source_ip: Option<String>,
+    /// A request, click, lead or row by its id.
+    pub search: Option<String>,
     /// Inclusive.
     pub from: Option<DateTime<Utc>>,
     /// Exclusive.
@@ -76,11 +84,19 @@ pub async fn inbound_requests(
     filter: &InboundFilter,
     request: &PageRequest,
 ) -> Result<Page<InboundRecord>, clickhouse::error::Error> {
+    match search_of(scope, filter) {
+        Some(search) => search.page(log, request).await,
+        None => Ok(Page::empty()),
+    }
+}
+
+/// The search for requests in scope, by a filter; `None` where the scope holds no request at all.
+pub(super) fn search_of(scope: Scope, filter: &InboundFilter) -> Option<Search> {
     let mut search = Search::of(TABLE);
     match scope {
         Scope::Everything => {}
         Scope::Advertiser(id) => search.scope_id_is("advertiser_id", id.0),
-        Scope::Partner(_) => return Ok(Page::empty()),
+        Scope::Partner(_) => return None,
     }
     search.code_in("verdict", filter.verdicts.iter().map(|item| item.code()));
     search.id_in("offer_id", &filter.offer_ids);
@@ -89,9 +105,15 @@ pub async fn inbound_requests(
     search.text_is("request_id", filter.request_id.as_deref());
     search.text_is("click_id", filter.click_id.as_deref());
     search.id_is("lead_id", filter.lead_id);
+    search.id_in("integration_id", &filter.integration_ids);
+    search.text_in("door", &filter.doors);
+    search.text_in("reason_code", &filter.reason_codes);
+    search.number_in("http_status", &filter.http_statuses);
+    search.text_is("source_ip", filter.source_ip.as_deref());
+    search.finds(&["lead_id", "inbound_id"], &["request_id", "click_id"], filter.search.as_deref());
     search.between(filter.from, filter.to);
     search.tests(filter.tests);
-    search.page(log, request).await
+    Some(search)
 }
 
 /// A request as it was received: what processing it again needs.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::attempts::{AttemptFilter, search_of};
+use super::fetch::fetch_all;
 use super::search::code;
 use crate::domain::event::Event;
 use crate::domain::retry::Outcome;
@@ -38,7 +39,7 @@ pub async fn matched_deliveries(
         }
     }
     let rest = format!(" GROUP BY delivery_id ORDER BY toString(delivery_id) LIMIT {limit}");
-    let rows = search.statement(log, "SELECT ?fields", &rest).fetch_all::<Matched>().await?;
+    let rows = fetch_all::<Matched>(search.statement(log, "SELECT ?fields", &rest)).await?;
     Ok(rows.into_iter().map(|row| row.delivery_id).collect())
 }
 
@@ -73,11 +74,7 @@ pub async fn matched_groups(
         "?fields",
         "destination, what, came_to, count() AS deliveries, countIf(delivery < {first_kept:String}) AS before",
     );
-    search
-        .statement(log, &select, rest)
-        .param("first_kept", first_kept.to_string())
-        .fetch_all::<MatchedGroup>()
-        .await
+    fetch_all(search.statement(log, &select, rest).param("first_kept", first_kept.to_string())).await
 }
 
 /// The time in a UUIDv7.

@@ -2,11 +2,15 @@
 //! by any filter.
 
 mod attempts;
+mod clicks;
+mod fetch;
 mod inbound;
 mod matched;
 mod search;
+pub mod stats;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
+pub use clicks::{ClickFilter, ClickRecord, clicks};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 
@@ -17,6 +21,13 @@ pub enum TestRows {
     Included,
     LeftOut,
     Only,
+}
+
+impl TestRows {
+    /// From a filter `includeTests`, where nothing means none.
+    pub fn included(include_tests: Option<bool>) -> Self {
+        if include_tests == Some(true) { Self::Included } else { Self::LeftOut }
+    }
 }
 
 impl From<Option<bool>> for TestRows {

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::TestRows;
+use super::fetch::{fetch_all, fetch_one};
 use crate::event_log::EventLog;
 use crate::graphql::paging::{Page, PageRequest};
 
@@ -24,7 +25,7 @@ pub struct Table {
     pub id_column: &'static str,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Parameter {
     Text(String),
     Texts(Vec<String>),
@@ -45,10 +46,17 @@ impl Serialize for Parameter {
     }
 }
 
+/// What a search asks of its rows. Conditions on the time are written last, for whichever table is
+/// read in the end.
+#[derive(Debug, Clone)]
 pub struct Search {
     table: Table,
     conditions: Vec<String>,
     parameters: Vec<(String, Parameter)>,
+    /// Comparisons of the time column: sign and parameter.
+    times: Vec<(&'static str, &'static str)>,
+    /// The columns that conditions stand on, besides the time.
+    columns: Vec<&'static str>,
 }
 
 /// An SQL expression for a time given as a parameter in microseconds since 1970.
@@ -58,72 +66,122 @@ fn time_parameter(name: &str) -> String {
 
 impl Search {
     pub fn of(table: Table) -> Self {
-        Self { table, conditions: Vec::new(), parameters: Vec::new() }
+        Self { table, conditions: Vec::new(), parameters: Vec::new(), times: Vec::new(), columns: Vec::new() }
     }
 
-    fn require(&mut self, condition: String, name: impl Into<String>, value: Parameter) {
+    fn require(
+        &mut self,
+        column: &'static str,
+        condition: String,
+        name: impl Into<String>,
+        value: Parameter,
+    ) {
+        self.columns.push(column);
         self.conditions.push(condition);
         self.parameters.push((name.into(), value));
     }
 
-    /// A condition without parameters.
-    pub fn where_is(&mut self, condition: &'static str) {
+    /// A condition on a column, without parameters.
+    pub fn where_is(&mut self, column: &'static str, condition: &'static str) {
+        self.columns.push(column);
         self.conditions.push(condition.to_owned());
+    }
+
+    /// The columns that conditions stand on, besides the time.
+    pub fn columns(&self) -> &[&'static str] {
+        &self.columns
+    }
+
+    /// The same search of another table, which has the same columns and a time of its own.
+    pub fn on(self, table: Table) -> Self {
+        Self { table, ..self }
     }
 
     /// One of these ids; none restricts nothing.
     pub fn id_in(&mut self, column: &'static str, ids: &[Uuid]) {
         if !ids.is_empty() {
             let ids = ids.iter().map(Uuid::to_string).collect();
-            self.require(format!("{column} IN {{{column}:Array(UUID)}}"), column, Parameter::Texts(ids));
+            self.require(
+                column,
+                format!("{column} IN {{{column}:Array(UUID)}}"),
+                column,
+                Parameter::Texts(ids),
+            );
         }
     }
 
     pub fn id_is(&mut self, column: &'static str, id: Option<Uuid>) {
         if let Some(id) = id {
-            self.require(format!("{column} = {{{column}:UUID}}"), column, Parameter::Text(id.to_string()));
+            self.require(
+                column,
+                format!("{column} = {{{column}:UUID}}"),
+                column,
+                Parameter::Text(id.to_string()),
+            );
         }
     }
 
     /// The id that the caller's scope demands, beside whatever a filter asks of the same column.
     pub fn scope_id_is(&mut self, column: &'static str, id: Uuid) {
         let name = format!("scope_{column}");
-        self.require(format!("{column} = {{{name}:UUID}}"), name, Parameter::Text(id.to_string()));
+        self.require(column, format!("{column} = {{{name}:UUID}}"), name, Parameter::Text(id.to_string()));
     }
 
     pub fn code_in(&mut self, column: &'static str, codes: impl IntoIterator<Item = &'static str>) {
         let codes: Vec<String> = codes.into_iter().map(str::to_owned).collect();
         if !codes.is_empty() {
-            self.require(format!("{column} IN {{{column}:Array(String)}}"), column, Parameter::Texts(codes));
+            self.require(
+                column,
+                format!("{column} IN {{{column}:Array(String)}}"),
+                column,
+                Parameter::Texts(codes),
+            );
         }
     }
 
     pub fn number_in(&mut self, column: &'static str, numbers: &[u16]) {
         if !numbers.is_empty() {
             let numbers = Parameter::Numbers(numbers.to_vec());
-            self.require(format!("{column} IN {{{column}:Array(UInt16)}}"), column, numbers);
+            self.require(column, format!("{column} IN {{{column}:Array(UInt16)}}"), column, numbers);
         }
     }
 
     pub fn text_is(&mut self, column: &'static str, text: Option<&str>) {
         if let Some(text) = text {
-            self.require(format!("{column} = {{{column}:String}}"), column, Parameter::Text(text.to_owned()));
+            self.require(
+                column,
+                format!("{column} = {{{column}:String}}"),
+                column,
+                Parameter::Text(text.to_owned()),
+            );
+        }
+    }
+
+    /// One of these texts; none restricts nothing.
+    pub fn text_in(&mut self, column: &'static str, texts: &[String]) {
+        if !texts.is_empty() {
+            let texts = Parameter::Texts(texts.to_vec());
+            self.require(column, format!("{column} IN {{{column}:Array(String)}}"), column, texts);
         }
     }
 
     pub fn at_least(&mut self, column: &'static str, number: Option<u64>) {
         if let Some(number) = number {
-            self.require(format!("{column} >= {{{column}:UInt64}}"), column, Parameter::Number(number));
+            self.require(
+                column,
+                format!("{column} >= {{{column}:UInt64}}"),
+                column,
+                Parameter::Number(number),
+            );
         }
     }
 
     /// From `from` on and before `to`.
     pub fn between(&mut self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) {
-        let column = self.table.time_column;
         for (name, sign, time) in [("time_from", ">=", from), ("time_to", "<", to)] {
             if let Some(time) = time {
-                let condition = format!("{column} {sign} {}", time_parameter(name));
-                self.require(condition, name, Parameter::Micros(time.timestamp_micros()));
+                self.times.push((sign, name));
+                self.parameters.push((name.to_owned(), Parameter::Micros(time.timestamp_micros())));
             }
         }
     }
@@ -131,8 +189,8 @@ impl Search {
     pub fn tests(&mut self, tests: TestRows) {
         match tests {
             TestRows::Included => {}
-            TestRows::LeftOut => self.where_is("NOT is_test"),
-            TestRows::Only => self.where_is("is_test"),
+            TestRows::LeftOut => self.where_is("is_test", "NOT is_test"),
+            TestRows::Only => self.where_is("is_test", "is_test"),
         }
     }
 
@@ -145,9 +203,9 @@ impl Search {
     where
         R: Row + RowOwned + RowRead,
     {
-        let rows = self.rows(log, request).fetch_all::<R>();
+        let rows = fetch_all::<R>(self.rows(log, request));
         if request.with_total {
-            let total = self.total(log).fetch_one::<u64>();
+            let total = fetch_one::<u64>(self.total(log));
             let (rows, total) = tokio::try_join!(rows, total)?;
             Ok(Page::of_surplus(rows, request, Some(total)))
         } else {
@@ -157,7 +215,7 @@ impl Search {
 
     fn rows(&self, log: &EventLog, request: &PageRequest) -> Query {
         let Table { name, time_column, id_column } = self.table;
-        let mut conditions = self.conditions.clone();
+        let mut conditions = self.conditions();
         if request.after.is_some() {
             let time = time_parameter("after_time");
             // The second says nothing new, but lets ClickHouse skip what is newer by its index.
@@ -180,14 +238,29 @@ impl Search {
     /// A statement of the caller's own over the rows that are searched for: `select` is what stands
     /// before `FROM`, `rest` what follows the conditions.
     pub fn statement(&self, log: &EventLog, select: &str, rest: &str) -> Query {
-        let conditions = where_clause(&self.conditions);
-        self.bind(log.client().query(&format!("{select} FROM {}{conditions}{rest}", self.table.name)))
+        self.bind(log.client().query(&format!("{select} FROM {}{rest}", self.from())))
+    }
+
+    /// The table with the conditions: what stands after `FROM`.
+    pub fn from(&self) -> String {
+        format!("{}{}", self.table.name, where_clause(&self.conditions()))
+    }
+
+    pub fn table(&self) -> Table {
+        self.table
+    }
+
+    /// All conditions, those on the time included.
+    pub fn conditions(&self) -> Vec<String> {
+        let column = self.table.time_column;
+        let times = self.times.iter().map(|(sign, name)| format!("{column} {sign} {}", time_parameter(name)));
+        self.conditions.iter().cloned().chain(times).collect()
     }
 
     /// Only what was logged at this time or later; the filter's own times stand beside it.
     pub fn not_before(&mut self, time: DateTime<Utc>) {
-        let condition = format!("{} >= {}", self.table.time_column, time_parameter("not_before"));
-        self.require(condition, "not_before", Parameter::Micros(time.timestamp_micros()));
+        self.times.push((">=", "not_before"));
+        self.parameters.push(("not_before".into(), Parameter::Micros(time.timestamp_micros())));
     }
 
     /// An id past this one, in the order of their texts: ClickHouse's own order of UUIDs is not
@@ -195,6 +268,7 @@ impl Search {
     pub fn id_past(&mut self, column: &'static str, id: Uuid) {
         let name = format!("past_{column}");
         self.require(
+            column,
             format!("toString({column}) > {{{name}:String}}"),
             name,
             Parameter::Text(id.to_string()),
@@ -202,17 +276,18 @@ impl Search {
     }
 
     fn total(&self, log: &EventLog) -> Query {
-        let statement = format!("SELECT count() FROM {}{}", self.table.name, where_clause(&self.conditions));
+        let statement = format!("SELECT count() FROM {}", self.from());
         self.bind(log.client().query(&statement))
     }
 
-    fn bind(&self, query: Query) -> Query {
+    /// Gives a statement the values of the conditions.
+    pub fn bind(&self, query: Query) -> Query {
         let query = query.with_setting("max_execution_time", MAX_EXECUTION_SECONDS);
         self.parameters.iter().fold(query, |query, (name, value)| query.param(name, value))
     }
 }
 
-fn where_clause(conditions: &[String]) -> String {
+pub fn where_clause(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }
 

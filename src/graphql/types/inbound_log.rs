@@ -21,6 +21,17 @@ pub struct InboundLogFilter {
     /// The click id as it was sent: ours or the partner's own.
     click_id: Option<ID>,
     lead_id: Option<ID>,
+    integration_ids: Option<Vec<ID>>,
+    /// Which doors they came in by, such as `s2s`.
+    doors: Option<Vec<String>>,
+    /// Machine-readable reasons, such as `unknown_click`.
+    reason_codes: Option<Vec<String>>,
+    /// HTTP statuses they were answered with.
+    http_statuses: Option<Vec<u16>>,
+    /// IP address they came from, exactly.
+    source_ip: Option<String>,
+    /// Any id at hand, exactly: of a request, a click, a lead, or of the row itself.
+    search: Option<String>,
     /// Received at this time or later.
     from: Option<Time>,
     /// Received before this time.
@@ -40,6 +51,12 @@ impl InboundLogFilter {
             request_id: filter::text("requestId", self.request_id.as_ref().map(|id| id.as_str()))?,
             click_id: filter::text("clickId", self.click_id.as_ref().map(|id| id.as_str()))?,
             lead_id: filter::optional_uuid("leadId", self.lead_id.as_ref())?,
+            integration_ids: filter::uuids("integrationIds", self.integration_ids.as_deref())?,
+            doors: filter::texts("doors", self.doors.as_deref())?,
+            reason_codes: filter::texts("reasonCodes", self.reason_codes.as_deref())?,
+            http_statuses: self.http_statuses.clone().unwrap_or_default(),
+            source_ip: filter::text("sourceIp", self.source_ip.as_deref())?,
+            search: filter::sought(self.search.as_deref())?,
             from,
             to,
             tests: self.is_test.into(),

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::{amount_of_millionths, filled};
 use crate::event_log::reader::{AttemptFilter, AttemptRecord, TestRows};
-use crate::graphql::enums::{ConversionStatus, ErrorKind, Event, Outcome};
+use crate::graphql::enums::{ConversionStatus, Device, ErrorKind, Event, Outcome};
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
 use crate::graphql::scalars::{Microseconds, Time};
@@ -30,16 +30,32 @@ pub struct PostbackLogFilter {
     click_id: Option<ID>,
     /// Transaction id, exactly.
     txid: Option<String>,
+    link_ids: Option<Vec<ID>>,
+    /// Names of actions, exactly.
+    actions: Option<Vec<String>>,
+    /// Of the click, ISO 3166-1 alpha-2.
+    countries: Option<Vec<String>>,
+    /// Of the click.
+    devices: Option<Vec<Device>>,
     /// Attempts of this number and later ones; 2 finds what was retried.
     attempt_at_least: Option<u16>,
+    /// Attempts of this number and earlier ones; 1 finds first attempts.
+    attempt_at_most: Option<u16>,
     /// Attempts that took this long or longer, in microseconds.
     total_us_at_least: Option<Microseconds>,
+    /// Attempts that took this long or shorter, in microseconds.
+    total_us_at_most: Option<Microseconds>,
+    /// Any id at hand, exactly: of a lead, a click, a delivery, an attempt, or the transaction or
+    /// request id.
+    search: Option<String>,
     /// Begun at this time or later.
     from: Option<Time>,
     /// Begun before this time.
     to: Option<Time>,
     /// Whether attempts of test conversions are shown too; they are not where this is left out.
     include_tests: Option<bool>,
+    /// Only attempts of tests (true) or only real ones (false), whatever `includeTests` says.
+    is_test: Option<bool>,
 }
 
 impl PostbackLogFilter {
@@ -60,12 +76,19 @@ impl PostbackLogFilter {
             click_id: filter::optional_uuid("clickId", self.click_id.as_ref())?,
             txid: filter::text("txid", self.txid.as_deref())?,
             attempt_at_least: self.attempt_at_least.map(u64::from),
+            attempt_at_most: self.attempt_at_most.map(u64::from),
             total_us_at_least: self.total_us_at_least.map(|microseconds| microseconds.0),
+            total_us_at_most: self.total_us_at_most.map(|microseconds| microseconds.0),
+            link_ids: filter::uuids("linkIds", self.link_ids.as_deref())?,
+            actions: filter::texts("actions", self.actions.as_deref())?,
+            countries: filter::countries(self.countries.as_deref())?,
+            devices: filter::codes(self.devices.as_deref()),
+            search: filter::sought(self.search.as_deref())?,
             from,
             to,
-            tests: match self.include_tests {
-                Some(true) => TestRows::Included,
-                Some(false) | None => TestRows::LeftOut,
+            tests: match self.is_test {
+                None => TestRows::included(self.include_tests),
+                is_test => is_test.into(),
             },
         })
     }

@@ -3,12 +3,18 @@
 use std::str::FromStr;
 
 use chrono::format::Item;
-use chrono::{DateTime, FixedOffset, TimeZone, Utc};
+use chrono::{
+    DateTime, FixedOffset, MappedLocalTime, NaiveDate, NaiveTime, Offset, SecondsFormat, TimeDelta, TimeZone,
+    Utc,
+};
 use chrono_tz::{TZ_VARIANTS, Tz};
+
+/// No zone has changed its clocks twice within this time.
+const BETWEEN_CHANGES: TimeDelta = TimeDelta::hours(6);
 
 /// A place of the tz database, with its summer time, or a fixed offset from UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Zone {
+pub enum Zone {
     Named(Tz),
     Offset(FixedOffset),
 }
@@ -27,6 +33,80 @@ impl Zone {
             Some(meant) => format!("`{text}` is no time zone; did you mean {meant}?"),
             None => format!("`{text}` is no time zone; write one such as Europe/Berlin or +03:00"),
         })
+    }
+
+    /// As it is written: `Europe/Berlin` or `+03:00`.
+    pub fn name(self) -> String {
+        match self {
+            Self::Named(zone) => zone.name().to_owned(),
+            Self::Offset(offset) => offset.to_string(),
+        }
+    }
+
+    /// A moment as its clocks show it, with their offset from UTC.
+    pub fn rfc3339(self, time: DateTime<Utc>) -> String {
+        match self {
+            Self::Named(zone) => time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+            Self::Offset(offset) => time.with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Secs, false),
+        }
+    }
+
+    /// How far its clocks are ahead of UTC at a moment, in seconds.
+    pub fn offset_s(self, time: DateTime<Utc>) -> i64 {
+        match self {
+            Self::Named(zone) => {
+                zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc().into()
+            }
+            Self::Offset(offset) => offset.local_minus_utc().into(),
+        }
+    }
+
+    /// The day its calendar shows at a moment.
+    pub fn date(self, time: DateTime<Utc>) -> NaiveDate {
+        (time + TimeDelta::seconds(self.offset_s(time))).date_naive()
+    }
+
+    /// When a day begins there: at the first moment whose clocks show it, which is not midnight
+    /// where they go forward over it.
+    pub fn start_of(self, day: NaiveDate) -> DateTime<Utc> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        let found = match self {
+            Self::Named(zone) => zone.from_local_datetime(&midnight).map(|time| time.to_utc()),
+            Self::Offset(offset) => offset.from_local_datetime(&midnight).map(|time| time.to_utc()),
+        };
+        match found {
+            MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => time,
+            MappedLocalTime::None => {
+                let around = midnight.and_utc();
+                let changes = self.changes(around - TimeDelta::days(2), around + TimeDelta::days(2));
+                let after_midnight =
+                    |change: &&DateTime<Utc>| **change + TimeDelta::seconds(self.offset_s(**change)) > around;
+                changes.iter().find(after_midnight).copied().unwrap_or(around)
+            }
+        }
+    }
+
+    /// The moments after `from` and not after `to` at which its clocks are changed.
+    pub fn changes(self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        let mut changes = Vec::new();
+        let mut start = from;
+        while start < to {
+            let end = (start + BETWEEN_CHANGES).min(to);
+            if self.offset_s(start) != self.offset_s(end) {
+                let (mut before, mut after) = (start.timestamp(), end.timestamp());
+                let at = |second| DateTime::from_timestamp(second, 0).unwrap_or(end);
+                while after - before > 1 {
+                    let middle = before + (after - before) / 2;
+                    match self.offset_s(at(middle)) == self.offset_s(start) {
+                        true => before = middle,
+                        false => after = middle,
+                    }
+                }
+                changes.push(at(after));
+            }
+            start = end;
+        }
+        changes
     }
 
     /// A moment as its clocks show it.
@@ -105,6 +185,30 @@ mod tests {
         assert_eq!(at("Europe/Berlin", "2025-07-01T21:30:00Z", "%F"), "2025-07-01");
         assert_eq!(at("Europe/Berlin", "2025-07-01T22:30:00Z", "%F"), "2025-07-02");
         assert_eq!(at("Europe/Berlin", "2025-12-01T22:30:00Z", "%F"), "2025-12-01");
+    }
+
+    #[test]
+    fn a_day_without_midnight_begins_when_the_clocks_have_gone_forward() {
+        let start = |zone, day: &str| {
+            let start = Zone::parse(zone).unwrap().start_of(day.parse().unwrap());
+            start.to_rfc3339_opts(SecondsFormat::Secs, true)
+        };
+        // São Paulo went from 00:00 to 01:00; Havana has midnight twice in autumn; Samoa left out a
+        // whole day.
+        assert_eq!(start("America/Sao_Paulo", "2018-11-04"), "2018-11-04T03:00:00Z");
+        assert_eq!(start("America/Havana", "2025-11-02"), "2025-11-02T04:00:00Z");
+        assert_eq!(start("Pacific/Apia", "2011-12-30"), start("Pacific/Apia", "2011-12-31"));
+        assert_eq!(start("Europe/Berlin", "2025-03-30"), "2025-03-29T23:00:00Z");
+        assert_eq!(start("+05:45", "2025-03-30"), "2025-03-29T18:15:00Z");
+    }
+
+    #[test]
+    fn changes_of_the_clocks_are_found_to_the_second() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let changes = Zone::parse("Europe/Berlin")
+            .unwrap()
+            .changes(time("2025-01-01T00:00:00Z"), time("2026-01-01T00:00:00Z"));
+        assert_eq!(changes, [time("2025-03-30T01:00:00Z"), time("2025-10-26T01:00:00Z")]);
     }
 
     #[test]
