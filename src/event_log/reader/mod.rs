@@ -2,15 +2,14 @@
 //! by any filter.
 
 mod attempts;
-mod clicks;
 mod fetch;
 mod inbound;
 mod matched;
 mod search;
 pub mod stats;
+mod total;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
-pub use clicks::{ClickFilter, ClickRecord, clicks};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 

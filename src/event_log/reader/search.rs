@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::TestRows;
 use super::fetch::{fetch_all, fetch_one};
+use super::{TestRows, total};
 use crate::event_log::EventLog;
 use crate::graphql::paging::{Page, PageRequest};
 
@@ -257,6 +257,17 @@ impl Search {
         self.conditions.iter().cloned().chain(times).collect()
     }
 
+    /// Conditions on everything but the time.
+    pub fn conditions_beside_time(&self) -> Vec<String> {
+        self.conditions.clone()
+    }
+
+    /// The times that the column is compared with by this sign, as expressions.
+    pub fn bounds(&self, sign: &str) -> Vec<String> {
+        let compared = self.times.iter().filter(|(with, _)| *with == sign);
+        compared.map(|(_, name)| time_parameter(name)).collect()
+    }
+
     /// Only what was logged at this time or later; the filter's own times stand beside it.
     pub fn not_before(&mut self, time: DateTime<Utc>) {
         self.times.push((">=", "not_before"));
@@ -276,8 +287,7 @@ impl Search {
     }
 
     fn total(&self, log: &EventLog) -> Query {
-        let statement = format!("SELECT count() FROM {}", self.from());
-        self.bind(log.client().query(&statement))
+        self.bind(log.client().query(&total::statement(self)))
     }
 
     /// Gives a statement the values of the conditions.
