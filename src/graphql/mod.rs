@@ -16,6 +16,7 @@ mod failure;
 mod filter;
 pub mod http;
 mod limits;
+mod names;
 pub mod paging;
 mod query;
 mod scalars;
@@ -53,15 +54,15 @@ pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
 /// The schema over both databases, of no node: a change is seen by the nodes within a second.
 pub fn schema(pool: Pool, log: EventLog) -> Schema {
-    builder().data(Databases { pool, log }).finish()
+    builder().data(names::loader(pool.clone())).data(Databases { pool, log }).finish()
 }
 
 /// The schema of a node, which sees its own changes at once.
 ///
 /// `readers` are connections of their own: however many dashboards ask, conversions are taken.
 pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender) -> Schema {
-    let databases = Databases { pool: readers, log: services.log.clone() };
-    builder().data(databases).data(services).data(sender).finish()
+    let databases = Databases { pool: readers.clone(), log: services.log.clone() };
+    builder().data(names::loader(readers)).data(databases).data(services).data(sender).finish()
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {

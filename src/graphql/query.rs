@@ -6,10 +6,11 @@ use deadpool_postgres::Pool;
 use super::failure::{Failure, read_log, read_store};
 use super::paging::{DEFAULT_PAGE_ROWS, List, MAX_PAGE_ROWS, PageRequest};
 use super::scope::{Principal, Scope};
+use super::types::click::{Click, ClicksFilter};
 use super::types::conversion::{Conversion, ConversionsFilter};
 use super::types::inbound_log::{InboundLogFilter, InboundRequest};
 use super::types::postback_log::{PostbackAttempt, PostbackLogFilter};
-use super::types::{LogConnection, connection};
+use super::types::{LogConnection, connection, connection_of};
 use crate::event_log::{EventLog, reader};
 use crate::store::conversion_search;
 
@@ -58,6 +59,25 @@ impl LogQueries {
         let scope = scope(ctx)?;
         let page = read_log(reader::inbound_requests(&databases(ctx).log, scope, &filter, &request)).await?;
         Ok(connection(LIST, &request, page))
+    }
+
+    /// Visits through links, newest first. A partner sees those through its own links; an advertiser
+    /// those to its offers, without what is the partner's own affair. `first` is 50 where it is not
+    /// given, and 1000 at most.
+    #[graphql(complexity = "page_cost(first, child_complexity)")]
+    async fn clicks(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<ClicksFilter>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> Result<LogConnection<Click>, Failure> {
+        const LIST: List = List::Clicks;
+        let request = page_request(ctx, LIST, first, after)?;
+        let scope = scope(ctx)?;
+        let filter = filter.unwrap_or_default().read(scope)?;
+        let page = read_log(reader::clicks(&databases(ctx).log, scope, &filter, &request)).await?;
+        Ok(connection_of(LIST, &request, page, |record| Click::seen_by(scope, record)))
     }
 
     /// Conversions as they stand now, newest first. An advertiser sees its own, a partner those

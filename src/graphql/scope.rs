@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::ids::{AdvertiserId, PartnerId};
 
 /// The rows a caller can see at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     Everything,
     /// An advertiser's own postbacks, requests and conversions.

@@ -24,6 +24,11 @@ pub struct ConversionFilter {
     pub click_id: Option<Uuid>,
     pub request_id: Option<String>,
     pub customer_id: Option<String>,
+    pub link_ids: Vec<Uuid>,
+    /// Names, exactly.
+    pub actions: Vec<String>,
+    /// A lead, click, request or customer by its id.
+    pub search: Option<String>,
     /// Inclusive, by the time of creation.
     pub from: Option<DateTime<Utc>>,
     /// Exclusive.
@@ -117,6 +122,17 @@ fn search(scope: Scope, filter: &ConversionFilter) -> Search {
     search.compare("click_id =", filter.click_id);
     search.compare("request_id =", filter.request_id.clone());
     search.compare("customer_id =", filter.customer_id.clone());
+    search.one_of("link_id", filter.link_ids.clone());
+    search.one_of("action", filter.actions.clone());
+    if let Some(sought) = &filter.search {
+        let text = search.value(sought.clone());
+        let mut condition = format!("(request_id = ${text} OR customer_id = ${text}");
+        if let Ok(id) = Uuid::try_parse(sought) {
+            let id = search.value(id);
+            condition += &format!(" OR lead_id = ${id} OR click_id = ${id}");
+        }
+        search.condition(condition + ")");
+    }
     search.compare("created_at >=", filter.from);
     search.compare("created_at <", filter.to);
     match filter.tests {
@@ -152,7 +168,7 @@ mod tests {
             "lead_id",
             Some(Position { time: DateTime::UNIX_EPOCH, id: Uuid::nil() }),
         );
-        let expected = " WHERE partner_id = $1 AND partner_id = ANY($2) AND request_id = $3 AND NOT is_test \
+        let expected = " WHERE partner_id = $1 AND partner_id = $2 AND request_id = $3 AND NOT is_test \
                         AND (created_at, lead_id) < ($4, $5)";
         assert_eq!((search.where_clause().as_str(), search.values().len()), (expected, 5));
     }

@@ -53,6 +53,10 @@ pub struct DeliveryFilter {
     pub job_id: Option<Uuid>,
     /// Resends of this delivery.
     pub resent_from: Option<Uuid>,
+    pub attempts_at_least: Option<i32>,
+    pub is_test: Option<bool>,
+    /// A lead, click or request by its id.
+    pub search: Option<String>,
     /// Inclusive, by the time of the event.
     pub from: Option<DateTime<Utc>>,
     /// Exclusive.
@@ -160,6 +164,7 @@ pub async fn deliveries(
 struct Part {
     table: &'static str,
     state: &'static str,
+    attempts: &'static str,
     selected: &'static str,
 }
 
@@ -190,6 +195,7 @@ macro_rules! common_columns {
 const OPEN: Part = Part {
     table: "deliveries",
     state: "CASE WHEN claimed_by IS NOT NULL THEN 'sending' WHEN attempt > 0 THEN 'retrying' ELSE 'waiting' END",
+    attempts: "deliveries.attempt",
     selected: concat!(
         common_columns!("deliveries"),
         "CASE WHEN claimed_by IS NOT NULL THEN 'sending' WHEN attempt > 0 THEN 'retrying' ELSE 'waiting' END \
@@ -202,6 +208,7 @@ const OPEN: Part = Part {
 const FINISHED: Part = Part {
     table: "deliveries_finished",
     state: "deliveries_finished.state",
+    attempts: "deliveries_finished.attempts",
     selected: concat!(
         common_columns!("deliveries_finished"),
         "deliveries_finished.state, deliveries_finished.attempts, deliveries_finished.reason, \
@@ -233,6 +240,11 @@ impl Conditions {
         all.one_of("facts ->> 'advertiser_id'", texts(&filter.advertiser_ids));
         all.optional("{row}.delivery_id >=", filter.from.map(first_change_at));
         all.optional("{row}.delivery_id <", filter.to.map(first_change_at));
+        all.optional("{attempts} >=", filter.attempts_at_least);
+        all.optional("coalesce((facts ->> 'is_test')::boolean, false) =", filter.is_test);
+        if let Some(sought) = &filter.search {
+            all.of_leads(sought);
+        }
         if let Some(lead_id) = filter.lead_id {
             all.values.push(Box::new(lead_id));
             let number = all.values.len();
@@ -249,6 +261,31 @@ impl Conditions {
             ));
         }
         all
+    }
+
+    /// Of the conversions that bear the id. Their history says when their deliveries were made, so
+    /// that only those are read.
+    fn of_leads(&mut self, sought: &str) {
+        self.values.push(Box::new(sought.to_owned()));
+        let text = self.values.len();
+        let mut condition = format!("request_id = ${text}");
+        if let Ok(id) = Uuid::try_parse(sought) {
+            self.values.push(Box::new(id));
+            let id = self.values.len();
+            condition += &format!(" OR lead_id = ${id} OR click_id = ${id}");
+        }
+        let leads = format!("SELECT lead_id FROM conversions WHERE {condition}");
+        let bound = |which: &str, rest: &str| {
+            format!(
+                "(SELECT (left({which}(change_id::text), 13) || '{rest}')::uuid FROM conversion_history
+                  WHERE lead_id IN ({leads}))"
+            )
+        };
+        self.texts.push(format!(
+            "{{row}}.lead_id IN ({leads}) AND {{row}}.delivery_id >= {} AND {{row}}.delivery_id <= {}",
+            bound("min", "-0000-0000-000000000000"),
+            bound("max", "-ffff-ffff-ffffffffffff"),
+        ));
     }
 
     fn add(&mut self, comparison: &str, value: impl ToSql + Sync + Send + 'static) {
@@ -274,7 +311,7 @@ impl Conditions {
             return String::new();
         }
         let text = format!("WHERE {}", self.texts.join(" AND "));
-        text.replace("{row}", part.table).replace("{state}", part.state)
+        text.replace("{row}", part.table).replace("{state}", part.state).replace("{attempts}", part.attempts)
     }
 
     fn values(&self) -> Vec<&(dyn ToSql + Sync)> {

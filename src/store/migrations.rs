@@ -62,6 +62,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000009_flat_queues"),
     clickhouse!("20261123000001_ids_and_indexes"),
     clickhouse!("20261123000002_rollups"),
+    postgres!("20261123000201_conversions_by_partner_and_offer"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -78,8 +78,18 @@ impl Search {
         }
     }
 
+    fn compare_to(&mut self, column: &str, sign: &str, value: Option<impl ToSql + Sync + Send + 'static>) {
+        if let Some(value) = value {
+            let number = self.value(value);
+            self.conditions.push(format!("{column} {sign} ${number}"));
+        }
+    }
+
     pub fn one_of(&mut self, column: &'static str, values: Vec<impl ToSql + Sync + Send + 'static>) {
-        if !values.is_empty() {
+        // One alone is compared by `=`: only then does an index also give the order of the page.
+        if values.len() == 1 {
+            self.compare_to(column, "=", values.into_iter().next());
+        } else if !values.is_empty() {
             let number = self.value(values);
             self.conditions.push(format!("{column} = ANY(${number})"));
         }

@@ -1,6 +1,7 @@
 //! The GraphQL API against both real databases: what filters find, what pages hold, what each
 //! role can see, and how the door answers.
 
+mod clicks;
 mod documents;
 mod door;
 mod filters;
@@ -9,3 +10,4 @@ pub mod rows;
 mod scopes;
 pub mod stage;
 mod stats;
+mod walk;

@@ -2,6 +2,7 @@
 //! by any filter.
 
 mod attempts;
+mod clicks;
 mod fetch;
 mod inbound;
 mod matched;
@@ -10,6 +11,7 @@ pub mod stats;
 mod total;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
+pub use clicks::{ClickFilter, ClickRecord, PrivateFilter, clicks};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
 

@@ -17,6 +17,9 @@ use crate::graphql::paging::{Page, PageRequest};
 /// What ClickHouse is told to stop after; callers wait a little longer.
 const MAX_EXECUTION_SECONDS: &str = "15";
 
+/// An id is made and its row written at the same time, by the clock of one node.
+const NEAR_S: i64 = 60;
+
 /// The table of a search, and the columns its rows are ordered by.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
@@ -157,6 +160,27 @@ impl Search {
         }
     }
 
+    /// An item of a list, by its place from 1.
+    pub fn item_is(&mut self, column: &'static str, place: usize, text: Option<&str>) {
+        if let Some(text) = text {
+            let name = format!("{column}_{place}");
+            let condition = format!("{column}[{place}] = {{{name}:String}}");
+            self.require(column, condition, name, Parameter::Text(text.to_owned()));
+        }
+    }
+
+    /// Only rows of about the time in a UUIDv7: what cannot hold it is not read.
+    pub fn near(&mut self, id: Uuid) {
+        let Some(time) = id.get_timestamp() else { return };
+        let seconds = i64::try_from(time.to_unix().0).unwrap_or(i64::MAX / 2_000_000);
+        for (name, sign, seconds) in
+            [("near_from", ">=", seconds - NEAR_S), ("near_to", "<=", seconds + NEAR_S)]
+        {
+            self.times.push((sign, name));
+            self.parameters.push((name.into(), Parameter::Micros(seconds * 1_000_000)));
+        }
+    }
+
     /// One of these texts; none restricts nothing.
     pub fn text_in(&mut self, column: &'static str, texts: &[String]) {
         if !texts.is_empty() {
@@ -166,14 +190,32 @@ impl Search {
     }
 
     pub fn at_least(&mut self, column: &'static str, number: Option<u64>) {
+        self.bounded(column, ">=", format!("{column}_least"), number);
+    }
+
+    pub fn at_most(&mut self, column: &'static str, number: Option<u64>) {
+        self.bounded(column, "<=", format!("{column}_most"), number);
+    }
+
+    fn bounded(&mut self, column: &'static str, sign: &str, name: String, number: Option<u64>) {
         if let Some(number) = number {
-            self.require(
-                column,
-                format!("{column} >= {{{column}:UInt64}}"),
-                column,
-                Parameter::Number(number),
-            );
+            let condition = format!("{column} {sign} {{{name}:UInt64}}");
+            self.require(column, condition, name, Parameter::Number(number));
         }
+    }
+
+    /// What people have at hand of a row: an id that stands in one of `ids`, or a text that stands in
+    /// one of `texts`.
+    pub fn finds(&mut self, ids: &[&'static str], texts: &[&'static str], sought: Option<&str>) {
+        let Some(sought) = sought else { return };
+        let is_id = Uuid::try_parse(sought).is_ok();
+        let of_ids =
+            ids.iter().filter(|_| is_id).map(|column| format!("{column} = toUUID({{sought:String}})"));
+        let of_texts = texts.iter().map(|column| format!("{column} = {{sought:String}}"));
+        let condition = of_ids.chain(of_texts).collect::<Vec<_>>().join(" OR ");
+        self.columns.extend(ids.iter().chain(texts));
+        self.conditions.push(format!("({})", if condition.is_empty() { "false" } else { &condition }));
+        self.parameters.push(("sought".into(), Parameter::Text(sought.to_owned())));
     }
 
     /// From `from` on and before `to`.

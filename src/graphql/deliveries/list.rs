@@ -5,6 +5,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use crate::graphql::enums::Event;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter;
+use crate::graphql::names::with_names;
 use crate::graphql::paging::List;
 use crate::graphql::query::{databases, page_cost, page_request, scope};
 use crate::graphql::scalars::Time;
@@ -45,6 +46,12 @@ struct DeliveriesFilter {
     job_id: Option<ID>,
     /// Resends of this delivery.
     resent_from: Option<ID>,
+    /// Deliveries with this many attempts begun, or more.
+    attempts_at_least: Option<u16>,
+    /// Only of tests (true) or only of real conversions (false).
+    is_test: Option<bool>,
+    /// Any id at hand of the conversion, exactly: of the lead, the click, or the request.
+    search: Option<String>,
     /// Of events recorded at this time or later.
     from: Option<Time>,
     /// Of events recorded before this time.
@@ -65,6 +72,9 @@ impl DeliveriesFilter {
             lead_id: filter::optional_uuid("leadId", self.lead_id.as_ref())?,
             job_id: filter::optional_uuid("jobId", self.job_id.as_ref())?,
             resent_from: filter::optional_uuid("resentFrom", self.resent_from.as_ref())?,
+            attempts_at_least: self.attempts_at_least.map(i32::from),
+            is_test: self.is_test,
+            search: filter::sought(self.search.as_deref())?,
             from,
             to,
         })
@@ -73,7 +83,8 @@ impl DeliveriesFilter {
 
 /// One event for one postback.
 #[derive(SimpleObject)]
-struct Delivery {
+#[graphql(complex)]
+pub struct Delivery {
     delivery_id: ID,
     postback_id: ID,
     event: Event,
@@ -109,6 +120,15 @@ struct Delivery {
     /// Whether it tells of a test conversion.
     is_test: bool,
 }
+
+with_names!(Delivery {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+    /// The host its URL goes to; null for the postbacks of others.
+    postback_host: Postback of postback_id,
+});
 
 impl From<DeliveryRecord> for Delivery {
     fn from(record: DeliveryRecord) -> Self {

@@ -9,6 +9,7 @@ use crate::domain::zone::Zone;
 use crate::domain::{event, verdict};
 use crate::event_log::reader::stats::Dimension;
 use crate::graphql::enums::{ConversionStatus, ErrorKind, Event, Outcome, Verdict};
+use crate::graphql::names::with_names;
 use crate::graphql::scalars::Time;
 
 /// The keys of one row, and how to read them.
@@ -119,6 +120,7 @@ impl From<PostbackDimension> for Dimension {
 /// What a group of attempts has in common; null for what was not asked for, and for what the
 /// attempts have none of.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct PostbackKey {
     status: Option<ConversionStatus>,
     outcome: Option<Outcome>,
@@ -139,6 +141,15 @@ pub struct PostbackKey {
     method: Option<String>,
     attempt: Option<u16>,
 }
+
+with_names!(PostbackKey {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+    /// The host its URL goes to; null for the postbacks of others.
+    postback_host: Postback of postback_id,
+});
 
 impl PostbackKey {
     pub fn of(keys: Keys) -> Self {
@@ -207,6 +218,7 @@ impl From<ConversionDimension> for Dimension {
 /// What a group of changes has in common; null for what was not asked for, and for what the
 /// changes have none of.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct ConversionKey {
     status: Option<ConversionStatus>,
     event: Option<Event>,
@@ -219,6 +231,13 @@ pub struct ConversionKey {
     country: Option<String>,
     device: Option<String>,
 }
+
+with_names!(ConversionKey {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+});
 
 impl ConversionKey {
     pub fn of(keys: Keys) -> Self {
@@ -276,6 +295,7 @@ impl From<InboundDimension> for Dimension {
 /// What a group of requests has in common; null for what was not asked for, and for what the
 /// requests have none of.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct InboundKey {
     verdict: Option<Verdict>,
     /// Null where all went well.
@@ -288,6 +308,13 @@ pub struct InboundKey {
     method: Option<String>,
     http_status: Option<u16>,
 }
+
+with_names!(InboundKey {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+});
 
 impl InboundKey {
     pub fn of(keys: Keys) -> Self {

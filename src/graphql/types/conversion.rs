@@ -7,6 +7,7 @@ use super::filled;
 use crate::graphql::enums::ConversionStatus;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
+use crate::graphql::names::with_names;
 use crate::graphql::scalars::Time;
 use crate::store::conversion_search::{ConversionFilter, ConversionRecord};
 
@@ -25,6 +26,11 @@ pub struct ConversionsFilter {
     request_id: Option<ID>,
     /// The advertiser's own id of the recurring customer, exactly.
     customer_id: Option<ID>,
+    link_ids: Option<Vec<ID>>,
+    /// Names of actions, exactly.
+    actions: Option<Vec<String>>,
+    /// Any id at hand, exactly: of a lead, a click, a request or a customer.
+    search: Option<String>,
     /// Created at this time or later.
     from: Option<Time>,
     /// Created before this time.
@@ -45,6 +51,9 @@ impl ConversionsFilter {
             click_id: filter::optional_uuid("clickId", self.click_id.as_ref())?,
             request_id: filter::text("requestId", self.request_id.as_ref().map(|id| id.as_str()))?,
             customer_id: filter::text("customerId", self.customer_id.as_ref().map(|id| id.as_str()))?,
+            link_ids: filter::uuids("linkIds", self.link_ids.as_deref())?,
+            actions: filter::texts("actions", self.actions.as_deref())?,
+            search: filter::sought(self.search.as_deref())?,
             from,
             to,
             tests: self.is_test.into(),
@@ -54,6 +63,7 @@ impl ConversionsFilter {
 
 /// A lead: something paid for that came of a click.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct Conversion {
     lead_id: ID,
     advertiser_id: ID,
@@ -83,6 +93,13 @@ pub struct Conversion {
     /// When its status or price last changed.
     updated_at: Time,
 }
+
+with_names!(Conversion {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+});
 
 impl From<ConversionRecord> for Conversion {
     fn from(record: ConversionRecord) -> Self {

@@ -7,6 +7,7 @@ use crate::event_log::reader::{InboundFilter, InboundRecord};
 use crate::graphql::enums::Verdict;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
+use crate::graphql::names::with_names;
 use crate::graphql::scalars::Time;
 
 /// Which requests. A list that is empty or absent restricts nothing.
@@ -66,6 +67,7 @@ impl InboundLogFilter {
 
 /// One request received at a conversion door, or one item of a batch.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct InboundRequest {
     inbound_id: ID,
     received_at: Time,
@@ -100,6 +102,13 @@ pub struct InboundRequest {
     answer: String,
     is_test: bool,
 }
+
+with_names!(InboundRequest {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+});
 
 impl From<InboundRecord> for InboundRequest {
     fn from(record: InboundRecord) -> Self {

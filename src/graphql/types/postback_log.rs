@@ -8,6 +8,7 @@ use crate::event_log::reader::{AttemptFilter, AttemptRecord, TestRows};
 use crate::graphql::enums::{ConversionStatus, Device, ErrorKind, Event, Outcome};
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
+use crate::graphql::names::with_names;
 use crate::graphql::scalars::{Microseconds, Time};
 
 /// Which attempts. A list that is empty or absent restricts nothing.
@@ -96,6 +97,7 @@ impl PostbackLogFilter {
 
 /// One attempt to deliver one event to one postback.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct PostbackAttempt {
     attempt_id: ID,
     /// The same in every attempt of a delivery; the destination can tell repeats by it.
@@ -170,6 +172,15 @@ pub struct PostbackAttempt {
     /// Whether it tells of a test conversion.
     is_test: bool,
 }
+
+with_names!(PostbackAttempt {
+    /// Null where the caller may not list the offer, like the names that follow.
+    offer_name: Offer of offer_id,
+    partner_name: Partner of partner_id,
+    advertiser_name: Advertiser of advertiser_id,
+    /// The host its URL goes to; null for the postbacks of others.
+    postback_host: Postback of postback_id,
+});
 
 impl From<AttemptRecord> for PostbackAttempt {
     fn from(record: AttemptRecord) -> Self {

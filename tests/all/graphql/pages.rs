@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use ricochet::graphql::scope::Grant;
 use serde_json::Value;
 
-use super::rows::{at, attempt, conversion, inbound, store};
+use super::rows::{at, attempt, click, conversion, inbound, store};
 use super::stage::Stage;
 
 /// Few different times, so that most neighbours differ by id alone.
@@ -80,6 +80,19 @@ async fn the_inbound_log_gives_every_row_once() {
     stage.log_rows((0..100).map(|number| inbound(&format!("row {number}"), time(number)))).await;
     let labels = read_all(&stage, "inboundLog", "requestId", 9, async |_| ()).await;
     assert_each_once(&labels, 100);
+}
+
+#[actix_web::test]
+async fn clicks_give_every_row_once_while_they_grow() {
+    let stage = Stage::set().await;
+    let labels: Vec<String> = (0..120).map(|number| format!("row {number}")).collect();
+    stage.log_rows((0..).zip(&labels).map(|(number, label)| click(label, time(number)))).await;
+    let grow = async |number: usize| stage.log_rows([click(&format!("new {number}"), at(60))]).await;
+    for first in [7, 100] {
+        let labels = read_all(&stage, "clicks", "userAgent", first, grow).await;
+        let old: Vec<String> = labels.into_iter().filter(|label| !label.starts_with("new")).collect();
+        assert_each_once(&old, 120);
+    }
 }
 
 #[actix_web::test]

@@ -1,7 +1,10 @@
 //! Rows to begin a test with. Ids are small numbers, so that tests can speak of offer 1.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Duration, Utc};
-use ricochet::event_log::rows::{AttemptRow, InboundRow};
+use ricochet::event_log::rows::{AttemptRow, ClickRow, InboundRow};
 use ricochet::store::Pool;
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -86,6 +89,31 @@ pub fn inbound(request_id: &str, received_at: DateTime<Utc>) -> InboundRow {
         node_id: id(1),
         integration_id: None,
         origin_id: None,
+    }
+}
+
+static SUBS: LazyLock<[String; 5]> =
+    LazyLock::new(|| ["tiktok", "campaign", "", "", "spring"].map(str::to_owned));
+static PARAMETERS: LazyLock<BTreeMap<String, String>> =
+    LazyLock::new(|| BTreeMap::from([("utm_source".to_owned(), "feed".to_owned())]));
+
+/// A visitor of everybody's number 1, with a user agent to be known by.
+pub fn click(user_agent: &str, clicked_at: DateTime<Utc>) -> ClickRow<'_> {
+    ClickRow {
+        click_id: Uuid::new_v4(),
+        clicked_at,
+        link_id: id(1),
+        offer_id: id(1),
+        partner_id: id(1),
+        advertiser_id: id(1),
+        partner_clickid: "their-own",
+        subs: &SUBS,
+        ip: "203.0.113.9",
+        user_agent,
+        referrer: "https://feed.example/",
+        country: "DE",
+        device: "mobile",
+        parameters: &PARAMETERS,
     }
 }
 

@@ -17,6 +17,7 @@ use super::oracle::{
 use crate::chaos::dice::Dice;
 
 /// One row of either log.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
 enum Row {
     Event(ConversionEventRow<'static>),

@@ -238,6 +238,7 @@ pub fn plain(value: &Value) -> Value {
 }
 
 /// Asks a question and holds every row, and the total, to what is counted here.
+#[allow(clippy::too_many_arguments)]
 pub async fn hold<R: 'static>(
     stage: &Stage,
     query: &str,

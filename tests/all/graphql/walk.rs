@@ -1,0 +1,165 @@
+//! What each role may see, of everything there is to ask: the schema is walked, every field of it
+//! selected, and every answer searched for what belongs to somebody else.
+//!
+//! Two advertisers and two partners do business crosswise. Whatever belongs to them bears a marker
+//! that says who may see it. The owner must see every marker, or the walk is blind to a place; each
+//! role must see all of its markers and none of the others. A query that needs an argument, or a
+//! field that is null in all of this world, fails the test until it is covered here.
+
+mod schema;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_graphql::Request;
+use ricochet::graphql::scope::{Grant, Principal, Scope};
+use serde_json::Value;
+use uuid::Uuid;
+
+use self::schema::{SchemaWalk, field_values};
+use self::world::{Audience, MarkedWorld};
+
+/// Queries that say nothing of their own accord: what to ask them. `POSTBACK`, `ADVERTISER` and
+/// `LEAD` stand for each of their ids in turn.
+const ARGUMENTS: &[(&str, &[&str])] = &[
+    ("postbackLog", &["(filter: {includeTests: true}, first: 500)"]),
+    ("inboundLog", &["(first: 500)"]),
+    ("clicks", &["(first: 500)"]),
+    ("conversions", &["(first: 100)"]),
+    (
+        "postbackStats",
+        &[
+            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])",
+            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
+            "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
+    ),
+    (
+        "timings",
+        &[
+            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])",
+            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
+            "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
+    ),
+    (
+        "conversionStats",
+        &[
+            "(groupBy: [ACTION, LINK, OFFER, PARTNER, ADVERTISER, COUNTRY, DEVICE, CURRENCY, STATUS])",
+            "(groupBy: [EVENT])",
+            "(withClicks: true, groupBy: [LINK, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
+    ),
+    (
+        "inboundStats",
+        &[
+            "(groupBy: [REASON_CODE, OFFER, PARTNER, ADVERTISER, DOOR, INTEGRATION])",
+            "(groupBy: [VERDICT, METHOD, HTTP_STATUS, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
+        ],
+    ),
+    ("resendPreview", &["(filter: {includeTests: true})"]),
+    ("sendPastPreview", &["(input: {postbackId: POSTBACK})"]),
+    ("cancelPreview", &["(filter: {from: \"2020-01-01T00:00:00Z\"})"]),
+    ("explainPostback", &["(postbackId: POSTBACK, leadId: LEAD, event: APPROVE)"]),
+    ("previewPostback", &["(input: {postbackId: POSTBACK, leadId: LEAD})"]),
+    ("postbackSigning", &["(postbackId: POSTBACK)"]),
+    ("advertiserAccess", &["(advertiserId: ADVERTISER)"]),
+    ("settlementPreview", &["(filter: {})"]),
+];
+
+fn asked(walk: &SchemaWalk, world: &MarkedWorld) -> Vec<String> {
+    let listed: BTreeMap<&str, &[&str]> = ARGUMENTS.iter().copied().collect();
+    for name in listed.keys() {
+        assert!(walk.queries().any(|query| query == *name), "{name} is no query any more");
+    }
+    let mut asked = Vec::new();
+    for query in walk.queries() {
+        let arguments = match listed.get(query) {
+            Some(arguments) => arguments.to_vec(),
+            None => {
+                assert!(!walk.needs_arguments(query), "say in ARGUMENTS what to ask {query}");
+                vec![""]
+            }
+        };
+        for arguments in arguments {
+            for arguments in world.with_ids(arguments) {
+                asked.push(format!("{{ {query}{arguments} {} }}", walk.selection_of(query)));
+            }
+        }
+    }
+    asked
+}
+
+/// Answer by answer, what a role is told: data and errors.
+async fn told(world: &MarkedWorld, grant: Grant, asked: &[String]) -> Vec<(String, Value)> {
+    let mut told = Vec::new();
+    for query in asked {
+        let principal = Principal { token_id: Uuid::nil(), grant };
+        let response = world.stage.schema.execute(Request::new(query).data(principal)).await;
+        if grant == Grant::Owner {
+            let message = response.errors.first().map(|error| error.message.clone()).unwrap_or_default();
+            assert!(!message.contains("complex") && !message.contains("deep"), "{message}: {query}");
+        }
+        told.push((query.clone(), serde_json::to_value(&response).unwrap()));
+    }
+    told
+}
+
+#[actix_web::test]
+async fn every_role_sees_its_own_on_every_path_and_nothing_else() {
+    let world = MarkedWorld::build().await;
+    let walk = SchemaWalk::of(&world.stage).await;
+    let asked = asked(&walk, &world);
+
+    let owners = told(&world, Grant::Owner, &asked).await;
+    let text: String = owners.iter().map(|(_, answer)| answer.to_string()).collect();
+    let unseen: Vec<&str> = world.markers().filter(|marker| !text.contains(*marker)).collect();
+    assert!(unseen.is_empty(), "even the owner does not see {unseen:?}");
+    let shown: BTreeSet<String> =
+        owners.iter().flat_map(|(query, answer)| field_values(&walk, query, answer)).collect();
+    let never: Vec<String> =
+        walk.fields().filter(|field| !shown.contains(*field)).map(str::to_owned).collect();
+    let surprising: Vec<&String> = never.iter().filter(|field| !NOWHERE.contains(&field.as_str())).collect();
+    assert!(
+        surprising.is_empty(),
+        "nothing in this world has {surprising:#?}; add what has it, or say why not"
+    );
+    let outdated: Vec<&&str> =
+        NOWHERE.iter().filter(|field| !never.iter().any(|never| never == **field)).collect();
+    assert!(outdated.is_empty(), "these are there after all: {outdated:?}");
+
+    for (role, scope) in world.scopes() {
+        let grants = match scope {
+            Scope::Everything => vec![Grant::Bi(scope)],
+            Scope::Advertiser(id) => vec![Grant::Advertiser(id), Grant::Bi(scope)],
+            Scope::Partner(id) => vec![Grant::Partner(id), Grant::Bi(scope)],
+        };
+        for grant in grants {
+            let told = told(&world, grant, &asked).await;
+            let mut seen: BTreeSet<&str> = BTreeSet::new();
+            for (query, answer) in &told {
+                // What was asked for comes back in messages; that is no news.
+                let text = answer.to_string();
+                for marker in world.markers().filter(|marker| text.contains(*marker)) {
+                    let audience = world.audience(marker);
+                    assert!(
+                        audience.includes(role) || query.contains(marker),
+                        "{grant:?} is told {marker}, which is for {audience:?}, by {query}:\n{text}"
+                    );
+                    seen.insert(marker);
+                }
+            }
+            let missed: Vec<(&str, &Audience)> = world
+                .markers()
+                .map(|marker| (marker, world.audience(marker)))
+                .filter(|(marker, audience)| {
+                    audience.includes(role) && !seen.contains(marker) && !audience.is_hidden_from(grant)
+                })
+                .collect();
+            assert!(missed.is_empty(), "{grant:?} does not see what is its own: {missed:?}");
+        }
+    }
+}
+
+/// Fields that are null, or lists that are empty, in all of this world.
+const NOWHERE: &[&str] = &[];
