@@ -95,11 +95,6 @@ impl Search {
         &self.columns
     }
 
-    /// The same search of another table, which has the same columns and a time of its own.
-    pub fn on(self, table: Table) -> Self {
-        Self { table, ..self }
-    }
-
     /// One of these ids; none restricts nothing.
     pub fn id_in(&mut self, column: &'static str, ids: &[Uuid]) {
         if !ids.is_empty() {
