@@ -299,10 +299,17 @@ impl Search {
         self.conditions.clone()
     }
 
-    /// The times that the column is compared with by this sign, as expressions.
+    /// The times that the column is compared with by this sign, as expressions; within what a
+    /// `DateTime` can hold, so that days and minutes can be made of them.
     pub fn bounds(&self, sign: &str) -> Vec<String> {
         let compared = self.times.iter().filter(|(with, _)| *with == sign);
-        compared.map(|(_, name)| time_parameter(name)).collect()
+        let end = |day: &str| format!("toDateTime64('{day} 00:00:00', 6, 'UTC')");
+        compared
+            .map(|(_, name)| {
+                let time = time_parameter(name);
+                format!("least(greatest({time}, {}), {})", end("1970-01-01"), end("2105-01-01"))
+            })
+            .collect()
     }
 
     /// Only what was logged at this time or later; the filter's own times stand beside it.

@@ -32,13 +32,8 @@ pub(super) fn statement(search: &Search) -> String {
         bounds if bounds.is_empty() => "oldest".to_owned(),
         bounds => format!("greatest(oldest, {})", bounds.join(", ")),
     };
-    let last = match search.bounds("<") {
-        bounds if bounds.is_empty() => None,
-        bounds => Some(format!(
-            "toStartOfDay(least({}, toDateTime64('2105-01-01 00:00:00', 6, 'UTC')))",
-            bounds.join(", ")
-        )),
-    };
+    let last = search.bounds("<").into_iter().reduce(|one, other| format!("least({one}, {other})"));
+    let last = last.map(|bound| format!("toStartOfDay({bound})"));
     let mut whole = filters.clone();
     whole.push("bucket >= first_day".into());
     let mut edges = rows;
@@ -74,11 +69,15 @@ mod tests {
         search.where_is("is_test", "NOT is_test");
         search.between(Some(DateTime::UNIX_EPOCH), None);
         let from = "fromUnixTimestamp64Micro({time_from:Int64}, 'UTC')";
+        let bound = format!(
+            "least(greatest({from}, toDateTime64('1970-01-01 00:00:00', 6, 'UTC')), \
+             toDateTime64('2105-01-01 00:00:00', 6, 'UTC'))"
+        );
         assert_eq!(
             statement(&search),
             format!(
                 "WITH (SELECT min(started_at) FROM attempts) AS oldest, \
-                 toStartOfDay(greatest(oldest, {from}) + toIntervalMicrosecond(86399999999)) AS first_day \
+                 toStartOfDay(greatest(oldest, {bound}) + toIntervalMicrosecond(86399999999)) AS first_day \
                  SELECT assumeNotNull(toUInt64((SELECT sum(attempts) FROM attempts_by_day \
                  WHERE NOT is_test AND bucket >= first_day)) + (SELECT count() FROM attempts \
                  WHERE NOT is_test AND started_at >= {from} AND started_at < first_day))"
