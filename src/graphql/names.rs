@@ -15,7 +15,7 @@ use super::failure::{Failure, read_store};
 use super::query::scope;
 use super::scope::Scope;
 use crate::store::StoreError;
-use crate::store::names::{self, Named};
+use crate::store::named::{self, Named};
 
 /// Whose name, and who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ impl Loader<NameOf> for Names {
         }
         let mut found = HashMap::new();
         for ((named, scope), ids) in asked {
-            for (id, name) in names::find(&self.pool, named, scope, &ids).await? {
+            for (id, name) in named::find(&self.pool, named, scope, &ids).await? {
                 found.insert(NameOf { named, scope, id }, shown(named, name));
             }
         }

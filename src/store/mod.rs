@@ -20,7 +20,7 @@ pub mod late_postbacks;
 pub mod links;
 pub mod log_batches;
 pub mod migrations;
-pub mod names;
+pub mod named;
 pub mod network;
 pub mod nodes;
 pub mod outcomes;
