@@ -132,4 +132,12 @@ impl EventLog {
         insert.send(lines.into()).await?;
         insert.end().await
     }
+
+    /// Inserts JSONEachRow lines into `names`, where a row told again changes nothing.
+    pub async fn insert_names(&self, lines: Vec<u8>) -> Result<(), clickhouse::error::Error> {
+        let insert = self.client.insert_formatted_with("INSERT INTO names FORMAT JSONEachRow");
+        let mut insert = insert.with_setting("async_insert", "0");
+        insert.send(lines.into()).await?;
+        insert.end().await
+    }
 }

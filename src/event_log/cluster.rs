@@ -3,18 +3,25 @@
 //! Rows live in `NAME_local`, a replicated table on each shard; `NAME` is a distributed table over
 //! them, by which everybody reads and writes. Views work on each shard, from local table to local
 //! table. A row's shard is chosen by its id, so a shipment that is sent again falls apart the same
-//! way, and each shard recognises its part.
+//! way, and each shard recognises its part. Tables of [`WHOLE`] are small and looked up beside rows
+//! of every shard: each server has all of their rows.
+
+/// Tables that are replicated over all servers of all shards.
+const WHOLE: [&str; 2] = ["names", "view_readers"];
 
 /// The statements for a cluster that do what `statement` does on one server.
 ///
 /// Knows the statements that migrations are made of: `CREATE TABLE IF NOT EXISTS`, `CREATE
-/// MATERIALIZED VIEW IF NOT EXISTS` and `ALTER TABLE`.
+/// MATERIALIZED VIEW IF NOT EXISTS`, `CREATE OR REPLACE VIEW` and `ALTER TABLE`.
 pub fn clustered(statement: &str, cluster: &str) -> Vec<String> {
     let statement = without_comments(statement);
     if let Some(table) = statement.strip_prefix("CREATE TABLE IF NOT EXISTS ") {
         create_table(table, cluster)
     } else if let Some(view) = statement.strip_prefix("CREATE MATERIALIZED VIEW IF NOT EXISTS ") {
         vec![create_view(view, cluster)]
+    } else if let Some(view) = statement.strip_prefix("CREATE OR REPLACE VIEW ") {
+        // It keeps no rows and reads tables by the names that stand for all shards.
+        vec![format!("CREATE OR REPLACE VIEW {}", said_everywhere(view, cluster))]
     } else if let Some(alter) = statement.strip_prefix("ALTER TABLE ") {
         alter_table(alter, cluster)
     } else {
@@ -37,8 +44,28 @@ fn without_comments(statement: &str) -> String {
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
+/// `NAME …`, with the servers to run it on after the name.
+fn said_everywhere(rest: &str, cluster: &str) -> String {
+    let (name, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    format!("{name}{}\n{rest}", everywhere(cluster))
+}
+
+/// One replicated table whose replicas are all servers: its place in Keeper names no shard.
+fn create_whole_table(name: &str, rest: &str, cluster: &str) -> String {
+    let keeper = format!("'/clickhouse/tables/{{database}}/{name}', '{{shard}}-{{replica}}'");
+    let rest =
+        rest.replace("ENGINE = MergeTree", &format!("ENGINE = ReplicatedMergeTree({keeper})")).replace(
+            "ENGINE = ReplacingMergeTree(",
+            &format!("ENGINE = ReplicatedReplacingMergeTree({keeper}, "),
+        );
+    format!("CREATE TABLE IF NOT EXISTS {name}{}\n{rest}", everywhere(cluster))
+}
+
 fn create_table(rest: &str, cluster: &str) -> Vec<String> {
     let (name, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    if WHOLE.contains(&name) {
+        return vec![create_whole_table(name, rest, cluster)];
+    }
     let (local, everywhere) = (local(name), everywhere(cluster));
     let rest = rest
         .replace("ENGINE = MergeTree", "ENGINE = ReplicatedMergeTree")
@@ -123,6 +150,26 @@ mod tests {
             distributed,
             "CREATE TABLE IF NOT EXISTS clicks ON CLUSTER 'c' AS clicks_local\n\
              ENGINE = Distributed('c', currentDatabase(), clicks_local, cityHash64(click_id))"
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_whole_everywhere_has_one_place_for_all_shards() {
+        let statement = "CREATE TABLE IF NOT EXISTS names\n(\n    id UUID\n)\nENGINE = ReplacingMergeTree(version)\n\
+                         ORDER BY id";
+        assert_eq!(
+            clustered(statement, "c"),
+            ["CREATE TABLE IF NOT EXISTS names ON CLUSTER 'c'\n(\n    id UUID\n)\n\
+              ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/names', '{shard}-{replica}', version)\n\
+              ORDER BY id"]
+        );
+    }
+
+    #[test]
+    fn a_plain_view_is_made_everywhere() {
+        assert_eq!(
+            clustered("CREATE OR REPLACE VIEW v_clicks\n(\n    a UInt8\n)\nAS SELECT a\nFROM clicks", "c"),
+            ["CREATE OR REPLACE VIEW v_clicks ON CLUSTER 'c'\n(\n    a UInt8\n)\nAS SELECT a\nFROM clicks"]
         );
     }
 

@@ -104,7 +104,7 @@ macro_rules! with_names {
                     &self,
                     ctx: &async_graphql::Context<'_>,
                 ) -> Result<Option<String>, $crate::graphql::failure::Failure> {
-                    $crate::graphql::names::name(ctx, $crate::store::names::Named::$named, &self.$id).await
+                    $crate::graphql::names::name(ctx, $crate::store::named::Named::$named, &self.$id).await
                 }
             )+
         }

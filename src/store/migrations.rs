@@ -63,6 +63,8 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261123000001_ids_and_indexes"),
     clickhouse!("20261123000002_rollups"),
     postgres!("20261123000201_conversions_by_partner_and_offer"),
+    clickhouse!("20261123000401_views"),
+    postgres!("20261123000402_names_of_partners"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -21,6 +21,7 @@ pub mod links;
 pub mod log_batches;
 pub mod migrations;
 pub mod named;
+pub mod names;
 pub mod network;
 pub mod nodes;
 pub mod outcomes;

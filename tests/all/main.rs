@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real engines, servers as processes of their own.
 
 mod access;
+mod boards;
 mod chaos;
 mod clicks;
 mod commands;
@@ -22,3 +23,4 @@ mod rules;
 mod setup;
 mod signing;
 mod support;
+mod views;
