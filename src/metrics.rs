@@ -24,6 +24,10 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     METRICS.iter().for_each(begin_at_zero);
     // Set only when a stream comes and goes.
     ::metrics::gauge!("ricochet_batch_results_waiting").set(0.0);
+    // The same of connections, tails and exports.
+    ::metrics::gauge!("ricochet_websockets").set(0.0);
+    ::metrics::gauge!("ricochet_tail_subscriptions").set(0.0);
+    ::metrics::gauge!("ricochet_exports").set(0.0);
     Ok(handle)
 }
 

@@ -4,6 +4,7 @@
 mod deliveries;
 mod dev;
 mod healthcheck;
+mod log;
 mod reconcile;
 mod secrets;
 mod send;
@@ -67,6 +68,14 @@ enum Command {
     /// Follow, pause and cancel resends and late postbacks.
     #[command(subcommand)]
     Job(deliveries::job::JobCommand),
+    /// Follow the log of attempts in the terminal, on every node, as it grows.
+    ///
+    /// Connects again by itself where the connection is lost, without a gap and without repeats.
+    #[command(after_help = log::tail::EXAMPLES)]
+    Tail(Box<log::tail::TailArgs>),
+    /// Write a log into a file: CSV, NDJSON or Parquet, whatever its size.
+    #[command(after_help = log::export::EXAMPLES)]
+    Export(Box<log::export::ExportArgs>),
     /// Post a conversion as an advertiser would, and show the answer.
     Send(send::SendArgs),
     /// Print the GraphQL schema.
@@ -126,6 +135,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Delivery(command) => return block_on(deliveries::delivery::run(&command)),
         Command::Resend(args) => return block_on(deliveries::resend::run(&args)),
         Command::Job(command) => return block_on(deliveries::job::run(&command)),
+        Command::Tail(args) => return block_on(log::tail::run(&args)),
+        Command::Export(args) => return block_on(log::export::run(&args)),
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),
         Command::Openapi => print!("{}", openapi::openapi_text()),

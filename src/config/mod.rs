@@ -3,6 +3,7 @@
 //! Every setting stands once, in [`SETTINGS`]: its variable, default and meaning. The reader,
 //! `docs/configuration.md` and the refusal of unknown names all work from that table.
 
+mod origins;
 mod table;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::outbound::OutboundSettings;
 use crate::outbound::proxy::Proxy;
 use crate::store::secrets::{Keyring, NotAKeyring};
 
+pub use origins::Origins;
 pub use table::{SETTINGS, Setting, markdown_table};
 
 /// Everything `ricochet serve` needs to know.
@@ -51,6 +53,11 @@ pub struct Settings {
     /// After how long of failing a destination is warned of.
     pub failing: Thresholds,
     pub graphiql_dir: Option<String>,
+    pub websockets: usize,
+    pub websockets_per_token: usize,
+    pub websocket_origins: Origins,
+    /// Most exports at once.
+    pub exports: usize,
     pub network_id: String,
     pub geo_database: Option<String>,
     pub country_header: Option<HeaderName>,
@@ -130,6 +137,15 @@ impl Settings {
                 )?),
             },
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
+            websockets: reader.in_range("RICOCHET_WEBSOCKETS", 1, 100_000)?,
+            websockets_per_token: reader.in_range("RICOCHET_WEBSOCKETS_PER_TOKEN", 1, 100_000)?,
+            websocket_origins: reader
+                .parse_optional(
+                    "RICOCHET_WEBSOCKET_ORIGINS",
+                    "a list of origins such as https://dashboard.example, or *",
+                )?
+                .unwrap_or_default(),
+            exports: reader.in_range("RICOCHET_EXPORTS", 1, 1_000)?,
             network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
             geo_database: reader.optional("RICOCHET_GEO_DATABASE"),
             country_header: reader.parse_optional("RICOCHET_COUNTRY_HEADER", "the name of a header")?,

@@ -199,6 +199,30 @@ pub const SETTINGS: &[Setting] = &[
         "The node_modules folder that holds graphiql, react and react-dom, for the page at GET /graphql. \
          `ricochet dev` sets it.",
     ),
+    defaulted(
+        "RICOCHET_WEBSOCKETS",
+        "1000",
+        "a whole number from 1 to 100000",
+        "Most WebSockets at /graphql on this node; past it callers get 429 with Retry-After.",
+    ),
+    defaulted(
+        "RICOCHET_WEBSOCKETS_PER_TOKEN",
+        "20",
+        "a whole number from 1 to 100000",
+        "Most of them with one token.",
+    ),
+    optional(
+        "RICOCHET_WEBSOCKET_ORIGINS",
+        "origins separated by commas, or *",
+        "Other sites whose pages may open WebSockets at /graphql, such as https://dashboard.example; those of \
+         this server's own address always may, and programs that are no browser.",
+    ),
+    defaulted(
+        "RICOCHET_EXPORTS",
+        "4",
+        "a whole number from 1 to 1000",
+        "Most exports at once on this node; past it callers get 429 with Retry-After.",
+    ),
     optional(
         "RICOCHET_NETWORK_ID",
         "any text",

@@ -15,7 +15,7 @@ use super::failure::{Failure, read_store};
 use super::query::scope;
 use super::scope::Scope;
 use crate::store::StoreError;
-use crate::store::named::{self, Named};
+use crate::store::visible_names::{self, Named};
 
 /// Whose name, and who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ impl Loader<NameOf> for Names {
         }
         let mut found = HashMap::new();
         for ((named, scope), ids) in asked {
-            for (id, name) in named::find(&self.pool, named, scope, &ids).await? {
+            for (id, name) in visible_names::find(&self.pool, named, scope, &ids).await? {
                 found.insert(NameOf { named, scope, id }, shown(named, name));
             }
         }
@@ -104,7 +104,7 @@ macro_rules! with_names {
                     &self,
                     ctx: &async_graphql::Context<'_>,
                 ) -> Result<Option<String>, $crate::graphql::failure::Failure> {
-                    $crate::graphql::names::name(ctx, $crate::store::named::Named::$named, &self.$id).await
+                    $crate::graphql::names::name(ctx, $crate::store::visible_names::Named::$named, &self.$id).await
                 }
             )+
         }

@@ -63,6 +63,7 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261123000001_ids_and_indexes"),
     clickhouse!("20261123000002_rollups"),
     postgres!("20261123000201_conversions_by_partner_and_offer"),
+    postgres!("20261123000301_live_tail"),
     clickhouse!("20261123000401_views"),
     postgres!("20261123000402_names_of_partners"),
 ];

@@ -19,8 +19,8 @@ pub mod integrations;
 pub mod late_postbacks;
 pub mod links;
 pub mod log_batches;
+pub mod log_tails;
 pub mod migrations;
-pub mod named;
 pub mod names;
 pub mod network;
 pub mod nodes;
@@ -47,6 +47,7 @@ pub mod skipped;
 pub mod status_words;
 pub mod tokens;
 pub mod used_signatures;
+pub mod visible_names;
 
 pub use deadpool_postgres::Pool;
 pub use error::StoreError;

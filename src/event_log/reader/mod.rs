@@ -3,10 +3,13 @@
 
 mod attempts;
 mod clicks;
+pub mod export;
 mod fetch;
 mod inbound;
 mod matched;
+mod matching;
 mod search;
+mod since;
 pub mod stats;
 mod total;
 
@@ -14,6 +17,8 @@ pub use attempts::{AttemptFilter, AttemptRecord, attempts};
 pub use clicks::{ClickFilter, ClickRecord, PrivateFilter, clicks};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
+pub use matching::is_match;
+pub use since::attempts_since;
 
 /// Which rows a filter lets through by their test flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
