@@ -25,7 +25,8 @@ use crate::doors::click::ClickDoor;
 use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
 use crate::event_log::EventLog;
-use crate::graphql::{self, http::GraphqlDoor};
+use crate::graphql;
+use crate::graphql::http::{Connections, GraphqlDoor, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
@@ -40,6 +41,7 @@ use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
 use crate::store::{StoreError, migrations, nodes, pool, resealing};
+use crate::tail::Feed;
 
 /// How often sources whose rates have recovered are forgotten.
 const FORGET_SOURCES: Duration = Duration::from_secs(5);
@@ -54,6 +56,8 @@ pub struct Doors {
     pub gate: Arc<Gate>,
     /// Places in the lanes for items of batches, over all requests.
     pub batch_permits: Arc<Semaphore>,
+    /// Places for exports; past them callers are told to come again.
+    pub exports: Arc<Semaphore>,
 }
 
 /// A running server.
@@ -63,6 +67,7 @@ pub struct App {
     /// Where it listens, with the port it got.
     pub address: SocketAddr,
     grace_period: Duration,
+    connections: Arc<Connections>,
     /// Threads of the actors; they live as long as the app.
     _arbiters: [Arbiter; 2],
 }
@@ -72,7 +77,7 @@ impl App {
     pub async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         open_files::raise_limit();
         let log_url: Url = settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?;
-        let log = EventLog::new(&log_url);
+        let log = EventLog::new(&log_url).on_cluster(settings.clickhouse_cluster.clone());
         let countries = open_countries(settings)?;
         // ClickHouse's own migrations wait for the log shipper if it is away.
         let applied = migrations::run_postgres(&settings.database_url).await?;
@@ -130,7 +135,8 @@ impl App {
         vital.push(Vital::new("click recorder", &clicks));
         let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
             let (services, database_url) = (services.clone(), settings.database_url.clone());
-            move |_| LogShipper::new(services, database_url)
+            let retention = settings.log_retention;
+            move |_| LogShipper::new(services, database_url, retention)
         });
         vital.push(Vital::new("log shipper", &shipper));
         let releaser = Supervisor::start_in_arbiter(&lane_arbiter.handle(), {
@@ -161,6 +167,7 @@ impl App {
             metrics,
             gate: gate.clone(),
             batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
+            exports: Arc::new(Semaphore::new(settings.exports)),
         });
         periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
             let doors = doors.clone();
@@ -169,11 +176,17 @@ impl App {
                 std::future::ready(Ok(()))
             }
         });
+        let feed = Feed::new(services.pool.clone(), node);
+        actix::spawn(feed.clone().run());
+        let connections = Arc::new(Connections::new(settings.websockets, settings.websockets_per_token));
+        watch_tokens(&connections, &services.pool);
         let graphql = Data::new(GraphqlDoor {
-            schema: graphql::schema_of_node(services.clone(), readers.clone(), sender),
+            schema: graphql::schema_of_node(services.clone(), readers.clone(), sender, feed),
             pool: readers,
             gate,
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
+            connections: connections.clone(),
+            origins: settings.websocket_origins.clone(),
         });
         let routes = move |config: &mut web::ServiceConfig| {
             graphql::http::routes(graphql.clone())(config);
@@ -205,6 +218,7 @@ impl App {
             server: handle,
             address,
             grace_period,
+            connections,
             _arbiters: [lane_arbiter, dispatch_arbiter],
         })
     }
@@ -214,13 +228,14 @@ impl App {
         self.services.refresh_catalogue().await
     }
 
-    /// Stops in this order: no new requests; those under way are answered; no new attempts; those
+    /// Stops in this order: WebSockets are closed; no new requests; those under way are answered; no new attempts; those
     /// under way are recorded; the log is shipped; the lease is given up. What does not end
     /// within the grace period is left to be rescued.
     pub async fn stop(self) {
         tracing::info!("stopping");
         let deadline = Instant::now() + self.grace_period;
         self.services.slots.close();
+        self.connections.close();
         self.server.stop(true).await;
         while self.services.slots.taken() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -14,6 +14,7 @@
 //! | it is sent, with retries | [`pipeline::dispatcher`], [`outbound`], [`domain::retry`] |
 //! | what became of it is recorded, with its log row | [`pipeline::outcome_recorder`], [`store::outcomes`] |
 //! | the log row goes to ClickHouse | [`pipeline::log_shipper`], [`event_log`] |
+//! | and, before it gets there, to whoever follows the log live | [`tail`] |
 //!
 //! # What always holds
 //!
@@ -39,4 +40,6 @@ pub mod outbound;
 pub mod pipeline;
 pub mod presets;
 pub mod reconcile;
+pub mod seed;
 pub mod store;
+pub mod tail;

@@ -1,7 +1,13 @@
 //! Prometheus metrics: what is measured, in which buckets, and the text at `GET /metrics`.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+pub mod table;
+
+use ::metrics::{
+    Key, Label, Level, Metadata, Unit, describe_counter, describe_gauge, describe_histogram, with_recorder,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use table::{Kind, METRICS, Metric};
 
 /// Seconds: from a fast commit to a slow tracker.
 const SECONDS: &[f64] =
@@ -14,53 +20,38 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_requests".into()), COUNTS)?
         .install_recorder()?;
-    describe();
+    METRICS.iter().for_each(describe);
+    METRICS.iter().for_each(begin_at_zero);
+    // Set only when a stream comes and goes.
+    ::metrics::gauge!("ricochet_batch_results_waiting").set(0.0);
+    // The same of connections, tails and exports.
+    ::metrics::gauge!("ricochet_websockets").set(0.0);
+    ::metrics::gauge!("ricochet_tail_subscriptions").set(0.0);
+    ::metrics::gauge!("ricochet_exports").set(0.0);
     Ok(handle)
 }
 
-fn describe() {
-    describe_counter!("ricochet_inbound_requests_total", "Conversion requests by verdict and reason");
-    describe_counter!("ricochet_unanswered_requests_total", "Requests that got 503 or 500, by reason");
-    describe_counter!(
-        "ricochet_refused_clicks_total",
-        "Clicks past a rate or bound, by reason; they are not logged"
-    );
-    describe_counter!("ricochet_clicks_total", "Clicks recorded");
-    describe_counter!("ricochet_attempts_total", "Delivery attempts by outcome and kind of error");
-    describe_counter!("ricochet_log_rows_shipped_total", "Rows that ClickHouse has confirmed, by log");
-    describe_histogram!("ricochet_accept_seconds", Unit::Seconds, "From request received to answer ready");
-    describe_histogram!("ricochet_record_seconds", Unit::Seconds, "One batch's transaction");
-    describe_histogram!("ricochet_batch_requests", "Requests in a batch");
-    describe_histogram!("ricochet_attempt_seconds", Unit::Seconds, "One exchange with a destination");
-    describe_histogram!(
-        "ricochet_queued_seconds",
-        Unit::Seconds,
-        "From an attempt being due to its beginning"
-    );
-    describe_gauge!("ricochet_queue_deliveries", "Deliveries not finished, over all nodes");
-    describe_gauge!(
-        "ricochet_queue_oldest_due_seconds",
-        Unit::Seconds,
-        "Age of the oldest delivery that is due"
-    );
-    describe_gauge!("ricochet_attempts_in_flight", "Attempts under way on this node");
-    describe_gauge!(
-        "ricochet_batch_results_waiting",
-        "Results of items of arrays and streams, decided or not, that their callers have not read"
-    );
-    describe_gauge!("ricochet_destinations", "Destinations of this node by the state of their breaker");
-    describe_gauge!("ricochet_destinations_held", "Destinations that asked to be left alone (Retry-After)");
-    describe_counter!(
-        "ricochet_destination_changes_total",
-        "Breakers that opened or closed, and destinations that asked to be left alone"
-    );
-    describe_gauge!("ricochet_dispatchers", "Dispatchers at work on this node");
-    describe_gauge!("ricochet_live_nodes", "Nodes that share the destinations, as this one sees it");
-    describe_counter!("ricochet_rescue_rounds_total", "Looks for what is due and for nodes that have died");
-    describe_gauge!("ricochet_log_backlog_rows", "Log rows waiting in PostgreSQL for ClickHouse");
-    describe_gauge!("ricochet_log_backlog_oldest_seconds", Unit::Seconds, "Age of the oldest of them");
-    describe_gauge!("ricochet_clickhouse_up", "1 while ClickHouse takes the log");
-    describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Resident memory of this process");
+fn describe(metric: &Metric) {
+    let Metric { name, meaning, .. } = *metric;
+    let unit = match name {
+        _ if name.ends_with("_seconds") => Unit::Seconds,
+        _ if name.ends_with("_bytes") => Unit::Bytes,
+        _ => Unit::Count,
+    };
+    match metric.kind {
+        Kind::Counter => describe_counter!(name, unit, meaning),
+        Kind::Gauge => describe_gauge!(name, unit, meaning),
+        Kind::Histogram => describe_histogram!(name, unit, meaning),
+    }
+}
+
+fn begin_at_zero(metric: &Metric) {
+    const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+    for values in metric.known {
+        let labels = metric.labels.iter().zip(*values).map(|(label, value)| Label::new(*label, *value));
+        let key = Key::from_parts(metric.name, labels.collect::<Vec<_>>());
+        with_recorder(|recorder| recorder.register_counter(&key, &METADATA).increment(0));
+    }
 }
 
 /// Resident memory of this process, in bytes; 0 where the system does not tell.

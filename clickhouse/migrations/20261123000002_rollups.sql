@@ -18,6 +18,9 @@ CREATE TABLE IF NOT EXISTS attempts_by_minute
     total_us_sum            SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of total_us',
     total_us_max            SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest total_us',
     queued_us_sum           SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of queued_us',
+    queued_us_max           SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest queued_us',
+    first_byte_us_sum       SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of first_byte_us',
+    first_byte_us_max       SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest first_byte_us',
     total_us_quantiles      AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'State of total_us; read it with quantilesDDMerge(0.01, 0.5, ...)',
     queued_us_quantiles     AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of queued_us',
     first_byte_us_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of first_byte_us, of answered attempts only'
@@ -40,6 +43,9 @@ SELECT
     sum(total_us) AS total_us_sum,
     max(total_us) AS total_us_max,
     sum(queued_us) AS queued_us_sum,
+    max(queued_us) AS queued_us_max,
+    sum(first_byte_us) AS first_byte_us_sum,
+    max(first_byte_us) AS first_byte_us_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(total_us) AS total_us_quantiles,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(queued_us) AS queued_us_quantiles,
     quantilesDDStateIf(0.01, 0.5, 0.9, 0.95, 0.99)(first_byte_us, first_byte_us > 0) AS first_byte_us_quantiles
@@ -48,23 +54,26 @@ GROUP BY bucket, outcome, error_kind, is_test;
 
 CREATE TABLE IF NOT EXISTS attempts_by_day
 (
-    bucket         DateTime('UTC') COMMENT 'Start of the UTC day that the attempts began on',
-    owner          LowCardinality(String) COMMENT 'Who configured the postback: partner, advertiser or platform',
-    partner_id     LowCardinality(UUID) COMMENT 'Partner whose click converted',
-    advertiser_id  LowCardinality(UUID) COMMENT 'Advertiser of the offer',
-    offer_id       LowCardinality(UUID) COMMENT 'Offer whose action was reached',
-    postback_id    LowCardinality(UUID) COMMENT 'The destination',
-    event          LowCardinality(String) COMMENT 'What happened: sale, ftd, approve, ...',
-    status         LowCardinality(String) COMMENT 'Conversion status at the event: hold, approved, rejected, or empty',
-    outcome        LowCardinality(String) COMMENT 'delivered, retrying, failed or skipped',
-    error_kind     LowCardinality(String) COMMENT 'As in attempts',
-    is_test        Bool COMMENT 'Of test conversions',
-    attempts       SimpleAggregateFunction(sum, UInt64) COMMENT 'How many',
-    first_attempts SimpleAggregateFunction(sum, UInt64) COMMENT 'How many of them were the first of their delivery',
-    answered       SimpleAggregateFunction(sum, UInt64) COMMENT 'How many of them got the head of an answer',
-    total_us_sum   SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of total_us',
-    total_us_max   SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest total_us',
-    queued_us_sum  SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of queued_us'
+    bucket            DateTime('UTC') COMMENT 'Start of the UTC day that the attempts began on',
+    owner             LowCardinality(String) COMMENT 'Who configured the postback: partner, advertiser or platform',
+    partner_id        LowCardinality(UUID) COMMENT 'Partner whose click converted',
+    advertiser_id     LowCardinality(UUID) COMMENT 'Advertiser of the offer',
+    offer_id          LowCardinality(UUID) COMMENT 'Offer whose action was reached',
+    postback_id       LowCardinality(UUID) COMMENT 'The destination',
+    event             LowCardinality(String) COMMENT 'What happened: sale, ftd, approve, ...',
+    status            LowCardinality(String) COMMENT 'Conversion status at the event: hold, approved, rejected, or empty',
+    outcome           LowCardinality(String) COMMENT 'delivered, retrying, failed or skipped',
+    error_kind        LowCardinality(String) COMMENT 'As in attempts',
+    is_test           Bool COMMENT 'Of test conversions',
+    attempts          SimpleAggregateFunction(sum, UInt64) COMMENT 'How many',
+    first_attempts    SimpleAggregateFunction(sum, UInt64) COMMENT 'How many of them were the first of their delivery',
+    answered          SimpleAggregateFunction(sum, UInt64) COMMENT 'How many of them got the head of an answer',
+    total_us_sum      SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of total_us',
+    total_us_max      SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest total_us',
+    queued_us_sum     SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of queued_us',
+    queued_us_max     SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest queued_us',
+    first_byte_us_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of first_byte_us',
+    first_byte_us_max SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest first_byte_us'
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(bucket)
@@ -90,7 +99,10 @@ SELECT
     countIf(first_byte_us > 0) AS answered,
     sum(total_us) AS total_us_sum,
     max(total_us) AS total_us_max,
-    sum(queued_us) AS queued_us_sum
+    sum(queued_us) AS queued_us_sum,
+    max(queued_us) AS queued_us_max,
+    sum(first_byte_us) AS first_byte_us_sum,
+    max(first_byte_us) AS first_byte_us_max
 FROM attempts
 GROUP BY bucket, owner, partner_id, advertiser_id, offer_id, postback_id, event, status, outcome, error_kind, is_test;
 
@@ -107,6 +119,9 @@ CREATE TABLE IF NOT EXISTS attempt_timings_by_day
     total_us_sum            SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of total_us',
     total_us_max            SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest total_us',
     queued_us_sum           SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of queued_us',
+    queued_us_max           SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest queued_us',
+    first_byte_us_sum       SimpleAggregateFunction(sum, UInt64) COMMENT 'Sum of first_byte_us',
+    first_byte_us_max       SimpleAggregateFunction(max, UInt64) COMMENT 'Greatest first_byte_us',
     total_us_quantiles      AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'State of total_us; read it with quantilesDDMerge(0.01, 0.5, ...)',
     queued_us_quantiles     AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of queued_us',
     first_byte_us_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) COMMENT 'The same of first_byte_us, of answered attempts only'
@@ -130,6 +145,9 @@ SELECT
     sum(total_us) AS total_us_sum,
     max(total_us) AS total_us_max,
     sum(queued_us) AS queued_us_sum,
+    max(queued_us) AS queued_us_max,
+    sum(first_byte_us) AS first_byte_us_sum,
+    max(first_byte_us) AS first_byte_us_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(total_us) AS total_us_quantiles,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(queued_us) AS queued_us_quantiles,
     quantilesDDStateIf(0.01, 0.5, 0.9, 0.95, 0.99)(first_byte_us, first_byte_us > 0) AS first_byte_us_quantiles

@@ -92,6 +92,16 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with_all = ["rate", "concurrency", "connections", "conversions", "offer_postbacks", "sink_delay_ms"])]
     pub isolation: bool,
 
+    /// How long pages, counts and quantiles of the log take over the GraphQL door, on the rows that the
+    /// server has; fill it with `ricochet seed` first. The exit code is 1 if a target is missed
+    #[arg(long, conflicts_with_all = ["isolation", "rate", "concurrency", "connections", "conversions", "duration_s",
+                                      "offer_postbacks", "sink_delay_ms"])]
+    pub log: bool,
+    /// How often each question of `--log` is asked of each of its values
+    #[arg(long, value_name = "N", requires = "log", default_value_t = 20,
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub rounds: u16,
+
     /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -110,6 +120,8 @@ pub struct Settings {
     pub clicks: u32,
     pub drain: Duration,
     pub isolation: bool,
+    pub log: bool,
+    pub rounds: usize,
     pub leftovers: Leftovers,
     pub json: Option<PathBuf>,
 }
@@ -168,6 +180,8 @@ impl Settings {
             clicks: args.clicks,
             drain: Duration::from_secs(args.drain_s),
             isolation: args.isolation,
+            log: args.log,
+            rounds: usize::from(args.rounds),
             leftovers: Leftovers::Kept,
             json: args.json,
         })

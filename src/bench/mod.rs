@@ -1,6 +1,6 @@
 //! `ricochet bench`: the yardstick. It reports conversions, receives their postbacks, and says
 //! how long both took and what was lost or came twice. Or it clicks, and counts afterwards in the
-//! database whether every redirect's click is there.
+//! database whether every redirect's click is there. Or it asks what dashboards ask ([`event_log`]).
 //!
 //! ```text
 //! Network (PostgreSQL) ── offer, key, postbacks ──► server under test
@@ -17,6 +17,7 @@
 //! and PostgreSQL without TLS; it is meant for loopback and test networks.
 
 mod args;
+mod event_log;
 mod http;
 mod isolation;
 mod ledger;
@@ -77,7 +78,10 @@ pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn bench(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let (text, json, is_sound) = if settings.isolation {
+    let (text, json, is_sound) = if settings.log {
+        let report = event_log::run(settings).await?;
+        (report.to_string(), serde_json::to_vec_pretty(&report)?, report.is_sound())
+    } else if settings.isolation {
         let report = isolation::run(settings).await?;
         (report.to_string(), serde_json::to_vec_pretty(&report)?, report.is_sound())
     } else {

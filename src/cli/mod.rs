@@ -4,6 +4,7 @@
 mod deliveries;
 mod dev;
 mod healthcheck;
+mod log;
 mod reconcile;
 mod secrets;
 mod send;
@@ -23,7 +24,7 @@ use crate::config::Settings;
 use crate::doors::openapi;
 use crate::event_log::EventLog;
 use crate::store::migrations;
-use crate::{bench, embedded, graphql};
+use crate::{bench, embedded, graphql, seed};
 
 /// A server-to-server postback hub for affiliate networks: takes conversions from advertisers,
 /// matches them to clicks, and tells every tracker that asked, with retries.
@@ -67,12 +68,21 @@ enum Command {
     /// Follow, pause and cancel resends and late postbacks.
     #[command(subcommand)]
     Job(deliveries::job::JobCommand),
+    /// Follow the log of attempts in the terminal, on every node, as it grows.
+    ///
+    /// Connects again by itself where the connection is lost, without a gap and without repeats.
+    #[command(after_help = log::tail::EXAMPLES)]
+    Tail(Box<log::tail::TailArgs>),
+    /// Write a log into a file: CSV, NDJSON or Parquet, whatever its size.
+    #[command(after_help = log::export::EXAMPLES)]
+    Export(Box<log::export::ExportArgs>),
     /// Post a conversion as an advertiser would, and show the answer.
     Send(send::SendArgs),
     /// Print the GraphQL schema.
     Schema,
     /// Print the OpenAPI document of the HTTP doors.
     Openapi,
+    Seed(seed::SeedArgs),
     /// Measure a running server: drive conversions at it and receive their postbacks.
     Bench(Box<bench::BenchArgs>),
     /// Ask a running server whether it is ready; for container engines.
@@ -125,9 +135,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Delivery(command) => return block_on(deliveries::delivery::run(&command)),
         Command::Resend(args) => return block_on(deliveries::resend::run(&args)),
         Command::Job(command) => return block_on(deliveries::job::run(&command)),
+        Command::Tail(args) => return block_on(log::tail::run(&args)),
+        Command::Export(args) => return block_on(log::export::run(&args)),
         Command::Send(args) => return send::run(&args),
         Command::Schema => print!("{}", graphql::sdl()),
         Command::Openapi => print!("{}", openapi::openapi_text()),
+        Command::Seed(args) => block_on(seed::run(&args))?,
         Command::Bench(args) => return bench::run(*args),
         Command::Healthcheck { url } => return Ok(healthcheck::run(&url)),
     }
@@ -135,8 +148,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let log = EventLog::new(&settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?);
-    let applied = block_on(migrations::run(&settings.database_url, &log))?;
+    let log = EventLog::new(&settings.clickhouse_url.parse().context("CLICKHOUSE_URL")?)
+        .on_cluster(settings.clickhouse_cluster.clone());
+    let (applied, kept) = block_on(async {
+        let applied = migrations::run(&settings.database_url, &log).await?;
+        Ok((applied, settings.log_retention.apply(&log).await?))
+    })?;
+    if !kept.is_empty() {
+        println!("ClickHouse keeps for as long as is set now: {}", kept.join(", "));
+    }
     if applied.is_empty() {
         println!("Both databases are up to date.");
     }

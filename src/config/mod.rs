@@ -3,6 +3,7 @@
 //! Every setting stands once, in [`SETTINGS`]: its variable, default and meaning. The reader,
 //! `docs/configuration.md` and the refusal of unknown names all work from that table.
 
+mod origins;
 mod table;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,12 @@ use crate::domain::access::allowlist::{Allowlist, parse_networks};
 use crate::domain::access::rates::Rates;
 use crate::domain::address_policy::{Policy, Ports};
 use crate::domain::health::Thresholds;
+use crate::event_log::retention::LogRetention;
 use crate::outbound::OutboundSettings;
 use crate::outbound::proxy::Proxy;
 use crate::store::secrets::{Keyring, NotAKeyring};
 
+pub use origins::Origins;
 pub use table::{SETTINGS, Setting, markdown_table};
 
 /// Everything `ricochet serve` needs to know.
@@ -44,9 +47,17 @@ pub struct Settings {
     pub body_timeout: Duration,
     pub click_retention_days: u32,
     pub history_retention_days: u32,
+    pub log_retention: LogRetention,
+    /// Where not set, the log is on one server.
+    pub clickhouse_cluster: Option<String>,
     /// After how long of failing a destination is warned of.
     pub failing: Thresholds,
     pub graphiql_dir: Option<String>,
+    pub websockets: usize,
+    pub websockets_per_token: usize,
+    pub websocket_origins: Origins,
+    /// Most exports at once.
+    pub exports: usize,
     pub network_id: String,
     pub geo_database: Option<String>,
     pub country_header: Option<HeaderName>,
@@ -115,6 +126,8 @@ impl Settings {
             body_timeout: Duration::from_secs(reader.in_range("RICOCHET_BODY_TIMEOUT_S", 1, 3_600)?),
             click_retention_days: reader.in_range("RICOCHET_CLICK_RETENTION_DAYS", 31, 36_500)?,
             history_retention_days: reader.in_range("RICOCHET_HISTORY_RETENTION_DAYS", 31, 36_500)?,
+            log_retention: reader.log_retention()?,
+            clickhouse_cluster: reader.cluster("RICOCHET_CLICKHOUSE_CLUSTER")?,
             failing: Thresholds {
                 first: Duration::from_secs(reader.in_range("RICOCHET_FAILING_WARNING_S", 1, 31_536_000)?),
                 second: Duration::from_secs(reader.in_range(
@@ -124,6 +137,15 @@ impl Settings {
                 )?),
             },
             graphiql_dir: reader.optional("RICOCHET_GRAPHIQL_DIR"),
+            websockets: reader.in_range("RICOCHET_WEBSOCKETS", 1, 100_000)?,
+            websockets_per_token: reader.in_range("RICOCHET_WEBSOCKETS_PER_TOKEN", 1, 100_000)?,
+            websocket_origins: reader
+                .parse_optional(
+                    "RICOCHET_WEBSOCKET_ORIGINS",
+                    "a list of origins such as https://dashboard.example, or *",
+                )?
+                .unwrap_or_default(),
+            exports: reader.in_range("RICOCHET_EXPORTS", 1, 1_000)?,
             network_id: reader.optional("RICOCHET_NETWORK_ID").unwrap_or_default(),
             geo_database: reader.optional("RICOCHET_GEO_DATABASE"),
             country_header: reader.parse_optional("RICOCHET_COUNTRY_HEADER", "the name of a header")?,
@@ -227,6 +249,27 @@ impl Reader {
         let expected = "a proxy's address such as http://user:password@proxy.example:3128";
         let invalid = |_| ConfigError::Invalid { variable, value: "…".into(), expected };
         text.parse().map(Some).map_err(invalid)
+    }
+
+    fn log_retention(&self) -> Result<LogRetention, ConfigError> {
+        let days = |variable| self.in_range(variable, 31, 36_500);
+        let attempt_days = days("RICOCHET_LOG_ATTEMPT_RETENTION_DAYS")?;
+        Ok(LogRetention {
+            attempt_days,
+            inbound_days: days("RICOCHET_LOG_INBOUND_RETENTION_DAYS")?,
+            click_days: days("RICOCHET_LOG_CLICK_RETENTION_DAYS")?,
+            conversion_days: days("RICOCHET_LOG_CONVERSION_RETENTION_DAYS")?,
+            // Else a total would be counted from figures that are gone.
+            rollup_days: self.in_range("RICOCHET_LOG_ROLLUP_RETENTION_DAYS", attempt_days, 36_500)?,
+        })
+    }
+
+    fn cluster(&self, variable: &'static str) -> Result<Option<String>, ConfigError> {
+        let Some(value) = self.optional(variable) else { return Ok(None) };
+        let is_name =
+            value.chars().all(|character| character.is_ascii_alphanumeric() || "_-.{}".contains(character));
+        let expected = "the name of a cluster: letters, digits, _, - and .";
+        if is_name { Ok(Some(value)) } else { Err(ConfigError::Invalid { variable, value, expected }) }
     }
 
     fn keyring(&self, variable: &'static str) -> Result<Keyring, ConfigError> {

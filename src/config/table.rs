@@ -144,6 +144,43 @@ pub const SETTINGS: &[Setting] = &[
         "Days the status history and finished deliveries are kept in PostgreSQL; ClickHouse keeps its own.",
     ),
     defaulted(
+        "RICOCHET_LOG_ATTEMPT_RETENTION_DAYS",
+        "400",
+        "a whole number from 31 to 36500",
+        "Days ClickHouse keeps attempts; whole parts of a month go together, so up to a month longer. Write the \
+         same on every node, here and in the next four.",
+    ),
+    defaulted(
+        "RICOCHET_LOG_INBOUND_RETENTION_DAYS",
+        "400",
+        "a whole number from 31 to 36500",
+        "The same of inbound requests.",
+    ),
+    defaulted(
+        "RICOCHET_LOG_CLICK_RETENTION_DAYS",
+        "400",
+        "a whole number from 31 to 36500",
+        "The same of clicks.",
+    ),
+    defaulted(
+        "RICOCHET_LOG_CONVERSION_RETENTION_DAYS",
+        "1100",
+        "a whole number from 31 to 36500",
+        "The same of conversion events.",
+    ),
+    defaulted(
+        "RICOCHET_LOG_ROLLUP_RETENTION_DAYS",
+        "1100",
+        "a whole number from 31 to 36500, not less than RICOCHET_LOG_ATTEMPT_RETENTION_DAYS",
+        "The same of the figures by minute and day.",
+    ),
+    optional(
+        "RICOCHET_CLICKHOUSE_CLUSTER",
+        "the name of a cluster",
+        "ClickHouse cluster that the tables of the log are spread over, replicated and distributed; see \
+         clickhouse/clustered. Not set, they are on the one server of CLICKHOUSE_URL. Set it before the first start.",
+    ),
+    defaulted(
         "RICOCHET_FAILING_WARNING_S",
         "3600",
         "a whole number from 1 to 31536000",
@@ -161,6 +198,30 @@ pub const SETTINGS: &[Setting] = &[
         "a folder",
         "The node_modules folder that holds graphiql, react and react-dom, for the page at GET /graphql. \
          `ricochet dev` sets it.",
+    ),
+    defaulted(
+        "RICOCHET_WEBSOCKETS",
+        "1000",
+        "a whole number from 1 to 100000",
+        "Most WebSockets at /graphql on this node; past it callers get 429 with Retry-After.",
+    ),
+    defaulted(
+        "RICOCHET_WEBSOCKETS_PER_TOKEN",
+        "20",
+        "a whole number from 1 to 100000",
+        "Most of them with one token.",
+    ),
+    optional(
+        "RICOCHET_WEBSOCKET_ORIGINS",
+        "origins separated by commas, or *",
+        "Other sites whose pages may open WebSockets at /graphql, such as https://dashboard.example; those of \
+         this server's own address always may, and programs that are no browser.",
+    ),
+    defaulted(
+        "RICOCHET_EXPORTS",
+        "4",
+        "a whole number from 1 to 1000",
+        "Most exports at once on this node; past it callers get 429 with Retry-After.",
     ),
     optional(
         "RICOCHET_NETWORK_ID",

@@ -11,6 +11,7 @@ pub mod click;
 pub mod click_script;
 pub mod conversions;
 pub mod country;
+pub mod exports;
 mod flatten;
 pub mod integration;
 pub mod limiter;
@@ -62,5 +63,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource(&table::RECONCILIATION).route(web::get().to(reconciliations::show)))
         .service(resource(&table::RECONCILIATION_ROWS).route(web::get().to(reconciliations::show_rows)))
         .service(resource(&table::RECONCILIATION_APPLY).route(web::post().to(reconciliations::apply_more)))
+        .service(resource(&table::EXPORT).route(web::get().to(exports::download)))
         .default_service(web::to(answer::unknown_door));
 }

@@ -6,9 +6,11 @@ use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 
 use self::schemas::{about_field, field_schema, schemas, security_schemes};
+use super::exports;
 use super::reconciliations::{PAGE_ROWS, SHOWN_ROWS};
 use super::table::{Answer, Content, DOORS, Door, Group, Takes, Way};
 use crate::domain::fields::NAMES;
+use crate::event_log::reader::export::{Dataset, ExportFormat};
 
 pub async fn document() -> HttpResponse {
     HttpResponse::Ok().json(openapi())
@@ -32,6 +34,7 @@ pub fn openapi() -> Value {
             { "name": tag(Group::Reconciliations), "description": "An advertiser's file is compared and applied." },
             { "name": tag(Group::Browser), "description": "The same from the visitor's browser." },
             { "name": tag(Group::Clicks), "description": "A partner's visitor arrives." },
+            { "name": tag(Group::Exports), "description": "Logs as files." },
             { "name": tag(Group::Graphql), "description": "Everything that can be read and set." },
             { "name": tag(Group::Operations), "description": "For whoever keeps the server running." },
         ],
@@ -51,6 +54,7 @@ fn tag(group: Group) -> &'static str {
         Group::Reconciliations => "reconciliations",
         Group::Browser => "browser",
         Group::Clicks => "clicks",
+        Group::Exports => "exports",
         Group::Graphql => "graphql",
         Group::Operations => "operations",
     }
@@ -81,6 +85,7 @@ fn about_path_parameter(name: &str) -> &'static str {
         "offer" => "Offer id",
         "link" => "Link id: one partner's way to one offer",
         "reconciliation_id" => "Id of the reconciliation, as the upload answered it",
+        "dataset" => "postback-log, inbound-log, clicks or conversion-events",
         "hash" => "Hash of the script, as in its ETag",
         _ => "",
     }
@@ -128,6 +133,7 @@ fn at_the_gate(way: &Way) -> Vec<(&'static str, &'static str)> {
     match way.group {
         Group::Conversions => bounds.to_vec(),
         Group::Clicks => vec![bounds[1], bounds[2], ("429", "Too many requests of this address.")],
+        Group::Exports => vec![bounds[1], bounds[2]],
         Group::Reconciliations | Group::Browser | Group::Graphql | Group::Operations => Vec::new(),
     }
 }
@@ -226,6 +232,7 @@ fn parameters_of(takes: Takes) -> Vec<Value> {
                 json!({ "type": "integer", "minimum": 1, "maximum": PAGE_ROWS, "default": SHOWN_ROWS }),
             ),
         ],
+        Takes::ExportFilter => export_parameters(),
         Takes::IfNoneMatch => {
             vec![parameter("If-None-Match", "header", "The ETag one has", json!({ "type": "string" }))]
         }
@@ -237,6 +244,39 @@ fn parameters_of(takes: Takes) -> Vec<Value> {
         | Takes::ConversionItems
         | Takes::GraphqlBody => Vec::new(),
     }
+}
+
+fn export_parameters() -> Vec<Value> {
+    let mut names: Vec<&str> = Vec::new();
+    for dataset in Dataset::ALL {
+        for name in exports::parameters(*dataset) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let of: Vec<_> = Dataset::ALL
+                .iter()
+                .filter(|dataset| exports::parameters(**dataset).contains(&name))
+                .map(|dataset| dataset.code())
+                .collect();
+            let mut about = exports::about_parameter(name).to_owned();
+            if of.len() < Dataset::ALL.len() {
+                about = format!("{about} (only {})", of.join(", "));
+            }
+            let schema = match name {
+                "format" => json!({
+                    "enum": ExportFormat::ALL.iter().map(|format| format.code()).collect::<Vec<_>>(),
+                    "default": ExportFormat::Csv.code(),
+                }),
+                _ => json!({ "type": "string" }),
+            };
+            parameter(name, "query", &about, schema)
+        })
+        .collect()
 }
 
 fn body_of(takes: Takes) -> Option<Value> {
@@ -307,6 +347,11 @@ fn response(answer: &Answer) -> Value {
             "application/x-ndjson": {
                 "schema": { "type": "string", "description": "One ItemResult a line, in the order of the items" },
             },
+        })),
+        Content::File => Some(json!({
+            "text/csv": { "schema": { "type": "string" } },
+            "application/x-ndjson": { "schema": { "type": "string", "description": "One object a line" } },
+            "application/vnd.apache.parquet": { "schema": { "type": "string", "format": "binary" } },
         })),
         Content::Gif => Some(text("image/gif")),
         Content::Html => Some(text("text/html")),

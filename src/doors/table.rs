@@ -7,12 +7,14 @@
 mod browser;
 mod clicks;
 mod conversions;
+mod exports;
 mod operations;
 mod reconciliations;
 
 pub use browser::{IFRAME, PIXEL, SCRIPT, VERSIONED_SCRIPT};
 pub use clicks::{CLICK_BY_PATH, CLICK_BY_QUERY};
 pub use conversions::{CHATTERFY, CONVERSIONS, INTEGRATION, S2S};
+pub use exports::EXPORT;
 pub use operations::{GRAPHQL, HEALTHZ, METRICS, OPENAPI, READYZ};
 pub use reconciliations::{RECONCILIATION, RECONCILIATION_APPLY, RECONCILIATION_ROWS, RECONCILIATIONS};
 
@@ -43,6 +45,7 @@ pub enum Group {
     Reconciliations,
     Browser,
     Clicks,
+    Exports,
     Graphql,
     Operations,
 }
@@ -84,6 +87,8 @@ pub enum Takes {
     /// `link`, where it is not in the path.
     Link,
     GraphqlBody,
+    /// What is exported, and how it is written.
+    ExportFilter,
     IfNoneMatch,
 }
 
@@ -106,6 +111,8 @@ pub enum Content {
     Html,
     Script,
     Text,
+    /// An export in one of its formats.
+    File,
     Click,
 }
 
@@ -145,6 +152,7 @@ pub const DOORS: &[&Door] = &[
     &VERSIONED_SCRIPT,
     &CLICK_BY_PATH,
     &CLICK_BY_QUERY,
+    &EXPORT,
     &GRAPHQL,
     &HEALTHZ,
     &READYZ,

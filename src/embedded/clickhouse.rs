@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::clickhouse_config::{OWNER, Passwords, READER, server_config, users_config};
+use super::clickhouse_config::{
+    OWNER, Passwords, READER, READER_CONFIG, READER_PASSWORD_VARIABLE, server_config, users_config,
+};
 use super::clickhouse_engine::CLICKHOUSE_ENGINE_COMMAND;
 use super::data_dir::{DataDir, PortMemory, is_free, password_in, write_secret};
 use super::error::{Doing, EngineError, Result};
@@ -52,7 +54,7 @@ impl ClickHouse {
             owner: password_in(&directory.join("password"))?,
             reader: password_in(&directory.join("reader-password"))?,
         };
-        for name in ["data", "tmp"] {
+        for name in ["data", "tmp", "users.d"] {
             let path = directory.join(name);
             DirBuilder::new()
                 .recursive(true)
@@ -96,7 +98,8 @@ impl ClickHouse {
         let directory = &self.place.directory;
         let config = directory.join("config.xml");
         write_secret(&config, &server_config(directory, port))?;
-        write_secret(&directory.join("users.xml"), &users_config(&self.passwords))?;
+        write_secret(&directory.join("users.xml"), &users_config(&self.passwords.owner))?;
+        write_secret(&directory.join("users.d/dash.xml"), READER_CONFIG)?;
 
         let log_path = directory.join("clickhouse.log");
         let (log, file) = LogFile::open(&log_path)?;
@@ -108,6 +111,7 @@ impl ClickHouse {
             .env_clear() // No client configuration from the home directory, no variables.
             .env("HOME", directory)
             .env("TZ", "UTC")
+            .env(READER_PASSWORD_VARIABLE, &self.passwords.reader)
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(file.try_clone().doing(|| format!("open {} twice", log_path.display()))?)
@@ -157,7 +161,7 @@ impl ClickHouse {
         Some(self.url_for(OWNER, &self.passwords.owner, self.running.as_ref()?.port))
     }
 
-    /// For dashboards: reads everything, changes nothing. `None` while it does not run.
+    /// For dashboards: reads the views, changes nothing. `None` while it does not run.
     pub(super) fn reader_url(&self) -> Option<String> {
         Some(self.url_for(READER, &self.passwords.reader, self.running.as_ref()?.port))
     }

@@ -1,4 +1,4 @@
-//! The two files the embedded ClickHouse is configured by.
+//! The files the embedded ClickHouse is configured by.
 //!
 //! The session that starts the server logs in as `default` without a password, and nothing can
 //! change that. So `default` is made worthless: HTTP requests pass only when they name one of
@@ -13,8 +13,12 @@ use std::path::Path;
 
 /// May do everything.
 pub(super) const OWNER: &str = "ricochet";
-/// May read everything, with bounds on time and memory.
+/// May read the views, with bounds on time and memory.
 pub(super) const READER: &str = "dash";
+/// Who the reader is and what it may: the same file that a ClickHouse of one's own is given. It
+/// stands in `users.d`, and takes the password from [`READER_PASSWORD_VARIABLE`].
+pub(super) const READER_CONFIG: &str = include_str!("../../clickhouse/users/dash.xml");
+pub(super) const READER_PASSWORD_VARIABLE: &str = "CLICKHOUSE_DASH_PASSWORD";
 
 pub(super) struct Passwords {
     pub owner: String,
@@ -68,21 +72,12 @@ pub(super) fn server_config(directory: &Path, port: u16) -> String {
     )
 }
 
-pub(super) fn users_config(passwords: &Passwords) -> String {
-    let Passwords { owner, reader } = passwords;
+/// The users beside the reader.
+pub(super) fn users_config(owner: &str) -> String {
     format!(
         r#"<clickhouse>
   <profiles>
     <default/>
-    <reader>
-      <readonly>2</readonly>
-      <max_execution_time>30</max_execution_time>
-      <max_memory_usage>1000000000</max_memory_usage>
-      <constraints>
-        <max_execution_time><min>1</min><max>60</max></max_execution_time>
-        <max_memory_usage><min>1</min><max>1000000000</max></max_memory_usage>
-      </constraints>
-    </reader>
   </profiles>
   <quotas>
     <default/>
@@ -106,16 +101,6 @@ pub(super) fn users_config(passwords: &Passwords) -> String {
       <profile>default</profile>
       <quota>default</quota>
     </{OWNER}>
-    <{READER}>
-      <password>{reader}</password>
-      <networks><ip>127.0.0.1</ip></networks>
-      <profile>reader</profile>
-      <quota>default</quota>
-      <grants>
-        <query>GRANT SELECT ON *.*</query>
-        <query>GRANT SHOW ON *.*</query>
-      </grants>
-    </{READER}>
   </users>
 </clickhouse>
 "#
@@ -135,5 +120,11 @@ mod tests {
         let config = server_config(Path::new("/tmp/a<b&c"), 8123);
         assert!(config.contains("<path>/tmp/a&lt;b&amp;c/data/</path>"));
         assert!(config.contains("<http_port>8123</http_port>"));
+    }
+
+    #[test]
+    fn the_readers_file_names_the_reader_and_its_variable() {
+        assert!(READER_CONFIG.contains(&format!("<{READER}>")));
+        assert!(READER_CONFIG.contains(&format!("<password from_env=\"{READER_PASSWORD_VARIABLE}\"/>")));
     }
 }

@@ -4,6 +4,7 @@ use clickhouse::Client;
 use url::Url;
 use uuid::Uuid;
 
+use super::cluster;
 use super::rows::Log;
 
 /// ClickHouse, with the database of the log chosen.
@@ -11,6 +12,8 @@ use super::rows::Log;
 pub struct EventLog {
     client: Client,
     database: String,
+    /// The cluster its tables are spread over; `None` where they are on one server.
+    cluster: Option<String>,
 }
 
 impl EventLog {
@@ -34,7 +37,22 @@ impl EventLog {
         if let Some(password) = url.password() {
             client = client.with_password(plain(password));
         }
-        Self { client, database }
+        Self { client, database, cluster: None }
+    }
+
+    /// The same log with its tables spread over this cluster.
+    pub fn on_cluster(self, cluster: Option<String>) -> Self {
+        Self { cluster, ..self }
+    }
+
+    /// The name of the table that holds a table's rows.
+    pub fn stored(&self, table: &str) -> String {
+        if self.cluster.is_some() { cluster::local(table) } else { table.to_owned() }
+    }
+
+    /// What stands behind a table's name in statements for all servers.
+    pub fn everywhere(&self) -> String {
+        self.cluster.as_deref().map(cluster::everywhere).unwrap_or_default()
     }
 
     /// The client, for reading.
@@ -51,8 +69,25 @@ impl EventLog {
     }
 
     pub async fn create_database(&self) -> Result<(), clickhouse::error::Error> {
-        let statement = format!("CREATE DATABASE IF NOT EXISTS `{}`", self.database.replace('`', ""));
+        let statement = format!(
+            "CREATE DATABASE IF NOT EXISTS `{}`{}",
+            self.database.replace('`', ""),
+            self.everywhere()
+        );
         self.client.clone().with_database("default").query(&statement).execute().await
+    }
+
+    /// Runs a statement of a migration, on all servers there are.
+    pub async fn migrate(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
+        match &self.cluster {
+            None => self.define(statement).await,
+            Some(cluster) => {
+                for statement in cluster::clustered(statement, cluster) {
+                    self.define(&statement).await?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Runs a statement that defines something or fills it from what is there.
@@ -90,6 +125,18 @@ impl EventLog {
             .with_setting("input_format_parallel_parsing", "0")
             .with_setting("max_insert_block_size", "1048576")
             .with_setting("input_format_skip_unknown_fields", "1");
+        if self.cluster.is_some() {
+            // Answered once every shard has its part.
+            insert = insert.with_setting("distributed_foreground_insert", "1");
+        }
+        insert.send(lines.into()).await?;
+        insert.end().await
+    }
+
+    /// Inserts JSONEachRow lines into `names`, where a row told again changes nothing.
+    pub async fn insert_names(&self, lines: Vec<u8>) -> Result<(), clickhouse::error::Error> {
+        let insert = self.client.insert_formatted_with("INSERT INTO names FORMAT JSONEachRow");
+        let mut insert = insert.with_setting("async_insert", "0");
         insert.send(lines.into()).await?;
         insert.end().await
     }

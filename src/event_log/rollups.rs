@@ -43,7 +43,12 @@ impl<'a> View<'a> {
     pub async fn fill(&self, log: &EventLog) -> Result<(), Error> {
         if let Some((oldest, newest)) = self.span(log).await? {
             let mut day = oldest.with_time(NaiveTime::MIN).single().unwrap_or(oldest);
-            let emptied = format!("ALTER TABLE {} DELETE WHERE bucket >= {}", self.target, second(day));
+            let emptied = format!(
+                "ALTER TABLE {}{} DELETE WHERE bucket >= {}",
+                log.stored(self.target),
+                log.everywhere(),
+                second(day)
+            );
             log.define(&emptied).await?;
             while day <= newest {
                 let next = day + Days::new(1);
@@ -51,7 +56,7 @@ impl<'a> View<'a> {
                 day = next;
             }
         }
-        log.define(self.statement).await
+        log.migrate(self.statement).await
     }
 
     /// Time of the oldest and of the newest row.

@@ -25,7 +25,7 @@ pub enum Log {
 impl Log {
     pub const ALL: [Self; 4] = [Self::Attempts, Self::InboundRequests, Self::Clicks, Self::ConversionEvents];
 
-    pub fn table(self) -> &'static str {
+    pub const fn table(self) -> &'static str {
         match self {
             Self::Attempts => "attempts",
             Self::InboundRequests => "inbound_requests",

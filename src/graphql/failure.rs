@@ -3,7 +3,7 @@
 //! The answer has a sentence for people and `extensions.code` for programs: `BAD_INPUT` (with
 //! `extensions.field`, and `extensions.faults` where several inputs are looked at together),
 //! `NOT_FOUND` (with `extensions.field`), `FORBIDDEN`, `CONFLICT`,
-//! `UNAUTHENTICATED`, `RATE_LIMITED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`. What the
+//! `UNAUTHENTICATED`, `RATE_LIMITED`, `LOG_UNAVAILABLE`, `STORE_UNAVAILABLE`, `TAIL_ENDED`. What the
 //! databases said is logged and not shown: it may quote other people's data.
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ use async_graphql::{ErrorExtensionValues, Name, Value};
 use crate::domain::request_template::Fault;
 use crate::store::StoreError;
 use crate::store::setup::ChangeError;
+use crate::tail::TailEnd;
 
 /// The longest a query may read. ClickHouse and PostgreSQL are told a little less, so that they
 /// stop working for an answer nobody waits for.
@@ -53,6 +54,8 @@ pub enum Failure {
     StoreUnavailable {
         detail: String,
     },
+    /// A subscription cannot go on without a gap.
+    TailEnded(TailEnd),
 }
 
 impl Failure {
@@ -70,6 +73,7 @@ impl Failure {
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::LogUnavailable { .. } => "LOG_UNAVAILABLE",
             Self::StoreUnavailable { .. } => "STORE_UNAVAILABLE",
+            Self::TailEnded(_) => "TAIL_ENDED",
         }
     }
 
@@ -102,6 +106,23 @@ impl Failure {
             Self::StoreUnavailable { .. } => {
                 "the store (PostgreSQL) did not answer in time; try again, or ask for a shorter time".into()
             }
+            Self::TailEnded(end) => match end {
+                TailEnd::Gap => {
+                    "the store (PostgreSQL) could not be read for so long that attempts may have \
+                                 gone by; subscribe again, with `since` a little before the last you have"
+                        .into()
+                }
+                TailEnd::HistoryTooLong => {
+                    "the past took longer to send than new attempts are kept for; subscribe \
+                                            again with a later `since`, and export what is older"
+                        .into()
+                }
+                TailEnd::HistoryUnreadable => {
+                    "the past broke off, since ClickHouse or PostgreSQL stopped answering; \
+                                               subscribe again"
+                        .into()
+                }
+            },
         }
     }
 
@@ -144,6 +165,7 @@ impl Failure {
             | Self::NotFound { .. }
             | Self::Forbidden { .. }
             | Self::RateLimited { .. }
+            | Self::TailEnded(_)
             | Self::Unauthenticated => {}
         }
     }

@@ -3,25 +3,31 @@
 //! A request is authenticated before its body is read. Whoever has no token learns nothing, the
 //! schema included.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, guard, web};
 use async_graphql::{BatchRequest, Response, ServerError};
 use deadpool_postgres::Pool;
 
 use super::Schema;
 use super::failure::{Failure, read_store};
 use super::scope::Principal;
+use crate::config::Origins;
 use crate::doors::access::Gate;
 use crate::doors::answer::{resource, resource_of};
 use crate::doors::request::source_ip;
 use crate::doors::table;
 use crate::store::tokens;
 
+mod connections;
 mod graphiql;
+mod websocket;
+
+pub use connections::{Connections, watch_tokens};
 
 const MAX_BODY_BYTES: usize = 256 * 1024;
 const MAX_BATCH_REQUESTS: usize = 10;
@@ -35,6 +41,10 @@ pub struct GraphqlDoor {
     pub gate: Arc<Gate>,
     /// The `node_modules` folder with the files of GraphiQL; without it GET explains itself.
     pub graphiql_dir: Option<PathBuf>,
+    /// The WebSockets of this node.
+    pub connections: Arc<Connections>,
+    /// Other origins whose pages may open one.
+    pub origins: Origins,
 }
 
 /// Registers `/graphql` and the files of its page.
@@ -45,6 +55,7 @@ pub fn routes(door: web::Data<GraphqlDoor>) -> impl FnOnce(&mut web::ServiceConf
                 resource(&table::GRAPHQL)
                     .app_data(door.clone())
                     .route(web::post().to(answer))
+                    .route(web::get().guard(guard::fn_guard(websocket::is_upgrade)).to(websocket::connect))
                     .route(web::get().to(graphiql::page)),
             )
             .service(
@@ -96,17 +107,25 @@ async fn execute(
 }
 
 async fn authenticate(door: &GraphqlDoor, request: &HttpRequest) -> Result<Principal, (StatusCode, Failure)> {
-    // Guesses count against their source as they do at the other doors; a good token is never
-    // locked out by them.
-    let nobody = || match door.gate.limiter.check_refusal(source_ip(request)) {
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    principal_of(door, source_ip(request), header.and_then(bearer_token)).await
+}
+
+/// Whose token it is. Guesses count against their source as they do at the other doors; a good
+/// token is never locked out by them.
+async fn principal_of(
+    door: &GraphqlDoor,
+    source: Option<IpAddr>,
+    bearer: Option<&str>,
+) -> Result<Principal, (StatusCode, Failure)> {
+    let nobody = || match door.gate.limiter.check_refusal(source) {
         Ok(()) => (StatusCode::UNAUTHORIZED, Failure::Unauthenticated),
         Err(denial) => {
             let retry_after_s = denial.retry_after_s().unwrap_or(1);
             (StatusCode::TOO_MANY_REQUESTS, Failure::RateLimited { retry_after_s })
         }
     };
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(bearer) = header.and_then(bearer_token) else { return Err(nobody()) };
+    let Some(bearer) = bearer else { return Err(nobody()) };
     match read_store(tokens::find_live(&door.pool, bearer)).await {
         Ok(principal) => principal.ok_or_else(nobody),
         Err(failure) => Err((StatusCode::SERVICE_UNAVAILABLE, failure)),

@@ -6,6 +6,9 @@
 //!                  (store::tokens)       filter, page, scope └─► store::conversion_search ─► PostgreSQL
 //! ```
 //!
+//! `postbackLogTail` ([`subscription`]) comes over a WebSocket and reads no database by itself: the
+//! node's [`crate::tail`] feeds all of them.
+//!
 //! A resolver makes one query, whatever the number of rows. The scope is an argument of every
 //! reading function, so that no resolver can forget it.
 
@@ -21,18 +24,21 @@ mod query;
 mod scalars;
 pub mod scope;
 pub mod setup;
+mod subscription;
 mod types;
 
 use std::sync::Arc;
 
-use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBuilder};
+use async_graphql::{MergedObject, SDLExportOptions, SchemaBuilder};
 use deadpool_postgres::Pool;
 
 use crate::event_log::EventLog;
 use crate::outbound::HttpSender;
 use crate::pipeline::services::Services;
+use crate::tail::Feed;
 use query::Databases;
 use setup::{SetupMutation, SetupQuery};
+use subscription::Subscription;
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
@@ -47,7 +53,7 @@ pub struct Query(
 #[derive(MergedObject, Default)]
 pub struct Mutation(deliveries::DeliveryMutations, SetupMutation);
 
-pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over both databases, of no node: a change is seen by the nodes within a second.
 pub fn schema(pool: Pool, log: EventLog) -> Schema {
@@ -57,13 +63,13 @@ pub fn schema(pool: Pool, log: EventLog) -> Schema {
 /// The schema of a node, which sees its own changes at once.
 ///
 /// `readers` are connections of their own: however many dashboards ask, conversions are taken.
-pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender) -> Schema {
+pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender, feed: Feed) -> Schema {
     let databases = Databases { pool: readers, log: services.log.clone() };
-    builder().data(databases).data(services).data(sender).finish()
+    builder().data(databases).data(services).data(sender).data(feed).finish()
 }
 
-fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription)
         .limit_complexity(limits::MAX_COMPLEXITY)
         .limit_directives(10)
         .extension(limits::Limits)
@@ -81,6 +87,8 @@ pub fn sdl() -> String {
 mod tests {
     use std::fs;
     use std::path::Path;
+
+    use futures_util::StreamExt as _;
 
     use super::*;
 
@@ -102,7 +110,7 @@ mod tests {
         for entry in fs::read_dir(folder().join("examples")).unwrap() {
             let path = entry.unwrap().path();
             let example = fs::read_to_string(&path).unwrap();
-            let response = schema.execute(&example).await;
+            let response = schema.execute_stream(&example).next().await.unwrap();
             let refused_by_resolver = |error: &async_graphql::ServerError| {
                 error.extensions.as_ref().and_then(|values| values.get("code"))
                     == Some(&"UNAUTHENTICATED".into())

@@ -12,9 +12,11 @@ use futures_util::TryFutureExt as _;
 
 use super::queue_floor::{QueueFloor, Reading};
 use super::services::Services;
+use crate::event_log::names::NameBook;
+use crate::event_log::retention::LogRetention;
 use crate::event_log::rows::{Log, decode};
 use crate::store::log_batches::{self, Shipment};
-use crate::store::migrations;
+use crate::store::{migrations, names};
 
 /// Between looks for something to ship: a row is in ClickHouse about this long after its commit.
 /// Each insert costs ClickHouse a few parts and their fsync, however few rows it has.
@@ -31,10 +33,13 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 pub struct LogShipper {
     services: Arc<Services>,
     database_url: String,
+    retention: LogRetention,
     /// ClickHouse has its tables, as far as we know.
     is_migrated: bool,
     /// Of each log.
     floors: Floors,
+    /// The names ClickHouse has heard.
+    book: NameBook,
 }
 
 type Floors = [QueueFloor<i64>; Log::ALL.len()];
@@ -47,29 +52,49 @@ enum Round {
 }
 
 impl LogShipper {
-    pub fn new(services: Arc<Services>, database_url: String) -> Self {
-        Self { services, database_url, is_migrated: false, floors: Floors::default() }
+    pub fn new(services: Arc<Services>, database_url: String, retention: LogRetention) -> Self {
+        Self {
+            services,
+            database_url,
+            retention,
+            is_migrated: false,
+            floors: Floors::default(),
+            book: NameBook::default(),
+        }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let database_url = self.database_url.clone();
+        let retention = self.retention;
         let is_migrated = self.is_migrated;
         let mut floors = self.floors.clone();
+        // Where ClickHouse may have been emptied, it is told every name again.
+        let mut book = if is_migrated { std::mem::take(&mut self.book) } else { NameBook::default() };
         let round = async move {
             if services.slots.is_closed() {
                 // Stopping: the last shipment is the app's to make.
-                return (Round::Away, floors);
+                return (Round::Away, floors, book);
             }
-            if !is_migrated && let Err(error) = migrations::run(&database_url, &services.log).await {
+            if !is_migrated && let Err(error) = prepare(&services, &database_url, retention).await {
                 note_reachability(&services, &format!("{error:#}"), false);
-                return (Round::Away, floors);
+                return (Round::Away, floors, book);
             }
-            let round = ship_all(&services, &mut floors).await;
-            (round, floors)
+            // Names first, so that no row is there without them; but what ClickHouse has against a
+            // name keeps no row back.
+            let round = match tell_names(&services, &mut book).await {
+                Naming::Away => Round::Away,
+                Naming::Refused => {
+                    ship_all(&services, &mut floors).await;
+                    Round::Away
+                }
+                Naming::Done => ship_all(&services, &mut floors).await,
+            };
+            (round, floors, book)
         };
-        ctx.spawn(round.into_actor(self).map(|(round, floors), this, ctx| {
+        ctx.spawn(round.into_actor(self).map(|(round, floors, book), this, ctx| {
             this.floors = floors;
+            this.book = book;
             // After any trouble the tables are looked at again: ClickHouse may have been emptied.
             this.is_migrated = matches!(round, Round::Done);
             let wait = if this.is_migrated { ROUND } else { AWAY_ROUND };
@@ -84,6 +109,16 @@ impl Actor for LogShipper {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.next_round(ctx);
     }
+}
+
+/// Makes sure that ClickHouse has its tables, and keeps them as long as is set.
+async fn prepare(services: &Services, database_url: &str, retention: LogRetention) -> anyhow::Result<()> {
+    migrations::run(database_url, &services.log).await?;
+    let changed = retention.apply(&services.log).await?;
+    if !changed.is_empty() {
+        tracing::info!(tables = ?changed, "kept in ClickHouse for as long as is set now");
+    }
+    Ok(())
 }
 
 /// Ships what waits. Also called once more when the server stops.
@@ -159,6 +194,41 @@ async fn ship(services: &Services, shipment: Shipment) -> bool {
         return false;
     }
     true
+}
+
+/// How telling names ended.
+enum Naming {
+    Done,
+    /// One of the databases is away.
+    Away,
+    Refused,
+}
+
+/// Tells ClickHouse what has been renamed, where the catalogue has changed since the last time.
+async fn tell_names(services: &Services, book: &mut NameBook) -> Naming {
+    if book.is_of(services.catalogue().version) {
+        return Naming::Done;
+    }
+    let names = match names::read(&services.pool).await {
+        Ok(names) => names,
+        Err(error) => {
+            tracing::warn!(%error, "names for the log cannot be read");
+            return Naming::Away;
+        }
+    };
+    let lines = book.lines_to_tell(&names);
+    if !lines.is_empty()
+        && let Err(error) = services.log.insert_names(lines).await
+    {
+        if matches!(error, clickhouse::error::Error::Network(_)) {
+            note_reachability(services, &error.to_string(), false);
+            return Naming::Away;
+        }
+        tracing::warn!(%error, "ClickHouse refuses names; they are told again");
+        return Naming::Refused;
+    }
+    book.note_told(names);
+    Naming::Done
 }
 
 /// Says once when ClickHouse goes and once when it is back.

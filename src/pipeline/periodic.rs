@@ -11,11 +11,12 @@ use super::lanes::Lanes;
 use super::services::Services;
 use crate::metrics::resident_memory_bytes;
 use crate::store::partitions::{self, Retention};
-use crate::store::{StoreError, deliveries, log_batches, used_signatures};
+use crate::store::{StoreError, deliveries, log_batches, log_tails, used_signatures};
 
 const CATALOGUE: Duration = Duration::from_secs(1);
 const GAUGES: Duration = Duration::from_secs(5);
 const SIGNATURES: Duration = Duration::from_secs(60);
+const TAIL: Duration = Duration::from_secs(10);
 const PARTITIONS: Duration = Duration::from_secs(3_600);
 const LEISURE: u32 = 20;
 
@@ -77,6 +78,13 @@ pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention,
         move || {
             let services = services.clone();
             async move { used_signatures::forget_stale(&services.pool).await }
+        }
+    });
+    repeat(TAIL, "what the live tail no longer needs is not removed", {
+        let services = services.clone();
+        move || {
+            let services = services.clone();
+            async move { log_tails::forget(&services.pool).await }
         }
     });
     repeat(PARTITIONS, "partitions are not kept", {

@@ -160,10 +160,11 @@ pub async fn release_shipments(client: &Client, held: Held) -> Result<(), tokio_
     Ok(())
 }
 
-/// Removes a shipment that ClickHouse has confirmed.
+/// Removes a shipment that ClickHouse has confirmed. Attempts are kept a little longer where a node
+/// follows them live: see [`super::log_tails`].
 pub async fn finish_shipment(pool: &Pool, shipment: &Shipment) -> Result<(), StoreError> {
     let session = Session::checkout(pool).await?;
-    let remove = session.prepare_cached("DELETE FROM log_batches WHERE batch_id = ANY($1)").await?;
+    let remove = session.prepare_cached(include_str!("queries/remove_shipped_batches.sql")).await?;
     session.batch_execute("BEGIN").await?;
     session.execute(&remove, &[&shipment.batch_ids]).await?;
     session.execute("DELETE FROM log_shipments WHERE shipment_id = $1", &[&shipment.shipment_id]).await?;

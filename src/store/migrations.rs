@@ -62,6 +62,9 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261122000009_flat_queues"),
     clickhouse!("20261123000001_ids_and_indexes"),
     clickhouse!("20261123000002_rollups"),
+    postgres!("20261123000301_live_tail"),
+    clickhouse!("20261123000401_views"),
+    postgres!("20261123000402_names_of_partners"),
 ];
 
 /// One migrator at a time, over all nodes.
@@ -171,7 +174,7 @@ async fn apply_clickhouse(
                 filled.with_context(|| format!("the rollup {}", view.target))?;
             }
         } else if !(is_applied && rewrites_what_is_there(statement)) {
-            log.define(statement).await?;
+            log.migrate(statement).await?;
         }
     }
     Ok(())
@@ -205,6 +208,7 @@ pub async fn is_current(client: &Client) -> Result<bool, tokio_postgres::Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_log::cluster::clustered;
 
     #[test]
     fn the_list_is_the_two_folders_in_order() {
@@ -223,5 +227,29 @@ mod tests {
     fn a_clickhouse_file_falls_into_its_statements() {
         let logs = MIGRATIONS.iter().find(|migration| migration.target == Target::ClickHouse).unwrap();
         assert_eq!(statements(logs.sql).count(), 4);
+    }
+
+    /// The statements as they are run on a cluster, to be read and to be run by hand. With
+    /// `UPDATE_DOCS=1` they are written instead of compared.
+    #[test]
+    fn the_clustered_files_are_the_migrations_for_a_cluster() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("clickhouse/clustered");
+        for migration in MIGRATIONS.iter().filter(|migration| migration.target == Target::ClickHouse) {
+            let clustered: Vec<String> = statements(migration.sql)
+                .flat_map(|statement| clustered(statement, "{cluster}"))
+                .map(|statement| format!("{};\n", statement.trim_end().trim_end_matches(';')))
+                .collect();
+            let (path, text) = (folder.join(format!("{}.sql", migration.name)), clustered.join("\n"));
+            if std::env::var_os("UPDATE_DOCS").is_some() {
+                std::fs::write(&path, text).unwrap();
+            } else {
+                let written = std::fs::read_to_string(&path).unwrap_or_default();
+                assert!(
+                    written == text,
+                    "{} is out of date; run this test with UPDATE_DOCS=1",
+                    path.display()
+                );
+            }
+        }
     }
 }

@@ -23,13 +23,12 @@ pub struct Retention {
     pub history_days: u32,
 }
 
+const TABLES: [&str; 3] = ["clicks", "conversion_history", "deliveries_finished"];
+
 impl Retention {
     fn tables(self) -> [(&'static str, u32); 3] {
-        [
-            ("clicks", self.clicks_days),
-            ("conversion_history", self.history_days),
-            ("deliveries_finished", self.history_days),
-        ]
+        let [clicks, history, finished] = TABLES;
+        [(clicks, self.clicks_days), (history, self.history_days), (finished, self.history_days)]
     }
 }
 
@@ -80,6 +79,30 @@ pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Resu
     session.commit().await?;
     session.give_back();
     Ok(dropped)
+}
+
+/// Makes the partitions of the months from `first` until now, for a past that is written at once.
+pub async fn make_since(pool: &Pool, first: NaiveDate, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let session = Session::checkout(pool).await?;
+    session.batch_execute("BEGIN").await?;
+    session.execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await?;
+    for table in TABLES {
+        let mut month = first_of_month(first);
+        while month <= now.date_naive() {
+            session
+                .batch_execute(&format!(
+                    "CREATE TABLE IF NOT EXISTS {} PARTITION OF {table} FOR VALUES FROM ('{}') TO ('{}')",
+                    partition_name(table, month),
+                    first_key(month),
+                    first_key(month + Months::new(1)),
+                ))
+                .await?;
+            month = month + Months::new(1);
+        }
+    }
+    session.commit().await?;
+    session.give_back();
+    Ok(())
 }
 
 /// Whether a delivery still waits that is of an event of this month: it is filled with the month's

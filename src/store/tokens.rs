@@ -1,5 +1,7 @@
 //! Tokens of the GraphQL API: made once, kept as a hash, found by it, revoked for good.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use tokio_postgres::Row;
@@ -57,6 +59,16 @@ pub async fn find_live(pool: &Pool, bearer: &str) -> Result<Option<Principal>, S
     let Some(row) = row else { return Ok(None) };
     let grant = grant_of(&row)?;
     Ok(grant.map(|grant| Principal { token_id: row.get("token_id"), grant }))
+}
+
+/// Those of these tokens that are good still.
+pub async fn still_live(pool: &Pool, token_ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+    let client = pool.get().await?;
+    let statement = client
+        .prepare_cached("SELECT token_id FROM tokens WHERE token_id = ANY($1) AND revoked_at IS NULL")
+        .await?;
+    let rows = client.query(&statement, &[&token_ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Makes a token of 256 random bits, for the command line and the demo.

@@ -84,9 +84,13 @@ fn clickhouse_lets_in_its_two_users_and_nobody_else() {
     let reader = engines.clickhouse_reader_url();
     query(&owner, "CREATE TABLE ricochet.seen (id UInt64) ENGINE = MergeTree ORDER BY id");
     query(&owner, "INSERT INTO ricochet.seen VALUES (1)");
+    query(
+        &owner,
+        "CREATE VIEW ricochet.v_clicks DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT id FROM ricochet.seen",
+    );
 
     // By header, by basic authentication (`curl http://user:password@…`), by the crate we use.
-    assert_eq!(query(&reader, "SELECT count() FROM ricochet.seen"), "1");
+    assert_eq!(query(&reader, "SELECT count() FROM ricochet.v_clicks"), "1");
     assert_eq!(ask_with_basic_auth(&owner, "", "SELECT currentUser()"), (200, "ricochet".to_owned()));
     assert_eq!(ask_with_basic_auth(&reader, "", "SELECT currentUser()"), (200, "dash".to_owned()));
 
@@ -96,10 +100,11 @@ fn clickhouse_lets_in_its_two_users_and_nobody_else() {
         .with_user(url.username())
         .with_password(url.password().unwrap())
         .with_database("ricochet");
-    let seen = block_on(client.query("SELECT count() FROM seen").fetch_one::<u64>());
+    let seen = block_on(client.query("SELECT count() FROM v_clicks").fetch_one::<u64>());
     assert_eq!(seen.unwrap(), 1);
 
     for forbidden in [
+        "SELECT count() FROM ricochet.seen",
         "INSERT INTO ricochet.seen VALUES (2)",
         "DROP TABLE ricochet.seen",
         "SELECT * FROM file('/etc/passwd', 'LineAsString')",

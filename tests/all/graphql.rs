@@ -5,6 +5,6 @@ mod documents;
 mod door;
 mod filters;
 mod pages;
-mod rows;
+pub mod rows;
 mod scopes;
 pub mod stage;

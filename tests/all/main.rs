@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real engines, servers as processes of their own.
 
 mod access;
+mod boards;
 mod chaos;
 mod clicks;
 mod commands;
@@ -9,6 +10,8 @@ mod delivery;
 mod dispatch;
 mod doors;
 mod engines;
+mod event_log;
+mod exports;
 mod faults;
 mod graphql;
 mod health;
@@ -21,3 +24,5 @@ mod rules;
 mod setup;
 mod signing;
 mod support;
+mod tail;
+mod views;

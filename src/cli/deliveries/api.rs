@@ -16,6 +16,14 @@ pub struct Api {
 }
 
 impl Api {
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The value of a request's only field, or the server's own words of what is wrong.
     pub async fn ask(&self, field: &str, query: &str, variables: Value) -> anyhow::Result<Value> {
         let mut url = self.url.clone();

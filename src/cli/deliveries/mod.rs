@@ -9,6 +9,9 @@ pub mod resend;
 pub mod send_past;
 pub mod test_postback;
 
+pub use api::Api;
+pub use filter::LogFilter;
+
 /// A GraphQL enum value of a word typed in any case.
 fn constant(text: &str) -> Result<String, String> {
     let text = text.trim().to_uppercase().replace('-', "_");

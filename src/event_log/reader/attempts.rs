@@ -1,7 +1,9 @@
 //! Delivery attempts: the log of postbacks.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use clickhouse::Row;
+use rust_decimal::Decimal;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
@@ -42,7 +44,8 @@ pub struct AttemptFilter {
     pub tests: TestRows,
 }
 
-/// A row of `attempts`; fields bear the names of its columns.
+/// A row of `attempts`; fields bear the names of its columns. It is read from ClickHouse, and by the
+/// live tail from the JSON lines on their way there.
 #[derive(Debug, Clone, Row, Deserialize)]
 pub struct AttemptRecord {
     #[serde(with = "clickhouse::serde::uuid")]
@@ -72,9 +75,11 @@ pub struct AttemptRecord {
     #[serde(deserialize_with = "status")]
     pub status: Option<Status>,
     /// In millionths, as ClickHouse's `Decimal(38, 6)` is sent.
+    #[serde(deserialize_with = "millionths")]
     pub amount: Option<i128>,
     pub currency: String,
     /// In millionths.
+    #[serde(deserialize_with = "millionths")]
     pub payout: Option<i128>,
     pub payout_currency: String,
     pub country: String,
@@ -92,7 +97,7 @@ pub struct AttemptRecord {
     /// 0 where no answer came.
     pub response_code: u16,
     pub response_body: String,
-    #[serde(with = "clickhouse::serde::chrono::datetime64::micros")]
+    #[serde(deserialize_with = "time")]
     pub started_at: DateTime<Utc>,
     pub queued_us: u64,
     pub dns_us: u64,
@@ -170,4 +175,30 @@ fn error_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorKind, D
 
 fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
     code(deserializer, |text| if text.is_empty() { Some(None) } else { Status::from_code(text).map(Some) })
+}
+
+/// `Decimal(38, 6)` of ClickHouse, or its text in a JSON line.
+fn millionths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i128>, D::Error> {
+    if !deserializer.is_human_readable() {
+        return Option::<i128>::deserialize(deserializer);
+    }
+    let Some(amount) = Option::<Decimal>::deserialize(deserializer)? else { return Ok(None) };
+    let places = 10i128.pow(amount.scale().saturating_sub(6));
+    let finer = 10i128.pow(6u32.saturating_sub(amount.scale()));
+    amount
+        .mantissa()
+        .checked_mul(finer)
+        .map(|mantissa| Some(mantissa / places))
+        .ok_or_else(|| D::Error::custom(format!("{amount} is too large for the log")))
+}
+
+/// `DateTime64(6)` of ClickHouse, or its text in a JSON line.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    if !deserializer.is_human_readable() {
+        return clickhouse::serde::chrono::datetime64::micros::deserialize(deserializer);
+    }
+    let text = String::deserialize(deserializer)?;
+    NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f")
+        .map(|time| time.and_utc())
+        .map_err(|_| D::Error::custom(format!("{text:?} is no time of the log")))
 }

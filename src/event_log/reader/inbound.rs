@@ -76,11 +76,19 @@ pub async fn inbound_requests(
     filter: &InboundFilter,
     request: &PageRequest,
 ) -> Result<Page<InboundRecord>, clickhouse::error::Error> {
+    match search_of(scope, filter) {
+        Some(search) => search.page(log, request).await,
+        None => Ok(Page::empty()),
+    }
+}
+
+/// The search for requests in scope, by a filter; `None` where the scope holds none.
+pub(super) fn search_of(scope: Scope, filter: &InboundFilter) -> Option<Search> {
     let mut search = Search::of(TABLE);
     match scope {
         Scope::Everything => {}
         Scope::Advertiser(id) => search.scope_id_is("advertiser_id", id.0),
-        Scope::Partner(_) => return Ok(Page::empty()),
+        Scope::Partner(_) => return None,
     }
     search.code_in("verdict", filter.verdicts.iter().map(|item| item.code()));
     search.id_in("offer_id", &filter.offer_ids);
@@ -91,7 +99,7 @@ pub async fn inbound_requests(
     search.id_is("lead_id", filter.lead_id);
     search.between(filter.from, filter.to);
     search.tests(filter.tests);
-    search.page(log, request).await
+    Some(search)
 }
 
 /// A request as it was received: what processing it again needs.

@@ -2,13 +2,18 @@
 //! by any filter.
 
 mod attempts;
+pub mod export;
 mod inbound;
 mod matched;
+mod matching;
 mod search;
+mod since;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
 pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
+pub use matching::is_match;
+pub use since::attempts_since;
 
 /// Which rows a filter lets through by their test flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

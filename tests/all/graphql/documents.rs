@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
+use crate::tail::socket::Socket;
 
 /// The files of a folder of the source, and of those in it, by their ending.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
@@ -105,6 +106,21 @@ async fn every_documented_text_does_what_it_says() {
             ("postbackId: ", &postback),
         ] {
             text = text.replace(&format!("{argument}\"…\""), &format!("{argument}\"{id}\""));
+        }
+        if text.contains("subscription ") {
+            let mut socket = Socket::of(&server, &world.owner_token).await;
+            for (id, query) in [("text", text.as_str()), ("end", "{ __typename }")] {
+                let subscribe = json!({ "id": id, "type": "subscribe", "payload": { "query": query } });
+                socket.say(subscribe).await;
+            }
+            loop {
+                let heard = socket.hear().await.unwrap();
+                assert_eq!(heard["payload"].get("errors"), None, "{page}: {heard}");
+                if (&heard["id"], &heard["type"]) == (&json!("end"), &json!("complete")) {
+                    break;
+                }
+            }
+            continue;
         }
         let request = world.client.post(server.url("/graphql")).bearer_auth(&world.owner_token);
         let request = request.json(&json!({ "query": text, "variables": variables(lead) }));

@@ -6,6 +6,7 @@ use actix_web::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TY
 use actix_web::test::{TestRequest, call_service, init_service, read_body, read_body_json};
 use actix_web::web::Bytes;
 use actix_web::{App, web};
+use ricochet::config::Origins;
 use ricochet::domain::access::allowlist::Allowlist;
 use ricochet::domain::access::rates::Rates;
 use ricochet::domain::ids::PartnerId;
@@ -13,7 +14,7 @@ use ricochet::doors::access::Gate;
 use ricochet::doors::limiter::Limiter;
 use ricochet::embedded::graphiql_dir;
 use ricochet::event_log::EventLog;
-use ricochet::graphql::http::{GraphqlDoor, routes};
+use ricochet::graphql::http::{Connections, GraphqlDoor, routes};
 use ricochet::graphql::schema;
 use ricochet::graphql::scope::{Grant, Scope};
 use ricochet::store::tokens::{self, CreateTokenError, Revocation};
@@ -43,6 +44,8 @@ fn door_of(stage: &Stage) -> GraphqlDoor {
         pool: stage.pool.clone(),
         gate: Arc::new(gate),
         graphiql_dir: None,
+        connections: Arc::new(Connections::new(10, 10)),
+        origins: Origins::default(),
     }
 }
 

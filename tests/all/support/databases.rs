@@ -66,17 +66,28 @@ impl Databases {
         Self::on(Arc::new(EnginePair::start())).await
     }
 
+    /// On engines of their own, the log in the database `ricochet`: there the user `dash` has its
+    /// grants.
+    pub async fn readable() -> Self {
+        Self::named(Arc::new(EnginePair::start()), "ricochet").await
+    }
+
     async fn on(pair: Arc<EnginePair>) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
-        let with_database = |url: Option<String>| {
+        Self::named(pair, &name).await
+    }
+
+    async fn named(pair: Arc<EnginePair>, log_name: &str) -> Self {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let with_database = |url: Option<String>, name: &str| {
             let mut url = Url::parse(&url.unwrap()).unwrap();
-            url.set_path(&name);
+            url.set_path(name);
             url
         };
         let admin = pool::build(&pair.engines.database_url().unwrap(), 1).unwrap();
         admin.get().await.unwrap().batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        let database_url = with_database(pair.engines.database_url()).to_string();
-        let clickhouse_url = with_database(pair.engines.clickhouse_url());
+        let database_url = with_database(pair.engines.database_url(), &name).to_string();
+        let clickhouse_url = with_database(pair.engines.clickhouse_url(), log_name);
         let log = EventLog::new(&clickhouse_url);
         migrations::run(&database_url, &log).await.unwrap();
         let pool = pool::build(&database_url, 4).unwrap();

@@ -1,5 +1,6 @@
 //! What the tests share: engines, databases, servers as processes of their own, trackers.
 
+pub mod clickhouse;
 pub mod databases;
 pub mod mmdb;
 pub mod server;

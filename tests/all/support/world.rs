@@ -100,6 +100,16 @@ impl World {
         click["click_id"].as_str().unwrap().to_owned()
     }
 
+    /// A click on a link that the server may not have heard of yet.
+    pub async fn click_once_known(&self, server: &Server, link: LinkId) -> String {
+        let url = server.url(&format!("/click/{link}?format=json"));
+        eventually("the link is known", || async {
+            let click: Value = self.client.get(&url).send().await.unwrap().json().await.unwrap();
+            click["click_id"].as_str().map(str::to_owned)
+        })
+        .await
+    }
+
     /// Reports a conversion of the query string `parameters`; status and body of the answer.
     pub async fn report(&self, server: &Server, parameters: &str) -> (u16, Value) {
         let url = server.url(&format!("/{}/s2s?{parameters}", self.api_key));

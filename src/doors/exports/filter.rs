@@ -1,0 +1,332 @@
+//! The parameters of an export: the filters of the GraphQL lists, in the words of an address.
+//!
+//! Lists are separated by commas or repeated; names are taken as `offer_ids` and as `offerIds`, codes in
+//! any case. What is wrong is told all at once.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::domain::event::Event;
+use crate::domain::fields::parse_time;
+use crate::domain::retry::{ErrorKind, Outcome};
+use crate::domain::status::Status;
+use crate::domain::verdict::{FieldError, VerdictKind};
+use crate::event_log::reader::export::{Dataset, Export, ExportFormat, PlainFilter};
+use crate::event_log::reader::{AttemptFilter, InboundFilter, TestRows};
+use crate::graphql::paging::within_databases;
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Asked {
+    pub export: Export,
+    pub format: ExportFormat,
+    /// Whether the rows are counted first.
+    pub counts: bool,
+}
+
+/// Parameters of every export.
+const COMMON: &[&str] = &["format", "count", "offer_ids", "partner_ids", "advertiser_ids", "from", "to"];
+
+/// Further ones of each, in the order they are described.
+pub fn names(dataset: Dataset) -> Vec<&'static str> {
+    let own: &[&str] = match dataset {
+        Dataset::PostbackLog => &[
+            "statuses",
+            "outcomes",
+            "events",
+            "error_kinds",
+            "response_codes",
+            "postback_ids",
+            "delivery_id",
+            "lead_id",
+            "click_id",
+            "txid",
+            "attempt_at_least",
+            "total_us_at_least",
+            "include_tests",
+        ],
+        Dataset::InboundLog => &["verdicts", "request_id", "click_id", "lead_id", "is_test"],
+        Dataset::Clicks => &["click_id"],
+        Dataset::ConversionEvents => &["events", "statuses", "click_id", "lead_id", "include_tests"],
+    };
+    COMMON.iter().chain(own).copied().collect()
+}
+
+/// What a parameter is, for people.
+pub fn about_parameter(name: &str) -> &'static str {
+    match name {
+        "format" => "Format of the file",
+        "count" => "1: count the rows first, and tell them in the header X-Ricochet-Rows",
+        "offer_ids" => "Ids of offers, separated by commas",
+        "partner_ids" => "Ids of partners, separated by commas",
+        "advertiser_ids" => "Ids of advertisers, separated by commas",
+        "from" => "At this time or later (RFC 3339)",
+        "to" => "Before this time",
+        "statuses" => "hold, approved, rejected, separated by commas",
+        "outcomes" => "delivered, retrying, failed, skipped, separated by commas",
+        "events" => "Events such as sale,approve",
+        "error_kinds" => "What went wrong, such as timeout,dns",
+        "response_codes" => "HTTP codes that were answered, separated by commas",
+        "postback_ids" => "Ids of postbacks, separated by commas",
+        "delivery_id" => "Id of a delivery",
+        "lead_id" => "Id of a conversion",
+        "click_id" => "Our click id; in the inbound log, as it was sent",
+        "txid" => "Transaction id, exactly",
+        "attempt_at_least" => "Attempts of this number and later ones",
+        "total_us_at_least" => "Attempts that took these microseconds or longer",
+        "include_tests" => "true: those of test conversions too",
+        "verdicts" => "accepted, duplicate, conflict, quarantined, rejected, separated by commas",
+        "request_id" => "The advertiser's own id of the request, exactly",
+        "is_test" => "Only tests (true) or only real requests (false)",
+        _ => "",
+    }
+}
+
+/// Reads the parameters, or names every fault.
+pub fn read(dataset: Dataset, parameters: &[(String, String)]) -> Result<Asked, Vec<FieldError>> {
+    let known = names(dataset);
+    let mut reading = Reading { values: Vec::new(), faults: Vec::new() };
+    for (name, value) in parameters {
+        let name = in_snake_case(name);
+        match known.iter().find(|known| **known == name) {
+            Some(known) => reading.values.push((known, value.trim())),
+            None => reading.faults.push(unknown(&name, &known)),
+        }
+    }
+    let format =
+        reading.one("format", ExportFormat::from_code, &codes(ExportFormat::ALL, |item| item.code()));
+    let counts = reading.flag("count").unwrap_or(false);
+    let export = match dataset {
+        Dataset::PostbackLog => Export::PostbackLog(reading.attempts()),
+        Dataset::InboundLog => Export::InboundLog(reading.inbound()),
+        Dataset::Clicks => Export::Clicks(reading.plain()),
+        Dataset::ConversionEvents => Export::ConversionEvents(reading.plain()),
+    };
+    if reading.faults.is_empty() {
+        Ok(Asked { export, format: format.unwrap_or(ExportFormat::Csv), counts })
+    } else {
+        Err(reading.faults)
+    }
+}
+
+struct Reading<'a> {
+    values: Vec<(&'static str, &'a str)>,
+    faults: Vec<FieldError>,
+}
+
+impl Reading<'_> {
+    fn attempts(&mut self) -> AttemptFilter {
+        AttemptFilter {
+            statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
+            outcomes: self.list("outcomes", Outcome::from_code, &codes(Outcome::ALL, |item| item.code())),
+            events: self.list("events", Event::from_code, &codes(Event::ALL, |item| item.code())),
+            error_kinds: self.list(
+                "error_kinds",
+                ErrorKind::from_code,
+                &codes(ErrorKind::ALL, |item| item.code()),
+            ),
+            response_codes: self.list("response_codes", |text| text.parse().ok(), "numbers such as 200"),
+            offer_ids: self.ids("offer_ids"),
+            partner_ids: self.ids("partner_ids"),
+            advertiser_ids: self.ids("advertiser_ids"),
+            postback_ids: self.ids("postback_ids"),
+            delivery_id: self.id("delivery_id"),
+            lead_id: self.id("lead_id"),
+            click_id: self.id("click_id"),
+            txid: self.text("txid"),
+            attempt_at_least: self.one("attempt_at_least", |text| text.parse().ok(), "a number such as 2"),
+            total_us_at_least: self.one(
+                "total_us_at_least",
+                |text| text.parse().ok(),
+                "microseconds, a whole number",
+            ),
+            from: self.time("from"),
+            to: self.time("to"),
+            tests: self.tests(),
+        }
+    }
+
+    fn inbound(&mut self) -> InboundFilter {
+        InboundFilter {
+            verdicts: self.list(
+                "verdicts",
+                VerdictKind::from_code,
+                &codes(VerdictKind::ALL, |item| item.code()),
+            ),
+            offer_ids: self.ids("offer_ids"),
+            partner_ids: self.ids("partner_ids"),
+            advertiser_ids: self.ids("advertiser_ids"),
+            request_id: self.text("request_id"),
+            click_id: self.text("click_id"),
+            lead_id: self.id("lead_id"),
+            from: self.time("from"),
+            to: self.time("to"),
+            tests: self.flag("is_test").into(),
+        }
+    }
+
+    fn plain(&mut self) -> PlainFilter {
+        PlainFilter {
+            events: self.list("events", Event::from_code, &codes(Event::ALL, |item| item.code())),
+            statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
+            offer_ids: self.ids("offer_ids"),
+            partner_ids: self.ids("partner_ids"),
+            advertiser_ids: self.ids("advertiser_ids"),
+            click_id: self.id("click_id"),
+            lead_id: self.id("lead_id"),
+            from: self.time("from"),
+            to: self.time("to"),
+            tests: self.tests(),
+        }
+    }
+
+    /// As in the GraphQL lists: tests are left out where nothing is said.
+    fn tests(&mut self) -> TestRows {
+        match self.flag("include_tests") {
+            Some(true) => TestRows::Included,
+            Some(false) | None => TestRows::LeftOut,
+        }
+    }
+
+    fn list<T>(&mut self, name: &'static str, read: impl Fn(&str) -> Option<T>, expected: &str) -> Vec<T> {
+        let mut list = Vec::new();
+        let words: Vec<&str> = self
+            .values
+            .iter()
+            .filter(|(known, _)| *known == name)
+            .flat_map(|(_, value)| value.split(','))
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .collect();
+        for word in words {
+            match read(&word.to_lowercase()) {
+                Some(value) => list.push(value),
+                None => self.faults.push(wrong(name, word, expected)),
+            }
+        }
+        list
+    }
+
+    fn one<T>(&mut self, name: &'static str, read: impl Fn(&str) -> Option<T>, expected: &str) -> Option<T> {
+        let text = self.text(name)?;
+        let value = read(&text.to_lowercase());
+        if value.is_none() {
+            self.faults.push(wrong(name, &text, expected));
+        }
+        value
+    }
+
+    fn ids(&mut self, name: &'static str) -> Vec<Uuid> {
+        self.list(name, |text| Uuid::try_parse(text).ok(), UUID)
+    }
+
+    fn id(&mut self, name: &'static str) -> Option<Uuid> {
+        self.one(name, |text| Uuid::try_parse(text).ok(), UUID)
+    }
+
+    fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let read = |text: &str| match text {
+            "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => None,
+        };
+        self.one(name, read, "true or false")
+    }
+
+    fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let text = self.text(name)?;
+        let time = parse_time(&text).map(within_databases);
+        if time.is_none() {
+            self.faults.push(wrong(name, &text, "a time by RFC 3339, such as 2026-11-21T00:00:00Z"));
+        }
+        time
+    }
+
+    /// The last of them, as it is; nothing where it is empty.
+    fn text(&self, name: &str) -> Option<String> {
+        let last = self.values.iter().rev().find(|(known, _)| *known == name);
+        last.map(|(_, value)| (*value).to_owned()).filter(|value| !value.is_empty())
+    }
+}
+
+const UUID: &str = "a UUID such as 0198d5f0-0000-7000-8000-000000000000";
+
+fn codes<T: Copy>(all: &[T], code: impl Fn(T) -> &'static str) -> String {
+    let all: Vec<_> = all.iter().map(|item| code(*item)).collect();
+    format!("one of {}", all.join(", "))
+}
+
+fn wrong(name: &str, value: &str, expected: &str) -> FieldError {
+    let shown: String = value.chars().take(60).collect();
+    FieldError::new(name, "invalid", format!("{shown:?} does not do for {name}; write {expected}"))
+}
+
+fn unknown(name: &str, known: &[&str]) -> FieldError {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let message = match nearest {
+        Some((_, nearest)) => format!("there is no such parameter; did you mean {nearest}?"),
+        None => format!("there is no such parameter; there are {}", known.join(", ")),
+    };
+    FieldError::new(name, "unknown_parameter", message)
+}
+
+/// `offerIds` is `offer_ids`.
+fn in_snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for char in name.chars().take(60) {
+        if char.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(char.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(dataset: Dataset, query: &[(&str, &str)]) -> Result<Asked, Vec<FieldError>> {
+        let parameters: Vec<_> =
+            query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        super::read(dataset, &parameters)
+    }
+
+    #[test]
+    fn names_are_read_as_in_graphql_and_lists_by_commas_or_again() {
+        let id = "0198d5f0-0000-7000-8000-000000000000";
+        let asked = read(
+            Dataset::PostbackLog,
+            &[("outcomes", "FAILED,retrying"), ("offerIds", id), ("offer_ids", id), ("format", "NDJSON")],
+        )
+        .unwrap();
+        let Export::PostbackLog(filter) = asked.export else { panic!("another dataset") };
+        assert_eq!(filter.outcomes, [Outcome::Failed, Outcome::Retrying]);
+        assert_eq!(filter.offer_ids.len(), 2);
+        assert_eq!(filter.tests, TestRows::LeftOut);
+        assert_eq!(asked.format, ExportFormat::Ndjson);
+    }
+
+    #[test]
+    fn every_parameter_is_described() {
+        for dataset in Dataset::ALL {
+            for name in names(*dataset) {
+                assert!(!about_parameter(name).is_empty(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let query = [("outcome", "failed"), ("from", "yesterday"), ("partner_ids", "42"), ("format", "xlsx")];
+        let faults = read(Dataset::PostbackLog, &query).unwrap_err();
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["outcome", "format", "partner_ids", "from"]);
+        assert!(faults[0].message.contains("outcomes"), "{}", faults[0].message);
+        assert!(read(Dataset::Clicks, &[("txid", "x")]).is_err(), "not a parameter of clicks");
+    }
+}

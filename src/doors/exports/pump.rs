@@ -1,0 +1,115 @@
+//! Moves a file from ClickHouse to its caller, no faster than the caller takes it.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use clickhouse::query::BytesCursor;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::Stream;
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// Chunks between ClickHouse and the caller, each as ClickHouse sent it: a MiB at most.
+const CHUNKS: usize = 2;
+/// How long a caller may take nothing.
+const STANDSTILL: Duration = Duration::from_secs(60);
+
+/// What the body is made of.
+enum Piece {
+    Bytes(Bytes),
+    /// All was there. Whatever ends without it ends the connection.
+    End,
+}
+
+/// Why a pump stopped early.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error("ClickHouse: {0}")]
+    Log(#[from] clickhouse::error::Error),
+    #[error("the caller went")]
+    Gone,
+    #[error("the caller took nothing for {STANDSTILL:?}")]
+    Standstill,
+    #[error("compressing: {0}")]
+    Compression(#[from] io::Error),
+}
+
+/// The body of an export that has begun with `first`. Dropping it cancels the query; `place` is held as
+/// long as it lasts.
+pub fn start(
+    cursor: BytesCursor,
+    first: Option<Bytes>,
+    compresses: bool,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+    let (sender, receiver) = mpsc::channel(CHUNKS);
+    actix_web::rt::spawn(async move {
+        metrics::gauge!("ricochet_exports").increment(1);
+        let outcome = pump(cursor, first, compresses, &sender).await;
+        metrics::gauge!("ricochet_exports").decrement(1);
+        let code = match &outcome {
+            Ok(()) => "complete",
+            Err(Stopped::Gone | Stopped::Standstill) => "abandoned",
+            Err(Stopped::Log(_) | Stopped::Compression(_)) => "broken",
+        };
+        metrics::counter!("ricochet_exports_total", "outcome" => code).increment(1);
+        match outcome {
+            Ok(()) => {}
+            Err(error @ (Stopped::Gone | Stopped::Standstill)) => {
+                tracing::info!(%error, "an export was given up");
+            }
+            Err(error) => tracing::error!(%error, "an export broke off"),
+        }
+        drop(place);
+    });
+    stream::unfold(Some(receiver), |receiver| async {
+        let mut receiver = receiver?;
+        match receiver.recv().await {
+            Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(receiver))),
+            Some(Piece::End) => None,
+            // An error, so that the connection breaks before its last chunk.
+            None => Some((Err(io::Error::other("the export broke off")), None)),
+        }
+    })
+}
+
+async fn pump(
+    mut cursor: BytesCursor,
+    first: Option<Bytes>,
+    compresses: bool,
+    sender: &mpsc::Sender<Piece>,
+) -> Result<(), Stopped> {
+    let mut gzip = compresses.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut next = first;
+    while let Some(chunk) = next {
+        let bytes = match &mut gzip {
+            Some(gzip) => {
+                gzip.write_all(&chunk)?;
+                Bytes::from(std::mem::take(gzip.get_mut()))
+            }
+            None => chunk,
+        };
+        if !bytes.is_empty() {
+            send(sender, Piece::Bytes(bytes)).await?;
+        }
+        next = tokio::select! {
+            // The query ends with its caller, also while ClickHouse is looking for rows.
+            () = sender.closed() => return Err(Stopped::Gone),
+            chunk = cursor.next() => chunk?,
+        };
+    }
+    if let Some(gzip) = gzip {
+        send(sender, Piece::Bytes(Bytes::from(gzip.finish()?))).await?;
+    }
+    send(sender, Piece::End).await
+}
+
+async fn send(sender: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Stopped> {
+    match tokio::time::timeout(STANDSTILL, sender.send(piece)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Stopped::Gone),
+        Err(_) => Err(Stopped::Standstill),
+    }
+}
