@@ -1,5 +1,6 @@
 //! The dispatcher: it keeps to limits, backs off, comes back, and harms nobody.
 
+mod backlog;
 mod breaker;
 mod isolation;
 mod limits;

@@ -109,7 +109,7 @@ impl Export {
             Self::InboundLog(filter) => inbound::search_of(scope, filter).unwrap_or_else(|| {
                 // A file of no rows, with its names.
                 let mut nothing = Search::of(INBOUND);
-                nothing.where_is("partner_id", "false");
+                nothing.where_is("advertiser_id", "false");
                 nothing
             }),
             Self::Clicks(filter) => plain(CLICKS, scope, filter),

@@ -90,7 +90,7 @@ pub async fn inbound_requests(
     }
 }
 
-/// The search for requests in scope, by a filter; `None` where the scope holds none.
+/// The search for requests in scope, by a filter; `None` where the scope holds no request at all.
 pub(super) fn search_of(scope: Scope, filter: &InboundFilter) -> Option<Search> {
     let mut search = Search::of(TABLE);
     match scope {

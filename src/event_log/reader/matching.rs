@@ -63,8 +63,8 @@ fn is_found(filter: &AttemptFilter, row: &AttemptRecord) -> bool {
         && click_id.is_none_or(|id| row.click_id == id)
         && txid.as_ref().is_none_or(|txid| row.txid == *txid)
         && attempt_at_least.is_none_or(|attempt| u64::from(row.attempt) >= attempt)
-        && attempt_at_most.is_none_or(|attempt| u64::from(row.attempt) <= attempt)
         && total_us_at_least.is_none_or(|us| row.total_us >= us)
+        && attempt_at_most.is_none_or(|attempt| u64::from(row.attempt) <= attempt)
         && total_us_at_most.is_none_or(|us| row.total_us <= us)
         && one_of(link_ids, &row.link_id)
         && one_of(actions, &row.action)
@@ -80,10 +80,10 @@ fn is_found(filter: &AttemptFilter, row: &AttemptRecord) -> bool {
         }
 }
 
-/// Whether what somebody looks for is one of the row's ids.
+/// Whether one of the row's ids is this one.
 fn bears(row: &AttemptRecord, sought: &str) -> bool {
     let ids = [row.lead_id, Some(row.click_id), Some(row.delivery_id), Some(row.attempt_id)];
-    row.txid == sought || Uuid::try_parse(sought).is_ok_and(|sought| ids.contains(&Some(sought)))
+    row.txid == sought || Uuid::try_parse(sought).is_ok_and(|id| ids.contains(&Some(id)))
 }
 
 /// An empty list restricts nothing.

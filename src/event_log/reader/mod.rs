@@ -11,6 +11,7 @@ mod matching;
 mod search;
 mod since;
 pub mod stats;
+mod total;
 
 pub use attempts::{AttemptFilter, AttemptRecord, attempts};
 pub use clicks::{ClickFilter, ClickRecord, PrivateFilter, clicks};

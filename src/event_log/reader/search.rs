@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::TestRows;
 use super::fetch::{fetch_all, fetch_one};
+use super::{TestRows, total};
 use crate::event_log::EventLog;
 use crate::graphql::paging::{Page, PageRequest};
 
@@ -93,11 +93,6 @@ impl Search {
     /// The columns that conditions stand on, besides the time.
     pub fn columns(&self) -> &[&'static str] {
         &self.columns
-    }
-
-    /// The same search of another table, which has the same columns and a time of its own.
-    pub fn on(self, table: Table) -> Self {
-        Self { table, ..self }
     }
 
     /// One of these ids; none restricts nothing.
@@ -299,6 +294,24 @@ impl Search {
         self.conditions.iter().cloned().chain(times).collect()
     }
 
+    /// Conditions on everything but the time.
+    pub fn conditions_beside_time(&self) -> Vec<String> {
+        self.conditions.clone()
+    }
+
+    /// The times that the column is compared with by this sign, as expressions; within what a
+    /// `DateTime` can hold, so that days and minutes can be made of them.
+    pub fn bounds(&self, sign: &str) -> Vec<String> {
+        let compared = self.times.iter().filter(|(with, _)| *with == sign);
+        let end = |day: &str| format!("toDateTime64('{day} 00:00:00', 6, 'UTC')");
+        compared
+            .map(|(_, name)| {
+                let time = time_parameter(name);
+                format!("least(greatest({time}, {}), {})", end("1970-01-01"), end("2105-01-01"))
+            })
+            .collect()
+    }
+
     /// Only what was logged at this time or later; the filter's own times stand beside it.
     pub fn not_before(&mut self, time: DateTime<Utc>) {
         self.times.push((">=", "not_before"));
@@ -318,8 +331,7 @@ impl Search {
     }
 
     fn total(&self, log: &EventLog) -> Query {
-        let statement = format!("SELECT count() FROM {}", self.from());
-        self.bind(log.client().query(&statement))
+        self.bind(log.client().query(&total::statement(self)))
     }
 
     /// Gives a statement the values of the conditions.

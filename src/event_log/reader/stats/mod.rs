@@ -14,6 +14,7 @@ pub mod dimension;
 mod grouping;
 pub mod inbound;
 pub mod postbacks;
+mod rollup;
 mod source;
 pub mod timings;
 

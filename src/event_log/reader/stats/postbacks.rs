@@ -65,16 +65,11 @@ pub(super) fn question(
     wanted: &[AttemptFigure],
 ) -> Question {
     let source = AttemptSource::choose(&AttemptQuestion { search: &search, grouping, figures: wanted });
-    let search = search.on(source.table());
+    let (table, conditions) = source.reading(&search);
     let figures = figures.iter().map(|figure| {
         let is_wanted = wanted.contains(figure);
         (figure.name(), if is_wanted { source.figure(*figure) } else { figure.nothing().to_owned() })
     });
-    let part = Aggregation {
-        table: source.table().name.to_owned(),
-        conditions: search.conditions(),
-        seconds: source.seconds(),
-        figures: figures.collect(),
-    };
+    let part = Aggregation { table, conditions, seconds: source.seconds(), figures: figures.collect() };
     Question { search, parts: vec![part], added: |name| format!("sum(part_{name})") }
 }

@@ -6,8 +6,9 @@
 //! of a quantile, within the same bound.
 
 use super::grouping::{Grouping, QUANTILE_ERROR};
+use super::rollup::Rollup;
 use super::{NO_COUNT, NO_SUMS, sum_by_currency};
-use crate::event_log::reader::search::{Search, Table};
+use crate::event_log::reader::search::Search;
 
 /// A figure of a group of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,12 +81,14 @@ pub struct AttemptQuestion<'a> {
 pub enum AttemptSource {
     /// `attempts`: every attempt, with every column.
     Attempts,
+    /// A table of figures, and the rows at the edges of the range.
+    Rollup(Rollup),
 }
 
 impl AttemptSource {
     /// The quickest source that answers the question exactly.
     pub fn choose(question: &AttemptQuestion) -> Self {
-        let source = Self::Attempts;
+        let source = Rollup::choose(question).map_or(Self::Attempts, Self::Rollup);
         tracing::debug!(
             ?source,
             filtered_by = ?question.search.columns(),
@@ -96,9 +99,11 @@ impl AttemptSource {
         source
     }
 
-    pub fn table(self) -> Table {
+    /// What stands after `FROM`, and the conditions that follow it.
+    pub fn reading(self, search: &Search) -> (String, Vec<String>) {
         match self {
-            Self::Attempts => Table { name: "attempts", time_column: "started_at", id_column: "attempt_id" },
+            Self::Attempts => (search.table().name.to_owned(), search.conditions()),
+            Self::Rollup(rollup) => (rollup.reading(search), Vec::new()),
         }
     }
 
@@ -106,6 +111,7 @@ impl AttemptSource {
     pub fn seconds(self) -> &'static str {
         match self {
             Self::Attempts => "toUnixTimestamp(started_at)",
+            Self::Rollup(_) => "toUnixTimestamp(bucket)",
         }
     }
 
@@ -113,6 +119,7 @@ impl AttemptSource {
     pub fn figure(self, figure: AttemptFigure) -> String {
         match self {
             Self::Attempts => of_attempts(figure),
+            Self::Rollup(_) => Rollup::figure(figure).unwrap_or_else(|| figure.nothing().to_owned()),
         }
     }
 }

@@ -1,0 +1,37 @@
+//! A long queue is worked off as quickly as a short one.
+
+use uuid::Uuid;
+
+use crate::support::world::World;
+
+const QUEUE: i32 = 20_000;
+
+/// Pooled connections keep a plan for any number of deliveries to claim, and PostgreSQL then
+/// expects a tenth of the queue to be asked for.
+#[tokio::test]
+async fn a_claim_reads_what_it_claims_and_not_the_whole_queue() {
+    let world = World::new().await;
+    let db = world.databases.pool.get().await.unwrap();
+    let postback = Uuid::now_v7();
+    let fill = "INSERT INTO deliveries
+                    (delivery_id, postback_id, change_id, event, attempt, next_attempt_at, fence, created_at)
+                SELECT gen_random_uuid(), $1, gen_random_uuid(), 'sale', 0,
+                       now() - interval '1 hour' + number * interval '1 ms', 0, now()
+                FROM generate_series(1, $2::integer) AS number";
+    db.execute(fill, &[&postback, &QUEUE]).await.unwrap();
+    let claim = include_str!("../../../src/store/queries/claim_deliveries.sql");
+    db.batch_execute(&format!(
+        "ANALYZE deliveries; SET plan_cache_mode = force_generic_plan;
+         PREPARE claim (uuid, bigint, uuid, float8, timestamptz, uuid) AS {claim}"
+    ))
+    .await
+    .unwrap();
+    let explain =
+        format!("EXPLAIN EXECUTE claim('{postback}', 64, '{postback}', 60, NULL, '{}')", Uuid::nil());
+    let lines = db.query(&explain, &[]).await.unwrap();
+    let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
+    let update = plan.iter().find(|line| line.contains("Update on deliveries")).unwrap();
+    let expected = update.split("rows=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    // From about a thousand on, a join over the whole table would seem cheaper.
+    assert!(expected.parse::<u32>().unwrap() <= 64, "{}", plan.join("\n"));
+}
