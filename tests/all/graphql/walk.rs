@@ -29,31 +29,31 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
     (
         "postbackStats",
         &[
-            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])",
-            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
+            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER], filter: {from: \"2026-03-01T00:00:00Z\"})",
+            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE], filter: {from: \"2026-03-01T00:00:00Z\"})",
             "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
         ],
     ),
     (
         "timings",
         &[
-            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER])",
-            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE])",
+            "(groupBy: [ACTION, POSTBACK, LINK, OFFER, PARTNER, ADVERTISER], filter: {from: \"2026-03-01T00:00:00Z\"})",
+            "(groupBy: [STATUS, OUTCOME, OWNER, EVENT, CURRENCY, COUNTRY, DEVICE], filter: {from: \"2026-03-01T00:00:00Z\"})",
             "(groupBy: [ERROR_KIND, RESPONSE_CODE, METHOD, ATTEMPT, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
         ],
     ),
     (
         "conversionStats",
         &[
-            "(groupBy: [ACTION, LINK, OFFER, PARTNER, ADVERTISER, COUNTRY, DEVICE, CURRENCY, STATUS])",
-            "(groupBy: [EVENT])",
+            "(groupBy: [ACTION, LINK, OFFER, PARTNER, ADVERTISER, COUNTRY, DEVICE, CURRENCY, STATUS], filter: {from: \"2026-03-01T00:00:00Z\"})",
+            "(groupBy: [EVENT], filter: {from: \"2026-03-01T00:00:00Z\"})",
             "(withClicks: true, groupBy: [LINK, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
         ],
     ),
     (
         "inboundStats",
         &[
-            "(groupBy: [REASON_CODE, OFFER, PARTNER, ADVERTISER, DOOR, INTEGRATION])",
+            "(groupBy: [REASON_CODE, OFFER, PARTNER, ADVERTISER, DOOR, INTEGRATION], filter: {from: \"2026-03-01T00:00:00Z\"})",
             "(groupBy: [VERDICT, METHOD, HTTP_STATUS, HOUR_OF_DAY], filter: {from: \"2026-03-01T00:00:00Z\"}, bucket: MONTH)",
         ],
     ),
@@ -106,7 +106,6 @@ async fn told(world: &MarkedWorld, grant: Grant, asked: &[String]) -> Vec<(Strin
 }
 
 #[actix_web::test]
-#[ignore = "its world does not yet hold something for every field: what it finds is to be judged one by one"]
 async fn every_role_sees_its_own_on_every_path_and_nothing_else() {
     let world = MarkedWorld::build().await;
     let walk = SchemaWalk::of(&world.stage).await;
@@ -115,6 +114,8 @@ async fn every_role_sees_its_own_on_every_path_and_nothing_else() {
     let mut faults: Vec<String> = Vec::new();
 
     let owners = told(&world, Grant::Owner, &asked).await;
+    let refused = owners.iter().filter(|(_, answer)| answer.get("errors").is_some());
+    faults.extend(refused.map(|(query, answer)| format!("{}: {query}", answer["errors"])));
     let text: String = owners.iter().map(|(_, answer)| answer.to_string()).collect();
     let unseen = world.markers().filter(|marker| !text.contains(*marker));
     faults.extend(unseen.map(|marker| format!("even the owner does not see {marker}")));
@@ -157,5 +158,6 @@ async fn every_role_sees_its_own_on_every_path_and_nothing_else() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Fields that are null, or lists that are empty, in all of this world.
+/// Fields that are null, or lists that are empty, in all of this world: what they would hold has
+/// no marker. A field of the schema that is in neither is a fault.
 const NOWHERE: &[&str] = &[];

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ricochet::domain::event::Event;
+use ricochet::domain::facts::EventFacts;
 use ricochet::domain::fields::ConversionRequest;
-use ricochet::domain::ids::{AdvertiserId, PartnerId};
+use ricochet::domain::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
+use ricochet::domain::sample::sample;
 use ricochet::event_log::rows::{AttemptRow, ClickRow, ConversionEventRow, InboundRow};
 use ricochet::graphql::scope::{Grant, Scope};
 use ricochet::store::partitions::{self, Retention};
@@ -233,6 +236,7 @@ impl MarkedWorld {
             self.add_job(None, Some(partner), &note).await;
         }
         let note = self.mark("job", "");
+        self.known_to_hands(&note, "");
         self.add_job(None, None, &note).await;
     }
 
@@ -424,10 +428,19 @@ impl MarkedWorld {
         request: &str,
     ) -> Uuid {
         let change = Uuid::now_v7();
-        let facts = json!({
-            "offer_id": offer, "partner_id": partner, "advertiser_id": advertiser, "link_id": link,
-            "click_id": click, "request_id": request, "is_test": false,
-        });
+        let facts = EventFacts {
+            change_id: ChangeId(change),
+            offer_id: OfferId(offer),
+            partner_id: PartnerId(partner),
+            advertiser_id: AdvertiserId(advertiser),
+            link_id: LinkId(link),
+            click_id: ClickId(click),
+            lead_id: Some(LeadId(lead)),
+            request_id: request.to_owned(),
+            is_test: false,
+            ..sample(Event::Approve)
+        };
+        let facts = serde_json::to_value(facts).unwrap();
         self.execute(
             "INSERT INTO conversion_history (change_id, lead_id, status_to, events, facts)
              VALUES ($1, $2, 'approved', '{sale,approve}', $3)",
