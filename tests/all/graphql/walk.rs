@@ -19,8 +19,8 @@ use uuid::Uuid;
 use self::schema::{SchemaWalk, field_values};
 use self::world::MarkedWorld;
 
-/// Queries that say nothing of their own accord: what to ask them. `POSTBACK`, `ADVERTISER` and
-/// `LEAD` stand for each of their ids in turn.
+/// Queries that say nothing of their own accord: what to ask them. `ID_OF_POSTBACK`, `ID_OF_ADVERTISER` and
+/// `ID_OF_LEAD` stand for each of their ids in turn.
 const ARGUMENTS: &[(&str, &[&str])] = &[
     ("postbackLog", &["(filter: {includeTests: true}, first: 500)"]),
     ("inboundLog", &["(first: 500)"]),
@@ -58,12 +58,12 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("resendPreview", &["(filter: {includeTests: true})"]),
-    ("sendPastPreview", &["(input: {postbackId: POSTBACK})"]),
+    ("sendPastPreview", &["(input: {postbackId: ID_OF_POSTBACK})"]),
     ("cancelPreview", &["(filter: {from: \"2020-01-01T00:00:00Z\"})"]),
-    ("explainPostback", &["(postbackId: POSTBACK, leadId: LEAD, event: APPROVE)"]),
-    ("previewPostback", &["(input: {postbackId: POSTBACK, leadId: LEAD})"]),
-    ("postbackSigning", &["(postbackId: POSTBACK)"]),
-    ("advertiserAccess", &["(advertiserId: ADVERTISER)"]),
+    ("explainPostback", &["(postbackId: ID_OF_POSTBACK, leadId: ID_OF_LEAD, event: APPROVE)"]),
+    ("previewPostback", &["(input: {postbackId: ID_OF_POSTBACK, leadId: ID_OF_LEAD})"]),
+    ("postbackSigning", &["(postbackId: ID_OF_POSTBACK)"]),
+    ("advertiserAccess", &["(advertiserId: ID_OF_ADVERTISER)"]),
     ("settlementPreview", &["(filter: {})"]),
 ];
 

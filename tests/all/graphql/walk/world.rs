@@ -72,9 +72,11 @@ impl MarkedWorld {
     /// Arguments with every id in the place that is for one.
     pub fn with_ids(&self, arguments: &str) -> Vec<String> {
         let mut written = vec![arguments.to_owned()];
-        for (place, ids) in
-            [("POSTBACK", &self.postbacks), ("ADVERTISER", &self.advertisers), ("LEAD", &self.leads)]
-        {
+        for (place, ids) in [
+            ("ID_OF_POSTBACK", &self.postbacks),
+            ("ID_OF_ADVERTISER", &self.advertisers),
+            ("ID_OF_LEAD", &self.leads),
+        ] {
             if arguments.contains(place) {
                 let with = |text: &String| {
                     let text = text.clone();
