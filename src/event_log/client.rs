@@ -1,5 +1,6 @@
 //! The connection to ClickHouse.
 
+use actix_web::web::Bytes;
 use clickhouse::Client;
 use url::Url;
 use uuid::Uuid;
@@ -112,6 +113,20 @@ impl EventLog {
         shipment_id: Uuid,
         lines: Vec<u8>,
     ) -> Result<(), clickhouse::error::Error> {
+        let lines = Bytes::from(lines);
+        match self.insert_once(log, shipment_id, lines.clone()).await {
+            // An idle connection may be closed by the server just as it is taken for this.
+            Err(clickhouse::error::Error::Network(_)) => self.insert_once(log, shipment_id, lines).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn insert_once(
+        &self,
+        log: Log,
+        shipment_id: Uuid,
+        lines: Bytes,
+    ) -> Result<(), clickhouse::error::Error> {
         let statement = format!("INSERT INTO {} FORMAT JSONEachRow", log.table());
         let mut insert = self
             .client
@@ -129,7 +144,7 @@ impl EventLog {
             // Answered once every shard has its part.
             insert = insert.with_setting("distributed_foreground_insert", "1");
         }
-        insert.send(lines.into()).await?;
+        insert.send(lines).await?;
         insert.end().await
     }
 
