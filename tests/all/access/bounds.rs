@@ -1,3 +1,4 @@
+use futures_util::future::join_all;
 use ricochet::domain::access::signature_policy::SignaturePolicy;
 use ricochet::store::advertiser_access;
 use serde_json::Value;
@@ -21,19 +22,29 @@ async fn guessing_keys_is_slowed_down_and_does_not_fill_the_log() {
     let settings = [("RICOCHET_REFUSALS_PER_SECOND", "2")];
     let server = Server::start_with(&stage.world.databases, &settings).await;
     let mut too_many = 0;
-    for guess in 0..200 {
-        let url = server.url(&format!("/rk_{guess}/s2s?click_id=x"));
-        let answer = stage.world.client.get(url).send().await.unwrap();
-        match answer.status().as_u16() {
-            401 => {}
-            429 => {
-                too_many += 1;
-                let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-                assert!((1..=60).contains(&seconds));
-                let body: Value = answer.json().await.unwrap();
-                assert_eq!(body["errors"][0]["code"], "rate_limited");
+    // Many at once, and until it has said so often enough: on a busy machine one after another may be
+    // slower than what is allowed.
+    for round in 0..200 {
+        let guesses = (0..25).map(|guess| {
+            let url = server.url(&format!("/rk_{round}_{guess}/s2s?click_id=x"));
+            stage.world.client.get(url).send()
+        });
+        for answer in join_all(guesses).await {
+            let answer = answer.unwrap();
+            match answer.status().as_u16() {
+                401 => {}
+                429 => {
+                    too_many += 1;
+                    let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+                    assert!((1..=60).contains(&seconds));
+                    let body: Value = answer.json().await.unwrap();
+                    assert_eq!(body["errors"][0]["code"], "rate_limited");
+                }
+                other => panic!("{other}"),
             }
-            other => panic!("{other}"),
+        }
+        if too_many > 100 {
+            break;
         }
     }
     assert!(too_many > 100, "{too_many}");
@@ -42,7 +53,10 @@ async fn guessing_keys_is_slowed_down_and_does_not_fill_the_log() {
     let rows = logged(&stage, "rate_limited").await;
     assert!(rows >= 1 && rows < too_many, "{rows} of {too_many}");
     let counted = stage.world.client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
-    let line = counted.lines().find(|line| line.contains(r#"reason="rate_limited""#)).unwrap();
+    let is_count = |line: &&str| {
+        line.starts_with("ricochet_inbound_requests_total{") && line.contains(r#"reason="rate_limited""#)
+    };
+    let line = counted.lines().find(is_count).unwrap();
     assert!(line.ends_with(&format!(" {too_many}")), "{line}");
 }
 
