@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
 
 use super::health_watch::HealthNotes;
 use super::slots::Slots;
@@ -25,6 +26,8 @@ pub struct Services {
     pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
+    /// Held while the catalogue is loaded: an older one read meanwhile never replaces a newer.
+    refreshing: Mutex<()>,
 }
 
 impl Services {
@@ -48,6 +51,7 @@ impl Services {
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,
+            refreshing: Mutex::default(),
         })
     }
 
@@ -58,6 +62,7 @@ impl Services {
     /// Loads the catalogue again if it has changed. Called once a second, and by whoever has
     /// just changed it.
     pub async fn refresh_catalogue(&self) -> Result<(), StoreError> {
+        let _alone = self.refreshing.lock().await;
         if catalogue::version(&self.pool).await? != self.catalogue().version {
             self.catalogue.store(Arc::new(catalogue::load(&self.pool, &self.keyring).await?));
         }

@@ -1,6 +1,6 @@
 //! What an owner sets up, and what is said where an input is wrong.
 
-use ricochet::domain::ids::{AdvertiserId, PartnerId};
+use ricochet::domain::ids::{AdvertiserId, LinkId, PartnerId};
 use ricochet::graphql::scope::Grant;
 use serde_json::Value;
 
@@ -320,4 +320,22 @@ async fn the_next_request_sees_the_change() {
     let received = tracker.until_received(1).await;
     assert_eq!(received[0].parameter("payout").as_deref(), Some("10.00"));
     assert_eq!(received[0].parameter("cid").as_deref(), Some("c-1"));
+}
+
+#[tokio::test]
+async fn what_was_answered_is_in_force_whatever_else_changes() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let (offer, partner) = (world.fixed.0, world.partner);
+    let create = format!(
+        r#"mutation {{ createLink(input: {{offerId: "{offer}", partnerId: "{partner}"}}) {{ linkId }} }}"#
+    );
+    for _ in 0..20 {
+        let created_and_clicked = (0..8).map(|_| async {
+            let made = world.graphql(&server, &world.owner_token, &create).await;
+            let link: LinkId = made["createLink"]["linkId"].as_str().unwrap().parse().unwrap();
+            world.click(&server, link).await
+        });
+        futures_util::future::join_all(created_and_clicked).await;
+    }
 }
