@@ -5,6 +5,7 @@ mod clicks;
 mod documents;
 mod door;
 mod filters;
+mod nested;
 mod pages;
 pub mod rows;
 mod scopes;
