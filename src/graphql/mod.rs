@@ -28,6 +28,7 @@ mod related;
 mod scalars;
 pub mod scope;
 pub mod setup;
+mod stack;
 mod stats;
 mod subscription;
 mod types;
@@ -83,6 +84,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .limit_complexity(limits::MAX_COMPLEXITY)
         .limit_directives(10)
         .extension(limits::Limits)
+        .extension(stack::Stack)
 }
 
 /// The schema as text, as it stands in `graphql/schema.graphql`.

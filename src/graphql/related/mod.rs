@@ -25,6 +25,7 @@ use super::types::change::ConversionChange;
 use super::types::click::Click;
 use super::types::conversion::Conversion;
 use super::types::postback_log::PostbackAttempt;
+use crate::event_log::EventLog;
 use crate::event_log::reader::{self, AttemptRecord, AttemptsOf, CLOCKS, time_of};
 use crate::store::conversion_search::ConversionRecord;
 use crate::store::delivery_search::DeliveryRecord;
@@ -68,11 +69,11 @@ impl Conversions {
         lead_id: Uuid,
         each: usize,
     ) -> Result<Vec<ConversionChange>, Failure> {
-        let read = async {
-            let pool = &databases(ctx).pool;
-            let rows = conversion_history::of_leads(pool, self.scope, &self.leads, each);
+        let (pool, scope, leads) = (databases(ctx).pool.clone(), self.scope, self.leads.clone());
+        let read = async move {
+            let rows = conversion_history::of_leads(&pool, scope, &leads, each);
             let rows = read_store(rows).await?.into_iter();
-            Ok(lists(rows.map(|row| (Some(row.lead_id), ConversionChange::seen_by(self.scope, row)))))
+            Ok(lists(rows.map(|row| (Some(row.lead_id), ConversionChange::seen_by(scope, row)))))
         };
         Ok(self.history.of(each, lead_id, read).await?.unwrap_or_default())
     }
@@ -84,10 +85,10 @@ impl Conversions {
         lead_id: Uuid,
         each: usize,
     ) -> Result<Vec<Delivery>, Failure> {
-        let read = async {
-            let rows = delivery_search::of_leads(&databases(ctx).pool, self.scope, &self.leads, each);
-            let rows = read_store(rows).await?;
-            let together = Deliveries::of(self.scope, &rows);
+        let (pool, scope, leads) = (databases(ctx).pool.clone(), self.scope, self.leads.clone());
+        let read = async move {
+            let rows = read_store(delivery_search::of_leads(&pool, scope, &leads, each)).await?;
+            let together = Deliveries::of(scope, &rows);
             Ok(lists(rows.into_iter().map(|row| (row.lead_id, Delivery::of(row, &together)))))
         };
         Ok(self.deliveries.of(each, lead_id, read).await?.unwrap_or_default())
@@ -100,15 +101,16 @@ impl Conversions {
         lead_id: Uuid,
         each: usize,
     ) -> Result<Vec<PostbackAttempt>, Failure> {
-        let read = lines(ctx, self.scope, AttemptsOf::Conversion, &self.leads, self.since, each);
+        let log = databases(ctx).log.clone();
+        let read = lines(log, self.scope, AttemptsOf::Conversion, self.leads.clone(), self.since, each);
         Ok(self.attempts.of(each, lead_id, read).await?.unwrap_or_default())
     }
 
     pub async fn click(&self, ctx: &Context<'_>, click_id: Uuid) -> Result<Option<Click>, Failure> {
-        let read = async {
-            let clicks = clicks::by_ids(&databases(ctx).pool, self.scope, &self.clicks);
-            let clicks = read_store(clicks).await?;
-            Ok(clicks.iter().map(|click| (click.click_id.0, Click::kept(self.scope, click))).collect())
+        let (pool, scope, ids) = (databases(ctx).pool.clone(), self.scope, self.clicks.clone());
+        let read = async move {
+            let clicks = read_store(clicks::by_ids(&pool, scope, &ids)).await?;
+            Ok(clicks.iter().map(|click| (click.click_id.0, Click::kept(scope, click))).collect())
         };
         self.click.of((), click_id, read).await
     }
@@ -145,7 +147,8 @@ impl Deliveries {
         let since =
             self.deliveries.iter().map(|id| time_of(*id).map_or(DateTime::UNIX_EPOCH, |time| time - CLOCKS));
         let since = since.min().unwrap_or_default();
-        let read = lines(ctx, self.scope, AttemptsOf::Delivery, &self.deliveries, since, each);
+        let log = databases(ctx).log.clone();
+        let read = lines(log, self.scope, AttemptsOf::Delivery, self.deliveries.clone(), since, each);
         Ok(self.attempts.of(each, delivery_id, read).await?.unwrap_or_default())
     }
 
@@ -183,10 +186,10 @@ impl Attempts {
     }
 
     pub async fn delivery(&self, ctx: &Context<'_>, delivery_id: Uuid) -> Result<Option<Delivery>, Failure> {
-        let read = async {
-            let rows = delivery_search::by_ids(&databases(ctx).pool, self.scope, &self.deliveries);
-            let rows = read_store(rows).await?;
-            let together = Deliveries::of(self.scope, &rows);
+        let (pool, scope, ids) = (databases(ctx).pool.clone(), self.scope, self.deliveries.clone());
+        let read = async move {
+            let rows = read_store(delivery_search::by_ids(&pool, scope, &ids)).await?;
+            let together = Deliveries::of(scope, &rows);
             Ok(rows.into_iter().map(|row| (row.delivery_id, Delivery::of(row, &together))).collect())
         };
         self.delivery.of((), delivery_id, read).await
@@ -202,14 +205,14 @@ impl Attempts {
 }
 
 async fn lines(
-    ctx: &Context<'_>,
+    log: EventLog,
     scope: Scope,
     of: AttemptsOf,
-    ids: &[Uuid],
+    ids: Vec<Uuid>,
     since: DateTime<Utc>,
     each: usize,
 ) -> Result<shared::ByRow<Vec<PostbackAttempt>>, Failure> {
-    let rows = read_log(reader::attempts_of(&databases(ctx).log, scope, of, ids, since, each)).await?;
+    let rows = read_log(reader::attempts_of(&log, scope, of, &ids, since, each)).await?;
     let together = Attempts::of(scope, &rows);
     Ok(lists(rows.into_iter().map(|row| (of.id(&row), PostbackAttempt::of(row, &together)))))
 }
@@ -222,8 +225,9 @@ async fn conversion(
     lead_id: Option<Uuid>,
 ) -> Result<Option<Conversion>, Failure> {
     let Some(lead_id) = lead_id else { return Ok(None) };
-    let read = async {
-        let rows = read_store(conversion_search::by_ids(&databases(ctx).pool, scope, leads)).await?;
+    let (pool, leads) = (databases(ctx).pool.clone(), leads.to_vec());
+    let read = async move {
+        let rows = read_store(conversion_search::by_ids(&pool, scope, &leads)).await?;
         let together = Conversions::of(scope, &rows);
         Ok(rows.into_iter().map(|row| (row.lead_id, Conversion::of(row, &together))).collect())
     };

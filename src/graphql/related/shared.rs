@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
+use tokio::task::JoinError;
 use uuid::Uuid;
 
 use crate::graphql::failure::Failure;
@@ -30,10 +31,18 @@ impl<K: Hash + Eq, V: Clone> Shared<K, V> {
         &self,
         asked: K,
         id: Uuid,
-        read: impl Future<Output = Result<ByRow<V>, Failure>>,
-    ) -> Result<Option<V>, Failure> {
+        read: impl Future<Output = Result<ByRow<V>, Failure>> + Send + 'static,
+    ) -> Result<Option<V>, Failure>
+    where
+        V: Send + Sync + 'static,
+    {
         let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(asked).or_default().clone();
-        match cell.get_or_init(|| read).await {
+        // A task of its own: a row stands deep in an answer, and a reading needs its stack too.
+        let reading = || async {
+            let lost = |error: JoinError| Failure::StoreUnavailable { detail: error.to_string() };
+            tokio::spawn(read).await.map_err(lost)?
+        };
+        match cell.get_or_init(reading).await {
             Ok(found) => Ok(found.get(&id).cloned()),
             Err(failure) => Err(failure.clone()),
         }
@@ -59,11 +68,14 @@ mod tests {
 
     #[tokio::test]
     async fn however_many_ask_it_is_read_once() {
-        let (shared, readings) = (Shared::<usize, usize>::default(), AtomicUsize::new(0));
-        let read = async || {
-            readings.fetch_add(1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
-            Ok((0..100).map(|number| (Uuid::from_u128(number), 7)).collect())
+        let (shared, readings) = (Shared::<usize, usize>::default(), Arc::new(AtomicUsize::new(0)));
+        let read = || {
+            let readings = readings.clone();
+            async move {
+                readings.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                Ok((0..100).map(|number| (Uuid::from_u128(number), 7)).collect())
+            }
         };
         let asking = (0..101).map(|number| shared.of(1, Uuid::from_u128(number), read()));
         let found = futures_util::future::join_all(asking).await;
@@ -76,10 +88,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_told_to_all_and_not_tried_for_each() {
-        let (shared, readings) = (Shared::<(), ()>::default(), AtomicUsize::new(0));
-        let read = async || {
-            readings.fetch_add(1, Ordering::SeqCst);
-            Err(Failure::Unauthenticated)
+        let (shared, readings) = (Shared::<(), ()>::default(), Arc::new(AtomicUsize::new(0)));
+        let read = || {
+            let readings = readings.clone();
+            async move {
+                readings.fetch_add(1, Ordering::SeqCst);
+                Err(Failure::Unauthenticated)
+            }
         };
         for _ in 0..3 {
             assert_eq!(shared.of((), Uuid::nil(), read()).await, Err(Failure::Unauthenticated));

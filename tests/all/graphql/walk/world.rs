@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use ricochet::domain::event::Event;
 use ricochet::domain::facts::EventFacts;
 use ricochet::domain::fields::ConversionRequest;
-use ricochet::domain::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
+use ricochet::domain::ids::{
+    AdvertiserId, ChangeId, ClickId, DeliveryId, LeadId, LinkId, OfferId, PartnerId, PostbackId,
+};
 use ricochet::domain::sample::sample;
 use ricochet::event_log::rows::{AttemptRow, ClickRow, ConversionEventRow, InboundRow};
 use ricochet::graphql::scope::{Grant, Scope};
@@ -422,7 +424,7 @@ impl MarkedWorld {
             let [txid, url, body] = ["txid", "called", "answer"].map(|name| self.mark(name, &roles));
             // What it told of has a name that only its readers read.
             let told = self.mark("told", &roles);
-            let delivery = Uuid::now_v7();
+            let delivery = DeliveryId::of(ChangeId(facts), PostbackId(*postback), "approve").0;
             let row = AttemptRow {
                 postback_id: *postback,
                 delivery_id: delivery,
@@ -437,7 +439,8 @@ impl MarkedWorld {
                 payout: Some(payout),
                 url,
                 response_body: body,
-                ..attempt(&txid, when)
+                // No attempt is older than its delivery.
+                ..attempt(&txid, Utc::now())
             };
             self.stage.log_rows([row]).await;
             self.add_delivery(delivery, *postback, facts, lead, &roles).await;
@@ -482,7 +485,7 @@ impl MarkedWorld {
             &[&id, &postback, &change, &lead, &reason, &now],
         )
         .await;
-        let waiting = Uuid::now_v7();
+        let waiting = DeliveryId::of(ChangeId(change), PostbackId(postback), "sale").0;
         self.known(&waiting.to_string(), roles);
         self.execute(
             "INSERT INTO deliveries (delivery_id, postback_id, change_id, event, lead_id, attempt, next_attempt_at,
