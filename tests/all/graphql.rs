@@ -7,6 +7,7 @@ mod door;
 mod filters;
 mod nested;
 mod pages;
+mod payouts;
 pub mod rows;
 mod scopes;
 pub mod stage;
