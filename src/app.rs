@@ -40,7 +40,7 @@ use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::store::partitions::Retention;
-use crate::store::{StoreError, migrations, nodes, pool, resealing};
+use crate::store::{Pool, StoreError, migrations, nodes, pool, resealing};
 use crate::tail::Feed;
 
 /// How often sources whose rates have recovered are forgotten.
@@ -58,6 +58,8 @@ pub struct Doors {
     pub batch_permits: Arc<Semaphore>,
     /// Places for exports; past them callers are told to come again.
     pub exports: Arc<Semaphore>,
+    /// Connections of their own for those who read: however much they read, conversions are taken.
+    pub readers: Pool,
 }
 
 /// A running server.
@@ -168,6 +170,7 @@ impl App {
             gate: gate.clone(),
             batch_permits: Arc::new(Semaphore::new(batch_permits(sizes))),
             exports: Arc::new(Semaphore::new(settings.exports)),
+            readers: readers.clone(),
         });
         periodic::repeat(FORGET_SOURCES, "sources are not forgotten", {
             let doors = doors.clone();

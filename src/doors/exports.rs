@@ -1,12 +1,15 @@
-//! `GET /api/v1/export/{dataset}`: a log as a file, streamed from ClickHouse to the caller.
+//! `GET /api/v1/export/{dataset}`: a log as a file, streamed from ClickHouse to the caller, or conversions
+//! as they stand, from PostgreSQL.
 //!
 //! ```text
-//! ClickHouse ─► BytesCursor ─► pump (gzip) ─ channel of [`CHUNKS`] ─► body
+//! ClickHouse ─► BytesCursor ─┬─► pump (gzip) ─ channel of [`CHUNKS`] ─► body
+//! PostgreSQL ─► portal ──────┘
 //! ```
 //!
 //! The pump reads no further than the caller does, so the memory of an export is bounded whatever its
 //! rows. A file that ends early never ends cleanly: the connection breaks before the last chunk.
 
+mod conversions;
 mod filter;
 mod pump;
 
@@ -14,18 +17,22 @@ use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, RETRY_AFTER, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::web::{Data, Path};
+use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
-use self::filter::Asked;
+use self::conversions::Lines;
+use self::filter::{Asked, Wanted};
+use self::pump::Source;
 use super::access;
 use super::answer;
 use super::request::{self, bearer_key, source_ip};
 use crate::app::Doors;
 use crate::domain::verdict::{FieldError, Manner, Verdict, error_body};
-use crate::event_log::reader::export::{self, Dataset, ExportFormat};
-use crate::graphql::scope::Principal;
+use crate::event_log::reader::export::{self, Dataset, Export, ExportFormat};
+use crate::graphql::scope::{Principal, Scope};
 use crate::pipeline::inbound::NotDurable;
+use crate::store::conversion_export::{self, Counting};
+use crate::store::conversion_search::ConversionFilter;
 use crate::store::tokens;
 
 /// Seconds after which a caller that found all places taken should come again.
@@ -51,7 +58,7 @@ async fn try_download(
         refusal(404, "dataset", "unknown_dataset", message)
     })?;
     let parameters = request::of_query(request).map_err(|error| answer::json(400, &error_body(&[error])))?;
-    let Asked { export, format, counts } =
+    let Asked { wanted, format, counts } =
         filter::read(dataset, &parameters).map_err(|errors| answer::json(400, &error_body(&errors)))?;
     let Ok(place) = doors.exports.clone().try_acquire_owned() else {
         let message = "all places for exports are taken; come again after the seconds that Retry-After says";
@@ -61,15 +68,15 @@ async fn try_download(
     };
 
     let scope = principal.scope();
-    let log = &doors.services.log;
     let mut answer = HttpResponse::Ok();
-    if counts {
-        let rows = export::count(log, scope, &export).await.map_err(|error| log_away(&error))?;
+    // Errors until the first bytes are told as errors; what comes later breaks the connection.
+    let (rows, first, source) = match wanted {
+        Wanted::Log(export) => of_log(doors, scope, &export, format, counts).await?,
+        Wanted::Conversions(filter) => of_conversions(doors, scope, filter, format, counts).await?,
+    };
+    if let Some(rows) = rows {
         answer.insert_header((ROWS_HEADER, rows.to_string()));
     }
-    // Errors until the first bytes are told as errors; what comes later breaks the connection.
-    let beginning = export::export(log, scope, &export, format).await;
-    let (first, cursor) = beginning.map_err(|error| log_away(&error))?;
     let compresses = format != ExportFormat::Parquet && accepts_gzip(request);
     let (name, media_type) = match format {
         ExportFormat::Csv => ("csv", "text/csv; charset=utf-8; header=present"),
@@ -86,7 +93,42 @@ async fn try_download(
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((VARY, "Accept-Encoding"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .streaming(pump::start(cursor, first, compresses, place)))
+        .streaming(pump::start(source, first, compresses, place)))
+}
+
+/// The number of rows where it is asked for, the first bytes, and the rest.
+type Beginning = (Option<u64>, Option<Bytes>, Source);
+
+async fn of_log(
+    doors: &Doors,
+    scope: Scope,
+    export: &Export,
+    format: ExportFormat,
+    counts: Counting,
+) -> Result<Beginning, HttpResponse> {
+    let log = &doors.services.log;
+    let rows = match counts {
+        Counting::Uncounted => None,
+        Counting::Counted => Some(export::count(log, scope, export).await.map_err(|error| log_away(&error))?),
+    };
+    let beginning = export::export(log, scope, export, format).await;
+    let (first, cursor) = beginning.map_err(|error| log_away(&error))?;
+    Ok((rows, first, Source::Log(cursor)))
+}
+
+async fn of_conversions(
+    doors: &Doors,
+    scope: Scope,
+    filter: ConversionFilter,
+    format: ExportFormat,
+    counts: Counting,
+) -> Result<Beginning, HttpResponse> {
+    let begun = conversion_export::begin(&doors.readers, scope, filter, counts).await.map_err(|error| {
+        tracing::warn!(%error, "an export did not begin: PostgreSQL did not go along");
+        answer::not_durable(NotDurable::StoreAway)
+    })?;
+    let lines = Lines::of(scope, format);
+    Ok((begun.rows, Some(lines.beginning()), Source::Conversions(begun.portions, lines)))
 }
 
 fn accepts_gzip(request: &HttpRequest) -> bool {

@@ -58,12 +58,12 @@ pub struct ConversionRecord {
     pub updated_at: DateTime<Utc>,
 }
 
-const SELECTED: &str = "lead_id, advertiser_id, offer_id, partner_id, link_id, click_id, request_id, \
+pub(super) const SELECTED: &str = "lead_id, advertiser_id, offer_id, partner_id, link_id, click_id, request_id, \
     customer_id, action, status, amount, currency, payout, payout_currency, comment, is_test, created_at, \
     updated_at";
 
 impl ConversionRecord {
-    fn from_row(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn from_row(row: &Row) -> Result<Self, StoreError> {
         let status: &str = row.try_get("status")?;
         let unknown = || StoreError::Unreadable(format!("conversions.status is {status:?}"));
         Ok(Self {
@@ -116,7 +116,7 @@ pub async fn by_ids(pool: &Pool, scope: Scope, leads: &[Uuid]) -> Result<Vec<Con
     rows.iter().map(ConversionRecord::from_row).collect()
 }
 
-fn search(scope: Scope, filter: &ConversionFilter) -> Search {
+pub(super) fn search(scope: Scope, filter: &ConversionFilter) -> Search {
     let mut search = Search::default();
     match scope {
         Scope::Everything => {}

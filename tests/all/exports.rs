@@ -9,13 +9,15 @@ use futures_util::StreamExt as _;
 use reqwest::{Client, Response};
 use ricochet::domain::ids::{AdvertiserId, PartnerId};
 use ricochet::event_log::EventLog;
-use ricochet::event_log::rows::{AttemptRow, InboundRow, LogRow, decode, encode};
+use ricochet::event_log::rows::{AttemptRow, ClickRow, InboundRow, LogRow, decode, encode};
 use ricochet::graphql::scope::{Grant, Scope};
 use ricochet::store::tokens;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::graphql::rows::{at, attempt, id, inbound, store_network};
+use crate::graphql::rows::{
+    StoredConversion, at, attempt, click, conversion, id, inbound, store, store_network,
+};
 use crate::support::databases::Databases;
 use crate::support::eventually;
 use crate::support::server::{Server, client};
@@ -136,6 +138,182 @@ async fn every_field_is_there_and_filters_mean_what_they_mean_in_graphql() {
     let answer = stage.ask("postback-log?count=1&include_tests=1", &stage.token).await;
     assert_eq!(answer.headers()["x-ricochet-rows"], "3");
     assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"postback-log.csv\"");
+}
+
+/// Each with its words in an address and in GraphQL, and what both find.
+type Case = (&'static str, &'static str, &'static [&'static str]);
+
+#[actix_web::test]
+async fn every_filter_finds_what_it_finds_in_graphql() {
+    let stage = Stage::new().await;
+    let log = &stage.databases.log;
+    let slow = AttemptRow { attempt: 3, total_us: 90_000, link_id: id(2), ..attempt("slow", at(1)) };
+    let other = AttemptRow {
+        action: "Deposit, first".into(),
+        country: "US".into(),
+        device: "tablet".into(),
+        click_id: id(77),
+        ..attempt("other", at(2))
+    };
+    let test = AttemptRow { is_test: true, ..attempt("test", at(3)) };
+    log_rows(log, [attempt("plain", at(0)), slow, other, test]).await;
+    let refused = InboundRow {
+        http_status: 422,
+        reason_code: "unknown_click",
+        source_ip: "192.0.2.99".into(),
+        door: "pixel",
+        integration_id: Some(id(5)),
+        ..inbound("refused", at(1))
+    };
+    log_rows(log, [inbound("good", at(0)), refused]).await;
+    let bot =
+        ClickRow { device: "bot", country: "US", link_id: id(2), click_id: id(78), ..click("bot", at(1)) };
+    log_rows(log, [click("person", at(0)), bot]).await;
+    let approved = StoredConversion {
+        status: "approved",
+        customer_id: Some("c-1".into()),
+        click_id: id(79),
+        offer_id: id(2),
+        ..conversion("approved", at(1))
+    };
+    let test = StoredConversion { is_test: true, ..conversion("test", at(2)) };
+    store(&stage.databases.pool, [conversion("held", at(0)), approved, test]).await;
+
+    let lists: [(&str, &str, &str, &str, &[Case]); 4] = [
+        (
+            "postback-log",
+            "postbackLog",
+            "txid",
+            "txid",
+            &[
+                ("link_ids=ID2", "linkIds: [ID2]", &["slow"]),
+                ("actions=sale", "actions: [\"sale\"]", &["plain", "slow"]),
+                ("countries=us,at", "countries: [\"us\", \"AT\"]", &["other"]),
+                ("devices=TABLET", "devices: [TABLET]", &["other"]),
+                ("search=slow", "search: \"slow\"", &["slow"]),
+                ("search=ID77", "search: ID77", &["other"]),
+                ("attempt_at_most=2", "attemptAtMost: 2", &["plain", "other"]),
+                ("total_us_at_most=21000", "totalUsAtMost: 21000", &["plain", "other"]),
+                ("is_test=true", "isTest: true", &["test"]),
+            ],
+        ),
+        (
+            "inbound-log",
+            "inboundLog",
+            "request_id",
+            "requestId",
+            &[
+                ("http_statuses=422", "httpStatuses: [422]", &["refused"]),
+                ("reason_codes=unknown_click", "reasonCodes: [\"unknown_click\"]", &["refused"]),
+                ("source_ip=192.0.2.99", "sourceIp: \"192.0.2.99\"", &["refused"]),
+                ("doors=pixel,csv", "doors: [\"pixel\", \"csv\"]", &["refused"]),
+                ("integration_ids=ID5", "integrationIds: [ID5]", &["refused"]),
+                ("search=good", "search: \"good\"", &["good"]),
+            ],
+        ),
+        (
+            "clicks",
+            "clicks",
+            "user_agent",
+            "userAgent",
+            &[
+                ("is_bot=true", "isBot: true", &["bot"]),
+                ("is_bot=false", "isBot: false", &["person"]),
+                ("devices=mobile", "devices: [MOBILE]", &["person"]),
+                ("countries=US&link_ids=ID2", "countries: [\"US\"], linkIds: [ID2]", &["bot"]),
+                ("search=ID78", "search: ID78", &["bot"]),
+            ],
+        ),
+        (
+            "conversions",
+            "conversions",
+            "request_id",
+            "requestId",
+            &[
+                ("", "", &["held", "approved", "test"]),
+                ("is_test=false", "isTest: false", &["held", "approved"]),
+                ("statuses=APPROVED,rejected", "statuses: [APPROVED, REJECTED]", &["approved"]),
+                ("offer_ids=ID2", "offerIds: [ID2]", &["approved"]),
+                ("link_ids=ID1", "linkIds: [ID1]", &["held", "approved", "test"]),
+                (
+                    "actions=sale,other&request_id=held",
+                    "actions: [\"sale\", \"other\"], requestId: \"held\"",
+                    &["held"],
+                ),
+                ("customer_id=c-1", "customerId: \"c-1\"", &["approved"]),
+                ("search=c-1", "search: \"c-1\"", &["approved"]),
+                ("search=ID79", "search: ID79", &["approved"]),
+                ("click_id=ID79", "clickId: ID79", &["approved"]),
+                (
+                    "from=2026-03-01T12:00:01Z&to=2026-03-01T12:00:02Z",
+                    "from: \"2026-03-01T12:00:01Z\", to: \"2026-03-01T12:00:02Z\"",
+                    &["approved"],
+                ),
+            ],
+        ),
+    ];
+    let with_ids = |text: &str, quote: &str| {
+        let ids = [(79, "ID79"), (78, "ID78"), (77, "ID77"), (5, "ID5"), (2, "ID2"), (1, "ID1")];
+        ids.iter().fold(text.to_owned(), |text, (number, name)| {
+            text.replace(name, &format!("{quote}{}{quote}", id(*number)))
+        })
+    };
+    for (dataset, list, column, field, cases) in lists {
+        for (words, filter, expected) in cases {
+            let path = with_ids(&format!("{dataset}?format=ndjson&{words}"), "");
+            let rows = stage.rows(&path, &stage.token).await;
+            assert_eq!(texts(&rows, column), *expected, "{path}");
+            let query =
+                with_ids(&format!("{{ {list}(filter: {{ {filter} }}) {{ nodes {{ {field} }} }} }}"), "\"");
+            let asked = stage.client.post(stage.server.url("/graphql")).bearer_auth(&stage.token);
+            let answer: Value =
+                asked.json(&json!({ "query": query })).send().await.unwrap().json().await.unwrap();
+            let mut found = texts(answer["data"][list]["nodes"].as_array().expect(&query), field);
+            found.reverse();
+            assert_eq!(found, *expected, "{query}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn conversions_are_exported_as_they_stand() {
+    let stage = Stage::new().await;
+    let of_second =
+        StoredConversion { advertiser_id: id(2), partner_id: id(2), ..conversion("=1+1", at(-1)) };
+    store(&stage.databases.pool, [of_second]).await;
+    // More than are read at once.
+    let many = "INSERT INTO conversions (lead_id, advertiser_id, offer_id, partner_id, link_id, action_id, action,
+            action_kind, click_id, request_id, status, amount, currency, payout, payout_currency, comment, fields,
+            is_test, is_once_per_click, created_at, updated_at, occurred_at)
+        SELECT gen_random_uuid(), $1, $1, $1, $1, $1, 'sale', 'sale', gen_random_uuid(), 'r' || number, 'hold', 25.00,
+            'USD', 12.5, 'USD', '', '{}', false, true, time, time, time
+        FROM generate_series(0, 1499) AS number, LATERAL (SELECT $2::timestamptz + number * interval '1 ms') AS at(time)";
+    stage.databases.pool.get().await.unwrap().execute(many, &[&id(1), &at(0)]).await.unwrap();
+
+    let answer = stage.ask("conversions?count=1", &stage.token).await;
+    assert_eq!(answer.headers()["x-ricochet-rows"], "1501");
+    assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"conversions.csv\"");
+    let file = answer.text().await.unwrap();
+    let mut reader = csv::Reader::from_reader(file.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    let place = |name: &str| names.iter().position(|one| one == name).unwrap();
+    let requests: Vec<String> =
+        reader.records().map(|record| record.unwrap()[place("request_id")].to_owned()).collect();
+    assert_eq!((names.len(), requests.len()), (18, 1_501));
+    assert_eq!((requests[0].as_str(), requests[1_500].as_str()), ("'=1+1", "r1499"), "oldest first");
+
+    for (grant, rows) in
+        [(Grant::Advertiser(AdvertiserId(id(1))), 1_500), (Grant::Bi(Scope::Partner(PartnerId(id(2)))), 1)]
+    {
+        let token = tokens::create(&stage.databases.pool, grant, "").await.unwrap().secret;
+        let seen = stage.rows("conversions?format=ndjson", &token).await;
+        assert_eq!(seen.len(), rows, "{grant:?}");
+        let row = &seen[0];
+        let payout = grant.scope().sees_payouts().then_some(json!("12.5"));
+        assert_eq!((row["amount"].as_str(), row.get("payout").cloned()), (Some("25"), payout), "{grant:?}");
+    }
+    let refused = stage.refusal("conversions?format=parquet", &stage.token).await;
+    assert_eq!(refused, (400, vec![("format".to_owned(), "invalid".to_owned())]));
 }
 
 #[actix_web::test]

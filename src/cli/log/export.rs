@@ -16,7 +16,7 @@ use crate::event_log::reader::export::{Dataset, ExportFormat};
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// postback-log, inbound-log, clicks or conversion-events.
+    /// postback-log, inbound-log, clicks, conversion-events or conversions.
     #[arg(default_value = "postback-log", value_parser = dataset)]
     dataset: Dataset,
     /// Where it is written; - is standard output. While it is written, its name ends in .part.

@@ -6,22 +6,32 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::domain::device::Device;
 use crate::domain::event::Event;
 use crate::domain::fields::parse_time;
 use crate::domain::retry::{ErrorKind, Outcome};
 use crate::domain::status::Status;
 use crate::domain::verdict::{FieldError, VerdictKind};
-use crate::event_log::reader::export::{Dataset, Export, ExportFormat, PlainFilter};
-use crate::event_log::reader::{AttemptFilter, InboundFilter, TestRows};
+use crate::event_log::reader::export::{Dataset, Export, ExportFormat};
+use crate::event_log::reader::stats::conversions::ChangeFilter;
+use crate::event_log::reader::{AttemptFilter, ClickFilter, InboundFilter, TestRows};
 use crate::graphql::paging::within_databases;
+use crate::store::conversion_export::Counting;
+use crate::store::conversion_search::ConversionFilter;
 
 /// What was asked for.
 #[derive(Debug)]
 pub struct Asked {
-    pub export: Export,
+    pub wanted: Wanted,
     pub format: ExportFormat,
-    /// Whether the rows are counted first.
-    pub counts: bool,
+    pub counts: Counting,
+}
+
+/// Which rows, and where they are.
+#[derive(Debug)]
+pub enum Wanted {
+    Log(Export),
+    Conversions(ConversionFilter),
 }
 
 /// Parameters of every export.
@@ -42,12 +52,55 @@ pub fn names(dataset: Dataset) -> Vec<&'static str> {
             "click_id",
             "txid",
             "attempt_at_least",
+            "attempt_at_most",
             "total_us_at_least",
+            "total_us_at_most",
+            "link_ids",
+            "actions",
+            "countries",
+            "devices",
+            "search",
+            "include_tests",
+            "is_test",
+        ],
+        Dataset::InboundLog => &[
+            "verdicts",
+            "request_id",
+            "click_id",
+            "lead_id",
+            "integration_ids",
+            "doors",
+            "reason_codes",
+            "http_statuses",
+            "source_ip",
+            "search",
+            "is_test",
+        ],
+        Dataset::Clicks => &["click_id", "link_ids", "countries", "devices", "is_bot", "search"],
+        Dataset::ConversionEvents => &[
+            "events",
+            "statuses",
+            "click_id",
+            "lead_id",
+            "request_id",
+            "customer_id",
+            "link_ids",
+            "actions",
+            "countries",
+            "devices",
             "include_tests",
         ],
-        Dataset::InboundLog => &["verdicts", "request_id", "click_id", "lead_id", "is_test"],
-        Dataset::Clicks => &["click_id"],
-        Dataset::ConversionEvents => &["events", "statuses", "click_id", "lead_id", "include_tests"],
+        Dataset::Conversions => &[
+            "statuses",
+            "click_id",
+            "lead_id",
+            "request_id",
+            "customer_id",
+            "link_ids",
+            "actions",
+            "search",
+            "is_test",
+        ],
     };
     COMMON.iter().chain(own).copied().collect()
 }
@@ -73,11 +126,25 @@ pub fn about_parameter(name: &str) -> &'static str {
         "click_id" => "Our click id; in the inbound log, as it was sent",
         "txid" => "Transaction id, exactly",
         "attempt_at_least" => "Attempts of this number and later ones",
+        "attempt_at_most" => "Attempts of this number and earlier ones",
         "total_us_at_least" => "Attempts that took these microseconds or longer",
+        "total_us_at_most" => "Attempts that took these microseconds or shorter",
+        "link_ids" => "Ids of links, separated by commas",
+        "integration_ids" => "Ids of integrations, separated by commas",
+        "actions" => "Names of actions, exactly, separated by commas",
+        "countries" => "Countries of the click by ISO 3166-1, such as DE,AT",
+        "devices" => "desktop, mobile, tablet, bot, other, separated by commas",
+        "is_bot" => "Only bots (true) or all but bots (false)",
+        "search" => "Any id at hand, exactly, as in the GraphQL list",
+        "customer_id" => "The advertiser's own id of the recurring customer, exactly",
+        "doors" => "Doors such as s2s, separated by commas",
+        "reason_codes" => "Reasons such as unknown_click, separated by commas",
+        "http_statuses" => "HTTP codes they were answered with, separated by commas",
+        "source_ip" => "IP address they came from, exactly",
         "include_tests" => "true: those of test conversions too",
         "verdicts" => "accepted, duplicate, conflict, quarantined, rejected, separated by commas",
         "request_id" => "The advertiser's own id of the request, exactly",
-        "is_test" => "Only tests (true) or only real requests (false)",
+        "is_test" => "Only tests (true) or only what is real (false)",
         _ => "",
     }
 }
@@ -95,15 +162,23 @@ pub fn read(dataset: Dataset, parameters: &[(String, String)]) -> Result<Asked, 
     }
     let format =
         reading.one("format", ExportFormat::from_code, &codes(ExportFormat::ALL, |item| item.code()));
-    let counts = reading.flag("count").unwrap_or(false);
-    let export = match dataset {
-        Dataset::PostbackLog => Export::PostbackLog(reading.attempts()),
-        Dataset::InboundLog => Export::InboundLog(reading.inbound()),
-        Dataset::Clicks => Export::Clicks(reading.plain()),
-        Dataset::ConversionEvents => Export::ConversionEvents(reading.plain()),
+    let counts = match reading.flag("count") {
+        Some(true) => Counting::Counted,
+        Some(false) | None => Counting::Uncounted,
     };
+    let wanted = match dataset {
+        Dataset::PostbackLog => Wanted::Log(Export::PostbackLog(reading.attempts())),
+        Dataset::InboundLog => Wanted::Log(Export::InboundLog(reading.inbound())),
+        Dataset::Clicks => Wanted::Log(Export::Clicks(reading.clicks())),
+        Dataset::ConversionEvents => Wanted::Log(Export::ConversionEvents(reading.changes())),
+        Dataset::Conversions => Wanted::Conversions(reading.conversions()),
+    };
+    if dataset == Dataset::Conversions && format == Some(ExportFormat::Parquet) {
+        let message = "conversions are written as csv or ndjson; take conversion-events for parquet";
+        reading.faults.push(FieldError::new("format", "invalid", message));
+    }
     if reading.faults.is_empty() {
-        Ok(Asked { export, format: format.unwrap_or(ExportFormat::Csv), counts })
+        Ok(Asked { wanted, format: format.unwrap_or(ExportFormat::Csv), counts })
     } else {
         Err(reading.faults)
     }
@@ -114,7 +189,7 @@ struct Reading<'a> {
     faults: Vec<FieldError>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     fn attempts(&mut self) -> AttemptFilter {
         AttemptFilter {
             statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
@@ -140,10 +215,23 @@ impl Reading<'_> {
                 |text| text.parse().ok(),
                 "microseconds, a whole number",
             ),
+            attempt_at_most: self.one("attempt_at_most", |text| text.parse().ok(), "a number such as 2"),
+            total_us_at_most: self.one(
+                "total_us_at_most",
+                |text| text.parse().ok(),
+                "microseconds, a whole number",
+            ),
+            link_ids: self.ids("link_ids"),
+            actions: self.texts("actions"),
+            countries: self.countries(),
+            devices: self.devices(),
+            search: self.text("search"),
             from: self.time("from"),
             to: self.time("to"),
-            tests: self.tests(),
-            ..AttemptFilter::default()
+            tests: match self.flag("is_test") {
+                None => self.tests(),
+                is_test => is_test.into(),
+            },
         }
     }
 
@@ -160,26 +248,85 @@ impl Reading<'_> {
             request_id: self.text("request_id"),
             click_id: self.text("click_id"),
             lead_id: self.id("lead_id"),
+            integration_ids: self.ids("integration_ids"),
+            doors: self.texts("doors"),
+            reason_codes: self.texts("reason_codes"),
+            http_statuses: self.list("http_statuses", |text| text.parse().ok(), "numbers such as 200"),
+            source_ip: self.text("source_ip"),
+            search: self.text("search"),
             from: self.time("from"),
             to: self.time("to"),
             tests: self.flag("is_test").into(),
-            ..InboundFilter::default()
         }
     }
 
-    fn plain(&mut self) -> PlainFilter {
-        PlainFilter {
-            events: self.list("events", Event::from_code, &codes(Event::ALL, |item| item.code())),
-            statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
+    fn clicks(&mut self) -> ClickFilter {
+        ClickFilter {
             offer_ids: self.ids("offer_ids"),
             partner_ids: self.ids("partner_ids"),
             advertiser_ids: self.ids("advertiser_ids"),
+            link_ids: self.ids("link_ids"),
+            countries: self.countries(),
+            devices: self.devices(),
+            is_bot: self.flag("is_bot"),
             click_id: self.id("click_id"),
+            search: self.text("search"),
+            from: self.time("from"),
+            to: self.time("to"),
+            ..ClickFilter::default()
+        }
+    }
+
+    fn changes(&mut self) -> ChangeFilter {
+        ChangeFilter {
+            statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
+            events: self.list("events", Event::from_code, &codes(Event::ALL, |item| item.code())),
+            offer_ids: self.ids("offer_ids"),
+            partner_ids: self.ids("partner_ids"),
+            advertiser_ids: self.ids("advertiser_ids"),
+            link_ids: self.ids("link_ids"),
+            actions: self.texts("actions"),
+            countries: self.countries(),
+            devices: self.devices(),
             lead_id: self.id("lead_id"),
+            click_id: self.id("click_id"),
+            request_id: self.text("request_id"),
+            customer_id: self.text("customer_id"),
             from: self.time("from"),
             to: self.time("to"),
             tests: self.tests(),
         }
+    }
+
+    fn conversions(&mut self) -> ConversionFilter {
+        ConversionFilter {
+            statuses: self.list("statuses", Status::from_code, &codes(&Status::ALL, |item| item.code())),
+            offer_ids: self.ids("offer_ids"),
+            partner_ids: self.ids("partner_ids"),
+            advertiser_ids: self.ids("advertiser_ids"),
+            lead_id: self.id("lead_id"),
+            click_id: self.id("click_id"),
+            request_id: self.text("request_id"),
+            customer_id: self.text("customer_id"),
+            link_ids: self.ids("link_ids"),
+            actions: self.texts("actions"),
+            search: self.text("search"),
+            from: self.time("from"),
+            to: self.time("to"),
+            tests: self.flag("is_test").into(),
+        }
+    }
+
+    fn countries(&mut self) -> Vec<String> {
+        let read = |text: &str| {
+            let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_lowercase());
+            is_code.then(|| text.to_uppercase())
+        };
+        self.list("countries", read, "two letters by ISO 3166-1, such as DE")
+    }
+
+    fn devices(&mut self) -> Vec<Device> {
+        self.list("devices", Device::from_code, &codes(Device::ALL, |item| item.code()))
     }
 
     /// As in the GraphQL lists: tests are left out where nothing is said.
@@ -190,17 +337,24 @@ impl Reading<'_> {
         }
     }
 
-    fn list<T>(&mut self, name: &'static str, read: impl Fn(&str) -> Option<T>, expected: &str) -> Vec<T> {
-        let mut list = Vec::new();
-        let words: Vec<&str> = self
-            .values
+    /// Texts that others wrote, as they are.
+    fn texts(&self, name: &str) -> Vec<String> {
+        self.words(name).into_iter().map(str::to_owned).collect()
+    }
+
+    fn words(&self, name: &str) -> Vec<&'a str> {
+        self.values
             .iter()
             .filter(|(known, _)| *known == name)
             .flat_map(|(_, value)| value.split(','))
             .map(str::trim)
             .filter(|word| !word.is_empty())
-            .collect();
-        for word in words {
+            .collect()
+    }
+
+    fn list<T>(&mut self, name: &'static str, read: impl Fn(&str) -> Option<T>, expected: &str) -> Vec<T> {
+        let mut list = Vec::new();
+        for word in self.words(name) {
             match read(&word.to_lowercase()) {
                 Some(value) => list.push(value),
                 None => self.faults.push(wrong(name, word, expected)),
@@ -306,7 +460,7 @@ mod tests {
             &[("outcomes", "FAILED,retrying"), ("offerIds", id), ("offer_ids", id), ("format", "NDJSON")],
         )
         .unwrap();
-        let Export::PostbackLog(filter) = asked.export else { panic!("another dataset") };
+        let Wanted::Log(Export::PostbackLog(filter)) = asked.wanted else { panic!("another dataset") };
         assert_eq!(filter.outcomes, [Outcome::Failed, Outcome::Retrying]);
         assert_eq!(filter.offer_ids.len(), 2);
         assert_eq!(filter.tests, TestRows::LeftOut);

@@ -1,4 +1,4 @@
-//! Moves a file from ClickHouse to its caller, no faster than the caller takes it.
+//! Moves a file from its database to its caller, no faster than the caller takes it.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -9,12 +9,37 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::Stream;
 use futures_util::stream;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Chunks between ClickHouse and the caller, each as ClickHouse sent it: a MiB at most.
+use super::conversions::Lines;
+use crate::store::StoreError;
+use crate::store::conversion_export::Portion;
+
+/// Chunks between the database and the caller, each as it was read: a MiB at most.
 const CHUNKS: usize = 2;
 /// How long a caller may take nothing.
 const STANDSTILL: Duration = Duration::from_secs(60);
+
+/// Where the rest of a file comes from.
+pub enum Source {
+    Log(BytesCursor),
+    Conversions(Receiver<Result<Portion, StoreError>>, Lines),
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Option<Bytes>, Stopped> {
+        match self {
+            Self::Log(cursor) => Ok(cursor.next().await?),
+            Self::Conversions(portions, lines) => match portions.recv().await {
+                Some(Ok(Portion::Rows(rows))) => Ok(Some(lines.of_rows(&rows))),
+                Some(Ok(Portion::End)) => Ok(None),
+                Some(Err(error)) => Err(error.into()),
+                None => Err(Stopped::Cut),
+            },
+        }
+    }
+}
 
 /// What the body is made of.
 enum Piece {
@@ -28,6 +53,10 @@ enum Piece {
 enum Stopped {
     #[error("ClickHouse: {0}")]
     Log(#[from] clickhouse::error::Error),
+    #[error("PostgreSQL: {0}")]
+    Store(#[from] StoreError),
+    #[error("PostgreSQL: the rows ended before the last")]
+    Cut,
     #[error("the caller went")]
     Gone,
     #[error("the caller took nothing for {STANDSTILL:?}")]
@@ -39,7 +68,7 @@ enum Stopped {
 /// The body of an export that has begun with `first`. Dropping it cancels the query; `place` is held as
 /// long as it lasts.
 pub fn start(
-    cursor: BytesCursor,
+    source: Source,
     first: Option<Bytes>,
     compresses: bool,
     place: OwnedSemaphorePermit,
@@ -47,12 +76,12 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(CHUNKS);
     actix_web::rt::spawn(async move {
         metrics::gauge!("ricochet_exports").increment(1);
-        let outcome = pump(cursor, first, compresses, &sender).await;
+        let outcome = pump(source, first, compresses, &sender).await;
         metrics::gauge!("ricochet_exports").decrement(1);
         let code = match &outcome {
             Ok(()) => "complete",
             Err(Stopped::Gone | Stopped::Standstill) => "abandoned",
-            Err(Stopped::Log(_) | Stopped::Compression(_)) => "broken",
+            Err(Stopped::Log(_) | Stopped::Store(_) | Stopped::Cut | Stopped::Compression(_)) => "broken",
         };
         metrics::counter!("ricochet_exports_total", "outcome" => code).increment(1);
         match outcome {
@@ -76,7 +105,7 @@ pub fn start(
 }
 
 async fn pump(
-    mut cursor: BytesCursor,
+    mut source: Source,
     first: Option<Bytes>,
     compresses: bool,
     sender: &mpsc::Sender<Piece>,
@@ -95,9 +124,9 @@ async fn pump(
             send(sender, Piece::Bytes(bytes)).await?;
         }
         next = tokio::select! {
-            // The query ends with its caller, also while ClickHouse is looking for rows.
+            // The query ends with its caller, also while the database is looking for rows.
             () = sender.closed() => return Err(Stopped::Gone),
-            chunk = cursor.next() => chunk?,
+            chunk = source.next() => chunk?,
         };
     }
     if let Some(gzip) = gzip {

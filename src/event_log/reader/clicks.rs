@@ -93,6 +93,11 @@ pub async fn clicks(
     filter: &ClickFilter,
     request: &PageRequest,
 ) -> Result<Page<ClickRecord>, clickhouse::error::Error> {
+    search_of(scope, filter).page(log, request).await
+}
+
+/// The search for clicks in scope, by a filter.
+pub(super) fn search_of(scope: Scope, filter: &ClickFilter) -> Search {
     let mut search = Search::of(TABLE);
     // What an advertiser may look a click up by.
     let mut sought_texts: &[&'static str] = &["partner_clickid"];
@@ -127,5 +132,5 @@ pub async fn clicks(
     if let Some(id) = filter.click_id.or(sought.filter(|_| sought_texts.is_empty())) {
         search.near(id);
     }
-    search.page(log, request).await
+    search
 }

@@ -8,18 +8,15 @@ mod columns;
 use actix_web::web::Bytes;
 use clickhouse::query::BytesCursor;
 
-use super::TestRows;
 use super::attempts::{self, AttemptFilter};
+use super::clicks::{self, ClickFilter};
 use super::fetch::{begin_bytes, fetch_one};
 use super::inbound::{self, InboundFilter};
 use super::search::{Search, Table};
+use super::stats::conversions::{ChangeFilter, changes};
 use crate::domain::coded::coded_enum;
-use crate::domain::event::Event;
-use crate::domain::status::Status;
 use crate::event_log::EventLog;
 use crate::graphql::scope::Scope;
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 pub use columns::{Column, Kind};
 
@@ -41,6 +38,8 @@ coded_enum! {
         InboundLog = "inbound-log",
         Clicks = "clicks",
         ConversionEvents = "conversion-events",
+        /// Conversions as they stand, from PostgreSQL.
+        Conversions = "conversions",
     }
 }
 
@@ -52,6 +51,7 @@ impl Dataset {
             Self::InboundLog => columns::INBOUND_LOG,
             Self::Clicks => columns::CLICKS,
             Self::ConversionEvents => columns::CONVERSION_EVENTS,
+            Self::Conversions => columns::CONVERSIONS,
         }
     }
 
@@ -61,38 +61,18 @@ impl Dataset {
             Self::InboundLog => "received_at, inbound_id",
             Self::Clicks => "clicked_at, click_id",
             Self::ConversionEvents => "recorded_at, change_id, event",
+            Self::Conversions => "created_at, lead_id",
         }
     }
 }
 
-/// Which clicks or events; what is empty or `None` restricts nothing.
-#[derive(Debug, Clone, Default)]
-pub struct PlainFilter {
-    /// Of conversion events only.
-    pub events: Vec<Event>,
-    /// Of conversion events only.
-    pub statuses: Vec<Status>,
-    pub offer_ids: Vec<Uuid>,
-    pub partner_ids: Vec<Uuid>,
-    pub advertiser_ids: Vec<Uuid>,
-    pub click_id: Option<Uuid>,
-    /// Of conversion events only.
-    pub lead_id: Option<Uuid>,
-    /// Inclusive.
-    pub from: Option<DateTime<Utc>>,
-    /// Exclusive.
-    pub to: Option<DateTime<Utc>>,
-    /// Of conversion events only; clicks are never tests.
-    pub tests: TestRows,
-}
-
-/// What is exported.
+/// What is exported of the log.
 #[derive(Debug, Clone)]
 pub enum Export {
     PostbackLog(AttemptFilter),
     InboundLog(InboundFilter),
-    Clicks(PlainFilter),
-    ConversionEvents(PlainFilter),
+    Clicks(ClickFilter),
+    ConversionEvents(ChangeFilter),
 }
 
 impl Export {
@@ -114,39 +94,14 @@ impl Export {
                 nothing.where_is("advertiser_id", "false");
                 nothing
             }),
-            Self::Clicks(filter) => plain(CLICKS, scope, filter),
-            Self::ConversionEvents(filter) => {
-                let mut search = plain(EVENTS, scope, filter);
-                search.code_in("event", filter.events.iter().map(|item| item.code()));
-                search.code_in("status", filter.statuses.iter().map(|item| item.code()));
-                search.id_is("lead_id", filter.lead_id);
-                search.tests(filter.tests);
-                search
-            }
+            Self::Clicks(filter) => clicks::search_of(scope, filter),
+            Self::ConversionEvents(filter) => changes(scope, filter),
         }
     }
 }
 
 const INBOUND: Table =
     Table { name: "inbound_requests", time_column: "received_at", id_column: "inbound_id" };
-const CLICKS: Table = Table { name: "clicks", time_column: "clicked_at", id_column: "click_id" };
-const EVENTS: Table = Table { name: "conversion_events", time_column: "recorded_at", id_column: "change_id" };
-
-/// An advertiser's are those of its offers, a partner's those of its links.
-fn plain(table: Table, scope: Scope, filter: &PlainFilter) -> Search {
-    let mut search = Search::of(table);
-    match scope {
-        Scope::Everything => {}
-        Scope::Advertiser(id) => search.scope_id_is("advertiser_id", id.0),
-        Scope::Partner(id) => search.scope_id_is("partner_id", id.0),
-    }
-    search.id_in("offer_id", &filter.offer_ids);
-    search.id_in("partner_id", &filter.partner_ids);
-    search.id_in("advertiser_id", &filter.advertiser_ids);
-    search.id_is("click_id", filter.click_id);
-    search.between(filter.from, filter.to);
-    search
-}
 
 /// How many rows the export will have, as of now.
 pub async fn count(log: &EventLog, scope: Scope, export: &Export) -> Result<u64, clickhouse::error::Error> {

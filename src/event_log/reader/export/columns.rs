@@ -193,3 +193,24 @@ pub const CONVERSION_EVENTS: &[Column] = &[
     column("device", Kind::Code),
     column("is_test", Kind::Flag),
 ];
+
+pub const CONVERSIONS: &[Column] = &[
+    column("lead_id", Kind::Id),
+    column("advertiser_id", Kind::Id),
+    column("offer_id", Kind::Id),
+    column("partner_id", Kind::Id),
+    column("link_id", Kind::Id),
+    column("click_id", Kind::Id),
+    column("request_id", Kind::Text),
+    column("customer_id", Kind::Text),
+    column("action", Kind::Text),
+    column("status", Kind::Code),
+    column("amount", Kind::Decimal),
+    column("currency", Kind::Code),
+    column("payout", Kind::Decimal).not_for_advertisers(),
+    column("payout_currency", Kind::Code).not_for_advertisers(),
+    column("comment", Kind::Text),
+    column("is_test", Kind::Flag),
+    column("created_at", Kind::Time),
+    column("updated_at", Kind::Time),
+];

@@ -220,7 +220,8 @@ fn question(scope: Scope, filter: &ChangeFilter, clicks: Clicks, changes_part: A
     Question { search: changes(scope, filter), parts, added }
 }
 
-fn changes(scope: Scope, filter: &ChangeFilter) -> Search {
+/// The search for changes in scope, by a filter.
+pub fn changes(scope: Scope, filter: &ChangeFilter) -> Search {
     let mut search = Search::of(EVENTS);
     common(&mut search, scope, filter);
     search.code_in("status", filter.statuses.iter().map(|item| item.code()));
