@@ -16,8 +16,10 @@
 //! still has, and the [`rescuer`] finds it.
 
 pub mod batcher;
+pub mod claims_in_doubt;
 pub mod click_news;
 pub mod click_recorder;
+pub mod destination_exchange;
 pub mod destination_reporter;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;

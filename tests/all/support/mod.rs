@@ -5,6 +5,7 @@ pub mod databases;
 pub mod mmdb;
 pub mod server;
 pub mod tracker;
+pub mod wire;
 pub mod world;
 
 use std::time::{Duration, Instant};
