@@ -10,6 +10,8 @@
 //!                     claims, what is due                         OutcomeRecorder ══ PostgreSQL
 //!
 //! log batches in PostgreSQL ─► LogShipper ─► ClickHouse
+//!
+//! what a Dispatcher hears of its destination ─► DestinationExchange ◄─► those of other nodes
 //! ```
 //!
 //! Messages between actors are hints that save time. Whatever one of them loses, PostgreSQL
