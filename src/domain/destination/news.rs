@@ -74,21 +74,19 @@ impl Destination {
         {
             changes.extend(self.hold(now + hold));
         }
-        match told.breaker {
+        let turned = match told.breaker {
             Some(BreakerNews::Open { probe_in, openings }) => {
-                if self.breaker.told_open(now + probe_in, openings) {
-                    let failures = self.breaker.consecutive_failures();
-                    changes.push(Change::Opened { probe_in, failures });
-                }
+                let has_opened = self.breaker.told_open(now + probe_in, openings);
+                let failures = self.breaker.consecutive_failures();
+                has_opened.then_some(Change::Opened { probe_in, failures })
             }
-            Some(BreakerNews::Closed) => {
-                if self.breaker.told_closed() {
-                    self.pace.start_slowly(self.limits.max_in_flight);
-                    changes.push(Change::Closed);
-                }
-            }
-            None => {}
-        }
+            Some(BreakerNews::Closed) => self.breaker.told_closed().then(|| {
+                self.pace.start_slowly(self.limits.max_in_flight);
+                Change::Closed
+            }),
+            None => None,
+        };
+        changes.extend(turned);
         changes
     }
 }

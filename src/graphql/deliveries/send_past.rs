@@ -115,14 +115,16 @@ impl SendPastQuery {
         let past = input.read(Utc::now())?;
         let found = look(ctx, scope, &past, Judging::ByCondition, PREVIEW_COUNTS).await?;
         let Count { events, reasons, counted_until } = found.count;
+        let mut events: Vec<_> = events.into_iter().collect();
+        events.sort_by_key(|(event, _)| event.code());
         let mut reasons: Vec<_> =
             reasons.into_iter().map(|(reason, count)| KeptBackReason { reason, count }).collect();
         reasons.sort_by_key(|one| std::cmp::Reverse(one.count));
         Ok(SendPastPreview {
             is_complete: counted_until.is_none() && found.forgotten.is_some(),
             counted_until: counted_until.map(Time::from),
-            deliveries: events.values().map(|one| one.missing).sum(),
-            kept_back: events.values().map(|one| one.kept_back).sum(),
+            deliveries: events.iter().map(|(_, one)| one.missing).sum(),
+            kept_back: events.iter().map(|(_, one)| one.kept_back).sum(),
             by_event: events
                 .iter()
                 .map(|(event, one)| PastByEvent {

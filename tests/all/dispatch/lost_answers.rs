@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::stage::{postback, report, until_looked_again};
+use super::stage::{ask, postback, report, until_looked_again};
 use crate::support::eventually;
 use crate::support::server::Server;
-use crate::support::tracker::{Manner, Tracker};
+use crate::support::tracker::{OK, Tracker};
 use crate::support::wire::{Break, Wire};
 use crate::support::world::World;
 
@@ -22,16 +22,18 @@ const HOLD_UP_CLAIMS: &str = "
 /// Far below the lease of a claim, two minutes.
 const SOON: Duration = Duration::from_secs(45);
 
-/// Sales wait for two places, and the answer of a claim is lost on its way.
+/// Sales wait until their postback is resumed, and the answer of the first claim is lost on its way.
 async fn one_claim_is_lost(moment: Break) {
     const SALES: usize = 8;
     let world = World::new().await;
-    let tracker = Tracker::start(Manner::Slow(Duration::from_millis(700), "200 OK")).await;
+    let tracker = Tracker::start(OK).await;
     let wire = Wire::start(&world.databases).await;
     let settings = [("DATABASE_URL", wire.database_url.as_str())];
     let nodes = [Server::start_with(&world.databases, &settings).await];
     let [server] = &nodes;
-    postback(&world, server, &tracker, "limits: {maxInFlight: 2}").await;
+    let postback = postback(&world, server, &tracker, "limits: {maxInFlight: 2}").await;
+    ask(&world, server, &format!(r#"mutation {{ pausePostback(postbackId: "{postback}") {{ postbackId }} }}"#))
+        .await;
     let click = world.click(server, world.fixed.1).await;
     report(&world, server, &click, 0..SALES).await;
 
@@ -42,6 +44,8 @@ async fn one_claim_is_lost(moment: Break) {
     }
     wire.break_at(CLAIM, moment);
     let began = Instant::now();
+    ask(&world, server, &format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#))
+        .await;
     wire.until_broken(1).await;
     until_looked_again(&nodes).await;
     db.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
@@ -78,7 +82,7 @@ async fn a_claim_that_ends_after_its_connection_is_given_back() {
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_has_its_delivery_sent() {
     let world = World::new().await;
-    let tracker = Tracker::start(Manner::Answer("200 OK")).await;
+    let tracker = Tracker::start(OK).await;
     let wire = Wire::start(&world.databases).await;
     let settings = [("DATABASE_URL", wire.database_url.as_str())];
     let server = Server::start_with(&world.databases, &settings).await;
