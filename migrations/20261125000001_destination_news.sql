@@ -9,11 +9,14 @@ CREATE TABLE destination_news (
     version     bigint NOT NULL,
     -- Retry-After: nothing is to be sent before.
     held_until  timestamptz,
+    -- Somebody has said that it may be sent to all the same.
+    is_lifted   boolean NOT NULL DEFAULT false,
     -- Set while the breaker is open: when the next probe may go.
     probe_at    timestamptz,
     -- How often it opened since it was well for a while. NULL: nobody has spoken of the breaker.
     openings    integer,
     told_by     uuid NOT NULL,
     changed_at  timestamptz NOT NULL,
-    CONSTRAINT an_open_breaker_was_opened CHECK (probe_at IS NULL OR openings IS NOT NULL)
+    CONSTRAINT an_open_breaker_was_opened CHECK (probe_at IS NULL OR openings IS NOT NULL),
+    CONSTRAINT a_lifted_hold_is_none CHECK (NOT is_lifted OR held_until IS NULL)
 ) WITH (fillfactor = 50);

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, Transaction};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use crate::domain::destination::news::{BreakerNews, Telling, Told};
+use crate::domain::destination::news::{BreakerNews, HoldNews, Telling, Told};
 use crate::domain::ids::{NodeId, PostbackId};
 
 /// Most rows of one statement.
@@ -57,7 +57,7 @@ pub async fn look(pool: &Pool, look: Look) -> Result<Vec<(PostbackId, Told)>, St
     let client = pool.get().await?;
     let statement = client
         .prepare_cached(
-            "SELECT postback_id, version, openings,
+            "SELECT postback_id, version, openings, is_lifted,
                     extract(epoch FROM held_until - now())::double precision AS hold_s,
                     extract(epoch FROM probe_at - now())::double precision AS probe_in_s
              FROM destination_news WHERE $1 OR changed_at > now() - interval '5 seconds'",
@@ -80,12 +80,29 @@ pub async fn look(pool: &Pool, look: Look) -> Result<Vec<(PostbackId, Told)>, St
             let hold: Option<f64> = row.get("hold_s");
             let told = Told {
                 version: row.get("version"),
-                hold: hold.map(duration).filter(|hold| !hold.is_zero()),
+                hold: match hold.map(duration).filter(|hold| !hold.is_zero()) {
+                    Some(hold) => HoldNews::For(hold),
+                    None if row.get("is_lifted") => HoldNews::Lifted,
+                    None => HoldNews::Nothing,
+                },
                 breaker,
             };
             (PostbackId(row.get("postback_id")), told)
         })
         .collect())
+}
+
+/// Lifts the hold of a destination, on all nodes.
+pub async fn lift_hold(transaction: &Transaction<'_>, postback: PostbackId) -> Result<(), StoreError> {
+    transaction
+        .execute(
+            "UPDATE destination_news SET held_until = NULL, is_lifted = true, changed_at = clock_timestamp(),
+                                         version = nextval('destination_news_version')
+             WHERE postback_id = $1 AND held_until IS NOT NULL",
+            &[&postback.0],
+        )
+        .await?;
+    Ok(())
 }
 
 /// Forgets what was told long ago. A breaker that is open still was not probed for a day, since

@@ -230,7 +230,7 @@ impl Destination {
         Some(Change::Held { until })
     }
 
-    /// Ends a hold: the postback was paused instead, or somebody changed it.
+    /// Ends a hold: the postback was paused instead, or somebody wants it sent to.
     pub fn lift_hold(&mut self) {
         self.held_until = None;
     }

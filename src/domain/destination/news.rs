@@ -16,6 +16,15 @@ pub enum BreakerNews {
     Closed,
 }
 
+/// Whether it is to be left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldNews {
+    For(Duration),
+    /// Not any more: somebody has said so.
+    Lifted,
+    Nothing,
+}
+
 /// What one node has to tell. `None`: nothing new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Telling {
@@ -29,7 +38,7 @@ pub struct Telling {
 pub struct Told {
     /// Greater than that of anything told before.
     pub version: i64,
-    pub hold: Option<Duration>,
+    pub hold: HoldNews,
     /// `None`: nobody has spoken of it.
     pub breaker: Option<BreakerNews>,
 }
@@ -69,10 +78,12 @@ impl Destination {
         }
         self.told_version = told.version;
         let mut changes = Vec::new();
-        if let Some(hold) = told.hold
-            && self.held_until.is_none_or(|until| until + HOLD_SLACK < now + hold)
-        {
-            changes.extend(self.hold(now + hold));
+        match told.hold {
+            HoldNews::For(hold) if self.held_until.is_none_or(|until| until + HOLD_SLACK < now + hold) => {
+                changes.extend(self.hold(now + hold));
+            }
+            HoldNews::Lifted => self.lift_hold(),
+            HoldNews::For(_) | HoldNews::Nothing => {}
         }
         let turned = match told.breaker {
             Some(BreakerNews::Open { probe_in, openings }) => {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::news::{BreakerNews, Told};
+use super::news::{BreakerNews, HoldNews, Told};
 use super::rate::Rate;
 use super::*;
 
@@ -79,7 +79,8 @@ fn a_probe_that_is_not_sent_leaves_its_turn_to_another() {
 }
 
 fn told(version: i64, hold: Option<u64>, breaker: Option<BreakerNews>) -> Told {
-    Told { version, hold: hold.map(Duration::from_millis), breaker }
+    let hold = hold.map_or(HoldNews::Nothing, |ms| HoldNews::For(Duration::from_millis(ms)));
+    Told { version, hold, breaker }
 }
 
 fn open_for(ms: u64) -> Option<BreakerNews> {
@@ -103,6 +104,12 @@ fn what_one_node_hears_another_heeds() {
     second.lift_hold();
     assert_eq!(second.hear_told(news, at(500_100)), [], "no news");
     assert!(second.admit(places(4), EMPTY_NODE, at(500_100)).is_ok());
+    // Somebody wants it sent to all the same.
+    assert_eq!(second.hear_told(told(2, Some(40_000), None), at(500_200)).len(), 1);
+    assert!(second.admit(places(4), EMPTY_NODE, at(500_300)).is_err());
+    let lifted = Told { hold: HoldNews::Lifted, ..told(3, None, None) };
+    assert_eq!(second.hear_told(lifted, at(500_400)), []);
+    assert!(second.admit(places(4), EMPTY_NODE, at(500_400)).is_ok());
     // Its own news comes back to the one that told it.
     assert_eq!(first.hear_told(told(1, Some(29_000), None), at(1_020)), []);
 }

@@ -10,6 +10,7 @@ ORDER BY postback_id
 ON CONFLICT (postback_id) DO UPDATE
 SET version = nextval('destination_news_version'),
     held_until = greatest(news.held_until, excluded.held_until),
+    is_lifted = news.is_lifted AND excluded.held_until IS NULL,
     probe_at = CASE WHEN excluded.openings IS NULL THEN news.probe_at ELSE excluded.probe_at END,
     openings = coalesce(excluded.openings, news.openings),
     told_by = excluded.told_by,

@@ -19,6 +19,7 @@ use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Tra
 use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
+use crate::store::destination_news;
 use crate::store::error::StoreError;
 use crate::store::network::{self, NewPostback};
 use crate::store::request_settings;
@@ -170,7 +171,8 @@ pub enum Sending {
     Resumed,
 }
 
-/// Paused, its deliveries wait; resumed, they are sent.
+/// Paused, its deliveries wait; resumed, they are sent, also where the destination has asked to be
+/// left alone for longer.
 pub async fn set_sending(
     pool: &Pool,
     actor: Actor,
@@ -187,6 +189,9 @@ pub async fn set_sending(
     let before = lock_in_scope(&transaction, scope, id).await?;
     let set = "UPDATE postbacks SET is_paused = $2, paused_reason = NULL WHERE postback_id = $1";
     transaction.execute(set, &[&id.0, &is_paused]).await?;
+    if sending == Sending::Resumed {
+        destination_news::lift_hold(&transaction, id).await?;
+    }
     audit::record(&transaction, actor, Entity::Postback, id.0, action, Some(before)).await?;
     finish(transaction, id, Vec::new()).await
 }

@@ -32,8 +32,12 @@ async fn one_claim_is_lost(moment: Break) {
     let nodes = [Server::start_with(&world.databases, &settings).await];
     let [server] = &nodes;
     let postback = postback(&world, server, &tracker, "limits: {maxInFlight: 2}").await;
-    ask(&world, server, &format!(r#"mutation {{ pausePostback(postbackId: "{postback}") {{ postbackId }} }}"#))
-        .await;
+    ask(
+        &world,
+        server,
+        &format!(r#"mutation {{ pausePostback(postbackId: "{postback}") {{ postbackId }} }}"#),
+    )
+    .await;
     let click = world.click(server, world.fixed.1).await;
     report(&world, server, &click, 0..SALES).await;
 
@@ -44,8 +48,12 @@ async fn one_claim_is_lost(moment: Break) {
     }
     wire.break_at(CLAIM, moment);
     let began = Instant::now();
-    ask(&world, server, &format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#))
-        .await;
+    ask(
+        &world,
+        server,
+        &format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#),
+    )
+    .await;
     wire.until_broken(1).await;
     until_looked_again(&nodes).await;
     db.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();

@@ -52,6 +52,26 @@ async fn what_asks_one_node_to_be_left_alone_hears_from_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_resumes_a_postback_does_not_wait_for_what_its_destination_asked() {
+    let world = World::new().await;
+    let tracker = Tracker::start(Manner::Answer("429 Slow down\r\nretry-after: 3600")).await;
+    let (nodes, postback) = two_nodes(&world, &tracker, "").await;
+    let click = world.click(&nodes[0], world.fixed.1).await;
+    report(&world, &nodes[0], &click, 0..1).await;
+    until_logged(&nodes[1], "another node was asked").await;
+    tracker.behave(OK);
+    tokio::join!(report(&world, &nodes[0], &click, 1..5), report(&world, &nodes[1], &click, 5..9));
+    until_looked_again(&nodes).await;
+    assert_eq!(tracker.received().len(), 1);
+    let resume = format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#);
+    ask(&world, &nodes[1], &resume).await;
+    tracker.until_received(9).await;
+    // The one that was answered so keeps its own time.
+    let waiting = "SELECT count(*) FROM deliveries WHERE next_attempt_at > now() + interval '30 minutes'";
+    assert_eq!(world.count(waiting).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_probes_for_all_and_another_in_its_place() {
     let world = World::new().await;
     let tracker = Tracker::start(Manner::Answer("500 Down")).await;

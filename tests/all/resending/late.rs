@@ -218,7 +218,7 @@ async fn a_past_that_is_too_long_to_count_is_shown_as_far_as_it_was() {
     let click = world.click(&server, world.fixed.1).await;
     world.sales(&server, &click, 3).await;
     for (condition, locked) in
-        [("", "deliveries_finished"), (r#"condition: "amount > 1","#, "conversion_history")]
+        [("", "deliveries_finished"), (r#"condition: "payout > 1","#, "conversion_history")]
     {
         let create = format!(
             r#"mutation {{ createPostback(input: {{partnerId: "{}", events: [HOLD], {condition}

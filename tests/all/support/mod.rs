@@ -2,6 +2,7 @@
 
 pub mod clickhouse;
 pub mod databases;
+pub mod dns;
 pub mod mmdb;
 pub mod server;
 pub mod tracker;
