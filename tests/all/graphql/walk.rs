@@ -259,6 +259,7 @@ const NOWHERE: &[&str] = &[
     "QuarantinedRequest.integrationId",
     "QuarantinedRequest.offerId",
     "QuarantinedRequest.requestId",
+    "SendPastPreview.countedUntil",
     "SendPastPreview.keptBackReasons",
     "SkippedCount.count",
     "SkippedCount.reason",
