@@ -68,8 +68,8 @@ async fn try_download(
         answer.insert_header((ROWS_HEADER, rows.to_string()));
     }
     // Errors until the first bytes are told as errors; what comes later breaks the connection.
-    let mut cursor = export::export(log, scope, &export, format).map_err(|error| log_away(&error))?;
-    let first = cursor.next().await.map_err(|error| log_away(&error))?;
+    let beginning = export::export(log, scope, &export, format).await;
+    let (first, cursor) = beginning.map_err(|error| log_away(&error))?;
     let compresses = format != ExportFormat::Parquet && accepts_gzip(request);
     let (name, media_type) = match format {
         ExportFormat::Csv => ("csv", "text/csv; charset=utf-8; header=present"),

@@ -6,6 +6,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::cluster;
+use super::reader::fetch::fetch_one;
 use super::rows::Log;
 
 /// ClickHouse, with the database of the log chosen.
@@ -66,7 +67,7 @@ impl EventLog {
     }
 
     pub async fn is_reachable(&self) -> bool {
-        self.client.query("SELECT 1").fetch_one::<u8>().await.is_ok()
+        fetch_one::<u8>(self.client.query("SELECT 1")).await.is_ok()
     }
 
     pub async fn create_database(&self) -> Result<(), clickhouse::error::Error> {

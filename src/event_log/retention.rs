@@ -7,6 +7,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::EventLog;
+use super::reader::fetch::fetch_all;
 
 /// In days, from the row's own time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl LogRetention {
     /// tables that were changed.
     pub async fn apply(self, log: &EventLog) -> Result<Vec<&'static str>, clickhouse::error::Error> {
         let found = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()";
-        let found = log.client().query(found).fetch_all::<Engine>().await?;
+        let found = fetch_all::<Engine>(log.client().query(found)).await?;
         let mut changed = Vec::new();
         for (table, expiry) in self.tables() {
             let stored = log.stored(table);

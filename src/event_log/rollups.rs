@@ -9,6 +9,7 @@ use chrono::{DateTime, Days, NaiveTime, Utc};
 use clickhouse::error::Error;
 
 use super::EventLog;
+use super::reader::fetch::fetch_one;
 use super::rows::Log;
 
 /// `CREATE MATERIALIZED VIEW IF NOT EXISTS … TO … AS SELECT … FROM a log …`, taken apart.
@@ -35,7 +36,7 @@ impl<'a> View<'a> {
 
     pub async fn exists(&self, log: &EventLog) -> Result<bool, Error> {
         let count = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = ?";
-        Ok(log.client().query(count).bind(self.name).fetch_one::<u64>().await? > 0)
+        Ok(fetch_one::<u64>(log.client().query(count).bind(self.name)).await? > 0)
     }
 
     /// Fills the table from the log, a UTC day at a time so that memory stays bounded, then makes
@@ -65,7 +66,7 @@ impl<'a> View<'a> {
         let select = format!(
             "SELECT count(), toInt64(toUnixTimestamp(min({time}))), toInt64(toUnixTimestamp(max({time}))) FROM {table}"
         );
-        let (rows, oldest, newest) = log.client().query(&select).fetch_one::<(u64, i64, i64)>().await?;
+        let (rows, oldest, newest) = fetch_one::<(u64, i64, i64)>(log.client().query(&select)).await?;
         let times = DateTime::from_timestamp(oldest, 0).zip(DateTime::from_timestamp(newest, 0));
         Ok(times.filter(|_| rows > 0))
     }

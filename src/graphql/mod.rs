@@ -1,5 +1,5 @@
 //! The GraphQL API: who asks ([`scope`]), what can be asked ([`query`], [`types`]), how much at
-//! once ([`paging`], [`limits`]), what can be changed ([`setup`]), what goes wrong ([`failure`]), and its door ([`http`]).
+//! once ([`paging`], [`limits`], [`cost`]), what can be changed ([`setup`]), what goes wrong ([`failure`]), and its door ([`http`]).
 //!
 //! ```text
 //! POST /graphql ─► token ─► Principal ─► limits ─► resolver ─┬─► event_log::reader ─► ClickHouse
@@ -9,9 +9,11 @@
 //! `postbackLogTail` ([`subscription`]) comes over a WebSocket and reads no database by itself: the
 //! node's [`crate::tail`] feeds all of them.
 //!
-//! A resolver makes one query, whatever the number of rows. The scope is an argument of every
+//! A resolver makes one query, whatever the number of rows; what hangs on each row comes by
+//! [`related`], one query for all rows. The scope is an argument of every
 //! reading function, so that no resolver can forget it.
 
+mod cost;
 mod deliveries;
 mod destinations;
 mod enums;
@@ -22,9 +24,11 @@ mod limits;
 mod names;
 pub mod paging;
 mod query;
+mod related;
 mod scalars;
 pub mod scope;
 pub mod setup;
+mod stack;
 mod stats;
 mod subscription;
 mod types;
@@ -60,7 +64,7 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over both databases, of no node: a change is seen by the nodes within a second.
 pub fn schema(pool: Pool, log: EventLog) -> Schema {
-    builder().data(names::loader(pool.clone())).data(Databases { pool, log }).finish()
+    on_databases(Databases { pool, log }).finish()
 }
 
 /// The schema of a node, which sees its own changes at once.
@@ -68,7 +72,11 @@ pub fn schema(pool: Pool, log: EventLog) -> Schema {
 /// `readers` are connections of their own: however many dashboards ask, conversions are taken.
 pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender, feed: Feed) -> Schema {
     let databases = Databases { pool: readers.clone(), log: services.log.clone() };
-    builder().data(names::loader(readers)).data(databases).data(services).data(sender).data(feed).finish()
+    on_databases(databases).data(services).data(sender).data(feed).finish()
+}
+
+fn on_databases(databases: Databases) -> SchemaBuilder<Query, Mutation, Subscription> {
+    builder().data(names::loader(databases.pool.clone())).data(databases)
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
@@ -76,6 +84,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .limit_complexity(limits::MAX_COMPLEXITY)
         .limit_directives(10)
         .extension(limits::Limits)
+        .extension(stack::Stack)
 }
 
 /// The schema as text, as it stands in `graphql/schema.graphql`.

@@ -3,8 +3,10 @@
 use async_graphql::{Context, Object};
 use deadpool_postgres::Pool;
 
+pub(super) use super::cost::page_cost;
 use super::failure::{Failure, read_log, read_store};
-use super::paging::{DEFAULT_PAGE_ROWS, List, MAX_PAGE_ROWS, PageRequest};
+use super::paging::{List, PageRequest};
+use super::related::{Attempts, Conversions};
 use super::scope::{Principal, Scope};
 use super::types::click::{Click, ClicksFilter};
 use super::types::conversion::{Conversion, ConversionsFilter};
@@ -40,7 +42,8 @@ impl LogQueries {
         let filter = filter.unwrap_or_default().read()?;
         let scope = scope(ctx)?;
         let page = read_log(reader::attempts(&databases(ctx).log, scope, &filter, &request)).await?;
-        Ok(connection(LIST, &request, page))
+        let together = Attempts::of(scope, &page.rows);
+        Ok(connection_of(LIST, &request, page, |record| PostbackAttempt::of(record, &together)))
     }
 
     /// Every conversion request received and what it was told, newest first. An advertiser sees
@@ -96,14 +99,9 @@ impl LogQueries {
         let scope = scope(ctx)?;
         let page = read_store(conversion_search::conversions(&databases(ctx).pool, scope, &filter, &request))
             .await?;
-        Ok(connection(LIST, &request, page))
+        let together = Conversions::of(scope, &page.rows);
+        Ok(connection_of(LIST, &request, page, |record| Conversion::of(record, &together)))
     }
-}
-
-/// A page costs its rows, whatever is selected of them: the databases read whole rows.
-pub(super) fn page_cost(first: Option<i32>, child_complexity: usize) -> usize {
-    let rows = first.map_or(DEFAULT_PAGE_ROWS, |first| usize::try_from(first).unwrap_or(0));
-    rows.min(MAX_PAGE_ROWS) + child_complexity
 }
 
 pub(super) fn page_request(

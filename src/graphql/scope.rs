@@ -18,6 +18,19 @@ pub enum Scope {
     Partner(PartnerId),
 }
 
+impl Scope {
+    /// Whether it may know what partners get. An advertiser knows what it pays; what the network passes
+    /// on is between network and partner.
+    pub fn sees_payouts(self) -> bool {
+        !matches!(self, Self::Advertiser(_))
+    }
+
+    /// Whether it may know who in the network changed something, and what they said to it.
+    pub fn sees_hands(self) -> bool {
+        matches!(self, Self::Everything)
+    }
+}
+
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {

@@ -1,13 +1,18 @@
 //! The subscriptions.
 
+use std::slice::from_ref;
+
 use async_graphql::{Context, SimpleObject};
 use chrono::{TimeDelta, Utc};
 use futures_util::Stream;
 use futures_util::stream;
 
+use super::cost::rows_cost;
 use super::failure::{Failure, read_store};
 use super::query::{databases, scope};
+use super::related::Attempts;
 use super::scalars::Time;
+use super::scope::Scope;
 use super::types::postback_log::{PostbackAttempt, PostbackLogFilter};
 use crate::tail::{Feed, Tail, Tailed};
 
@@ -32,10 +37,11 @@ struct TailedAttempt {
     past_left_out: bool,
 }
 
-impl From<Tailed> for TailedAttempt {
-    fn from(tailed: Tailed) -> Self {
+impl TailedAttempt {
+    fn seen_by(scope: Scope, tailed: Tailed) -> Self {
+        let record = &tailed.row.record;
         Self {
-            attempt: tailed.row.record.clone().into(),
+            attempt: PostbackAttempt::of(record.clone(), &Attempts::of(scope, from_ref(record))),
             recorded_at: tailed.row.recorded_at.into(),
             dropped_before: tailed.dropped_before,
             past_left_out: tailed.is_past_left_out,
@@ -56,6 +62,7 @@ impl Subscription {
     ///
     /// WebSocket at `/graphql`, protocol `graphql-transport-ws` or `graphql-ws`, with the token in the header
     /// `Authorization` or in the payload of `connection_init`: `{"Authorization": "Bearer rt_..."}`.
+    #[graphql(complexity = "rows_cost(1, child_complexity)")]
     async fn postback_log_tail(
         &self,
         ctx: &Context<'_>,
@@ -78,10 +85,10 @@ impl Subscription {
             None => Tail::from_now(follower),
             Some(since) => read_store(Tail::since(follower, &databases(ctx).log, since)).await?,
         };
-        Ok(stream::unfold(Some(tail), |tail| async {
+        Ok(stream::unfold(Some(tail), move |tail| async move {
             let mut tail = tail?;
             Some(match tail.next().await {
-                Ok(tailed) => (Ok(tailed.into()), Some(tail)),
+                Ok(tailed) => (Ok(TailedAttempt::seen_by(scope, tailed)), Some(tail)),
                 Err(end) => (Err(Failure::TailEnded(end)), None),
             })
         }))

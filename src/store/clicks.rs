@@ -11,11 +11,14 @@ use super::deliveries::{self, NewDelivery};
 use super::error::StoreError;
 use super::log_batches;
 use super::recording::{self, ChangeRow};
+use super::resend::scope_columns;
+use super::search::read_only;
 use super::session::Session;
 use super::skipped::{self, SkippedDelivery};
 use crate::domain::click::Click;
 use crate::domain::ids::{AdvertiserId, ClickId, LinkId, NodeId, OfferId, PartnerId};
 use crate::event_log::rows::{ClickRow, encode};
+use crate::graphql::scope::Scope;
 
 /// What is written beside clicks for those who want to hear of them.
 #[derive(Debug, Default)]
@@ -155,6 +158,15 @@ pub async fn find(
         (key.clone(), found)
     });
     Ok(found.collect())
+}
+
+/// Those of `ids` that are in scope: an advertiser's are those to its offers, a partner's those
+/// through its links.
+pub async fn by_ids(pool: &Pool, scope: Scope, ids: &[Uuid]) -> Result<Vec<Click>, StoreError> {
+    let (advertiser, partner) = scope_columns(scope);
+    let statement = "SELECT * FROM clicks WHERE click_id = ANY($1)
+         AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)";
+    read_only(pool, statement, &[&ids, &advertiser, &partner]).await?.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<Click, StoreError> {

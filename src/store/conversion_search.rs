@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::search::{Columns, Search, page};
+use super::search::{Columns, Search, page, read_only};
 use crate::domain::status::Status;
 use crate::event_log::reader::TestRows;
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
@@ -105,6 +105,15 @@ pub async fn conversions(
     const COLUMNS: Columns =
         Columns { selected: SELECTED, from: "conversions", time: "created_at", id: "lead_id" };
     page(pool, COLUMNS, search(scope, filter), request, ConversionRecord::from_row).await
+}
+
+/// Those of `leads` that are in scope.
+pub async fn by_ids(pool: &Pool, scope: Scope, leads: &[Uuid]) -> Result<Vec<ConversionRecord>, StoreError> {
+    let mut search = search(scope, &ConversionFilter::default());
+    search.one_of("lead_id", leads.to_vec());
+    let statement = format!("SELECT {SELECTED} FROM conversions{}", search.where_clause());
+    let rows = read_only(pool, &statement, &search.values()).await?;
+    rows.iter().map(ConversionRecord::from_row).collect()
 }
 
 fn search(scope: Scope, filter: &ConversionFilter) -> Search {

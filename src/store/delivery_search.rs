@@ -1,6 +1,8 @@
 //! Searching deliveries, the waiting and the finished, for people: in the order of their events,
 //! which is that of their ids.
 
+mod of_leads;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use tokio_postgres::types::ToSql;
@@ -14,6 +16,8 @@ use crate::domain::coded::coded_enum;
 use crate::domain::event::Event;
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Scope;
+
+pub use of_leads::of_leads;
 
 coded_enum! {
     /// Where a delivery stands.
@@ -158,6 +162,13 @@ pub async fn deliveries(
     rows.sort_unstable_by_key(|row: &DeliveryRecord| std::cmp::Reverse(row.delivery_id));
     rows.truncate(limit);
     Ok(Page::of_surplus(rows, request, total))
+}
+
+/// Those of `ids` that are in scope.
+pub async fn by_ids(pool: &Pool, scope: Scope, ids: &[Uuid]) -> Result<Vec<DeliveryRecord>, StoreError> {
+    let filter = DeliveryFilter { delivery_ids: ids.to_vec(), ..DeliveryFilter::default() };
+    let request = PageRequest { rows: ids.len(), after: None, with_total: false };
+    Ok(deliveries(pool, scope, &filter, &request).await?.rows)
 }
 
 /// One of the two tables.

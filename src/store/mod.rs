@@ -7,6 +7,7 @@ pub mod by_hand;
 pub mod cancelling;
 pub mod catalogue;
 pub mod clicks;
+pub mod conversion_history;
 pub mod conversion_search;
 pub mod conversions;
 pub mod deliveries;

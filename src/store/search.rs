@@ -1,11 +1,37 @@
 //! Lists for people: conditions, keyset pages, totals.
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool, Transaction};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 
 use super::error::StoreError;
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
+
+/// A transaction that only reads, all of it as of one moment; PostgreSQL stops before callers do.
+async fn snapshot(client: &mut Object) -> Result<Transaction<'_>, StoreError> {
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    transaction.batch_execute("SET LOCAL statement_timeout = '15s'").await?;
+    Ok(transaction)
+}
+
+/// The rows of one statement, of which there are few different ones: it stays prepared.
+pub(super) async fn read_only(
+    pool: &Pool,
+    statement: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, StoreError> {
+    let mut client = pool.get().await?;
+    let transaction = snapshot(&mut client).await?;
+    let statement = transaction.prepare_cached(statement).await?;
+    let rows = transaction.query(&statement, values).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
 
 /// What a list is read from, and by what it is ordered.
 #[derive(Debug, Clone, Copy)]
@@ -26,14 +52,8 @@ pub async fn page<R: Positioned>(
 ) -> Result<Page<R>, StoreError> {
     let Columns { selected, from, time, id } = columns;
     let mut client = pool.get().await?;
-    // One snapshot, so that the total fits the page; and PostgreSQL stops before callers do.
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
-    transaction.batch_execute("SET LOCAL statement_timeout = '15s'").await?;
+    // One snapshot, so that the total fits the page.
+    let transaction = snapshot(&mut client).await?;
     let total = if request.with_total {
         let statement = format!("SELECT count(*) FROM {from}{}", search.where_clause());
         let count: i64 = transaction.query_one(&statement, &search.values()).await?.try_get(0)?;

@@ -118,8 +118,7 @@ async fn begin(
     log: &EventLog,
     since: DateTime<Utc>,
 ) -> Result<Logged, clickhouse::error::Error> {
-    let mut cursor = attempts_since(log, follower.scope(), follower.filter(), since)?;
-    let first = cursor.next().await?;
+    let (first, cursor) = attempts_since(log, follower.scope(), follower.filter(), since).await?;
     Ok(Logged { first, cursor })
 }
 

@@ -2,6 +2,7 @@
 //! past that equals PostgreSQL's.
 
 mod documents;
+mod reading;
 mod retention;
 mod rollups;
 mod seed;

@@ -223,6 +223,8 @@ async fn each_role_exports_what_it_sees() {
         let token = tokens::create(&stage.databases.pool, grant, "").await.unwrap().secret;
         let seen = stage.rows("postback-log?format=ndjson", &token).await;
         assert_eq!(seen.len(), attempts, "{grant:?}: {:?}", texts(&seen, "txid"));
+        let sees_payouts = grant.scope().sees_payouts();
+        assert!(seen.iter().all(|row| row.get("payout").is_some() == sees_payouts), "{grant:?}");
         assert_eq!(stage.rows("inbound-log?format=ndjson", &token).await.len(), requests, "{grant:?}");
         let counted = stage.ask("postback-log?count=1", &token).await;
         assert_eq!(counted.headers()["x-ricochet-rows"], attempts.to_string().as_str());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::TestRows;
+use super::fetch::fetch_all;
 use super::search::{Search, Table, code};
 use crate::domain::device::Device;
 use crate::domain::event::Event;
@@ -136,6 +137,47 @@ pub async fn attempts(
     request: &PageRequest,
 ) -> Result<Page<AttemptRecord>, clickhouse::error::Error> {
     search_of(scope, filter).page(log, request).await
+}
+
+/// What attempts are the lines of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptsOf {
+    Conversion,
+    Delivery,
+}
+
+impl AttemptsOf {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Conversion => "lead_id",
+            Self::Delivery => "delivery_id",
+        }
+    }
+
+    /// The id of what a row is a line of.
+    pub fn id(self, row: &AttemptRecord) -> Option<Uuid> {
+        match self {
+            Self::Conversion => row.lead_id,
+            Self::Delivery => Some(row.delivery_id),
+        }
+    }
+}
+
+/// The first `each` attempts in scope of each of `ids`, oldest first, tests included. None of them
+/// begun before `since`, so what is older is not read.
+pub async fn attempts_of(
+    log: &EventLog,
+    scope: Scope,
+    of: AttemptsOf,
+    ids: &[Uuid],
+    since: DateTime<Utc>,
+    each: usize,
+) -> Result<Vec<AttemptRecord>, clickhouse::error::Error> {
+    let mut search = search_of(scope, &AttemptFilter::default());
+    search.id_in(of.column(), ids);
+    search.not_before(since);
+    let rest = format!(" ORDER BY started_at, attempt_id LIMIT {each} BY {}", of.column());
+    fetch_all(search.statement(log, "SELECT ?fields", &rest)).await
 }
 
 /// The search for attempts in scope, by a filter.

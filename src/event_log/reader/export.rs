@@ -5,10 +5,12 @@
 
 mod columns;
 
+use actix_web::web::Bytes;
 use clickhouse::query::BytesCursor;
 
 use super::TestRows;
 use super::attempts::{self, AttemptFilter};
+use super::fetch::{begin_bytes, fetch_one};
 use super::inbound::{self, InboundFilter};
 use super::search::{Search, Table};
 use crate::domain::coded::coded_enum;
@@ -148,17 +150,17 @@ fn plain(table: Table, scope: Scope, filter: &PlainFilter) -> Search {
 
 /// How many rows the export will have, as of now.
 pub async fn count(log: &EventLog, scope: Scope, export: &Export) -> Result<u64, clickhouse::error::Error> {
-    export.search(scope).statement(log, "SELECT count()", "").fetch_one::<u64>().await
+    fetch_one::<u64>(export.search(scope).statement(log, "SELECT count()", "")).await
 }
 
-/// The file, oldest rows first, as ClickHouse writes it. Memory is bounded here by what the connection
+/// The file, oldest rows first, as ClickHouse writes it: its beginning, and the rest. Memory is bounded here by what the connection
 /// reads ahead, and there by the settings below, whatever the number of rows.
-pub fn export(
+pub async fn export(
     log: &EventLog,
     scope: Scope,
     export: &Export,
     format: ExportFormat,
-) -> Result<BytesCursor, clickhouse::error::Error> {
+) -> Result<(Option<Bytes>, BytesCursor), clickhouse::error::Error> {
     let dataset = export.dataset();
     let columns: Vec<String> = dataset
         .columns()
@@ -187,9 +189,10 @@ pub fn export(
         .with_setting("output_format_parquet_string_as_string", "1")
         .with_setting("output_format_parquet_compression_method", "zstd")
         .with_setting("http_write_exception_in_output_format", "0");
-    query.fetch_bytes(match format {
+    let format = match format {
         ExportFormat::Csv => "CSVWithNames",
         ExportFormat::Ndjson => "JSONEachRow",
         ExportFormat::Parquet => "Parquet",
-    })
+    };
+    begin_bytes(query, format).await
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::TestRows;
+use super::fetch::fetch_optional;
 use super::search::{Search, Table, code};
 use crate::domain::verdict::VerdictKind;
 use crate::event_log::EventLog;
@@ -154,7 +155,8 @@ pub async fn stored_request(
     // Ids are UUIDv7 and the table is sorted by time, so the id's own time finds its row without
     // reading the rest. Clocks of one node do not differ by a minute from one line to the next.
     let seconds = inbound_id.get_timestamp().map_or(0, |time| time.to_unix().0.cast_signed());
-    let found = found.bind(seconds - 60).bind(seconds + 60).fetch_optional::<StoredRequest>().await?;
+    let found = found.bind(seconds - 60).bind(seconds + 60);
+    let found = fetch_optional::<StoredRequest>(found).await?;
     Ok(found.filter(|request| match scope {
         Scope::Everything => true,
         Scope::Advertiser(id) => request.advertiser_id == Some(id.0),

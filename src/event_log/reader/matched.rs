@@ -14,7 +14,7 @@ use crate::event_log::EventLog;
 use crate::graphql::scope::Scope;
 
 /// More than the clocks of two nodes ever differ.
-const CLOCKS: TimeDelta = TimeDelta::minutes(10);
+pub const CLOCKS: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Row, Deserialize)]
 struct Matched {
@@ -78,7 +78,7 @@ pub async fn matched_groups(
 }
 
 /// The time in a UUIDv7.
-fn time_of(id: Uuid) -> Option<DateTime<Utc>> {
+pub fn time_of(id: Uuid) -> Option<DateTime<Utc>> {
     let (seconds, nanoseconds) = id.get_timestamp()?.to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
 }

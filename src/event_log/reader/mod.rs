@@ -4,7 +4,7 @@
 mod attempts;
 mod clicks;
 pub mod export;
-mod fetch;
+pub(super) mod fetch;
 mod inbound;
 mod matched;
 mod matching;
@@ -13,10 +13,10 @@ mod since;
 pub mod stats;
 mod total;
 
-pub use attempts::{AttemptFilter, AttemptRecord, attempts};
+pub use attempts::{AttemptFilter, AttemptRecord, AttemptsOf, attempts, attempts_of};
 pub use clicks::{ClickFilter, ClickRecord, PrivateFilter, clicks};
 pub use inbound::{InboundFilter, InboundRecord, StoredRequest, inbound_requests, stored_request};
-pub use matched::{MatchedGroup, matched_deliveries, matched_groups};
+pub use matched::{CLOCKS, MatchedGroup, matched_deliveries, matched_groups, time_of};
 pub use matching::is_match;
 pub use since::attempts_since;
 

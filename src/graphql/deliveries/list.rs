@@ -1,16 +1,24 @@
 //! `deliveries`: where each stands now.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use std::sync::Arc;
 
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
+use uuid::Uuid;
+
+use crate::graphql::cost::{beside_cost, nested_cost, nested_rows};
 use crate::graphql::enums::Event;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter;
-use crate::graphql::names::with_names;
+use crate::graphql::names;
 use crate::graphql::paging::List;
 use crate::graphql::query::{databases, page_cost, page_request, scope};
+use crate::graphql::related::Deliveries;
 use crate::graphql::scalars::Time;
-use crate::graphql::types::{LogConnection, connection};
+use crate::graphql::types::conversion::Conversion;
+use crate::graphql::types::postback_log::PostbackAttempt;
+use crate::graphql::types::{LogConnection, connection_of};
 use crate::store::delivery_search::{self as store, DeliveryFilter, DeliveryRecord};
+use crate::store::visible_names::Named;
 
 /// Where a delivery stands.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +90,7 @@ impl DeliveriesFilter {
 }
 
 /// One event for one postback.
-#[derive(SimpleObject)]
+#[derive(SimpleObject, Clone)]
 #[graphql(complex)]
 pub struct Delivery {
     delivery_id: ID,
@@ -119,19 +127,54 @@ pub struct Delivery {
     txid: Option<String>,
     /// Whether it tells of a test conversion.
     is_test: bool,
+    #[graphql(skip)]
+    delivery: Uuid,
+    #[graphql(skip)]
+    lead: Option<Uuid>,
+    #[graphql(skip)]
+    together: Arc<Deliveries>,
 }
 
-with_names!(Delivery {
+#[ComplexObject]
+impl Delivery {
     /// Null where the caller may not list the offer, like the names that follow.
-    offer_name: Offer of offer_id,
-    partner_name: Partner of partner_id,
-    advertiser_name: Advertiser of advertiser_id,
-    /// The host its URL goes to; null for the postbacks of others.
-    postback_host: Postback of postback_id,
-});
+    async fn offer_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Offer, &self.offer_id).await
+    }
 
-impl From<DeliveryRecord> for Delivery {
-    fn from(record: DeliveryRecord) -> Self {
+    async fn partner_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Partner, &self.partner_id).await
+    }
+
+    async fn advertiser_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Advertiser, &self.advertiser_id).await
+    }
+
+    /// The host its URL goes to; null for the postbacks of others.
+    async fn postback_host(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Postback, &self.postback_id).await
+    }
+
+    /// Its lines in the postback log, oldest first: every attempt, with what was sent and answered. A new
+    /// one is here within seconds. `first` is 10 where it is not given, and 100 at most.
+    #[graphql(complexity = "nested_cost(first, child_complexity)")]
+    async fn attempt_log(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+    ) -> Result<Vec<PostbackAttempt>, Failure> {
+        self.together.attempts(ctx, self.delivery, nested_rows(first)?).await
+    }
+
+    /// The conversion it tells of, as it stands now; null where it tells of none.
+    #[graphql(complexity = "beside_cost(child_complexity)")]
+    async fn conversion(&self, ctx: &Context<'_>) -> Result<Option<Conversion>, Failure> {
+        self.together.conversion(ctx, self.lead).await
+    }
+}
+
+impl Delivery {
+    pub fn of(record: DeliveryRecord, together: &Arc<Deliveries>) -> Self {
         Self {
             delivery_id: record.delivery_id.into(),
             postback_id: record.postback_id.into(),
@@ -154,6 +197,9 @@ impl From<DeliveryRecord> for Delivery {
             click_id: record.click_id.map(ID::from),
             txid: record.txid,
             is_test: record.is_test,
+            delivery: record.delivery_id,
+            lead: record.lead_id,
+            together: together.clone(),
         }
     }
 }
@@ -178,6 +224,7 @@ impl ListQuery {
         let filter = filter.unwrap_or_default().read()?;
         let scope = scope(ctx)?;
         let page = read_store(store::deliveries(&databases(ctx).pool, scope, &filter, &request)).await?;
-        Ok(connection(LIST, &request, page))
+        let together = Deliveries::of(scope, &page.rows);
+        Ok(connection_of(LIST, &request, page, |record| Delivery::of(record, &together)))
     }
 }

@@ -9,6 +9,7 @@ mod send_past;
 use async_graphql::{ID, MergedObject};
 use uuid::Uuid;
 
+pub use self::list::Delivery;
 use super::failure::Failure;
 use super::filter::uuid_at;
 use crate::domain::ids::{DeliveryId, JobId};

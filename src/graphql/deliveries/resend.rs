@@ -10,10 +10,12 @@ use super::job::{DeliveryJob, PassedOver, RequestVersion, as_argument};
 use super::{delivery_ids, job_id, rate};
 use crate::event_log::reader::{self, AttemptFilter, MatchedGroup};
 use crate::event_log::rows::Log;
+use crate::graphql::cost::rows_cost;
 use crate::graphql::enums::{Event, Outcome};
 use crate::graphql::failure::{Failure, read_log, read_store};
 use crate::graphql::paging::PageRequest;
 use crate::graphql::query::databases;
+use crate::graphql::related::Attempts;
 use crate::graphql::scope::Scope;
 use crate::graphql::setup::caller::{pool, writer};
 use crate::graphql::types::postback_log::{PostbackAttempt, PostbackLogFilter};
@@ -96,6 +98,7 @@ pub struct ResendQuery;
 impl ResendQuery {
     /// What a filter of the log finds, counted, and a sample of it; nothing is made. An advertiser or
     /// partner finds deliveries of its own postbacks. Not for tokens that only read.
+    #[graphql(complexity = "rows_cost(SAMPLE, child_complexity)")]
     async fn resend_preview(
         &self,
         ctx: &Context<'_>,
@@ -108,6 +111,7 @@ impl ResendQuery {
         let log = &databases(ctx).log;
         let request = PageRequest { rows: SAMPLE, after: None, with_total: false };
         let sample = read_log(reader::attempts(log, scope, &filter, &request)).await?;
+        let together = Attempts::of(scope, &sample.rows);
         let not_yet_in_log = read_store(log_batches::rows_before(pool(ctx), Log::Attempts, now)).await?;
         let mut by_postback: BTreeMap<Uuid, u64> = BTreeMap::new();
         let mut by_outcome = BTreeMap::new();
@@ -132,7 +136,7 @@ impl ResendQuery {
                 .into_iter()
                 .map(|(event, deliveries)| CountByEvent { event: Event::from(event), deliveries })
                 .collect(),
-            sample: sample.rows.into_iter().map(PostbackAttempt::from).collect(),
+            sample: sample.rows.into_iter().map(|record| PostbackAttempt::of(record, &together)).collect(),
             not_yet_in_log,
         })
     }

@@ -25,9 +25,9 @@ pub struct Action {
     advertiser_rate: Option<Decimal>,
     /// The network's share of the advertiser's rate. Null for advertisers and partners.
     commission_percent: Option<Decimal>,
-    /// What a partner gets, in `currency`; null where it gets a share.
+    /// What a partner gets, in `currency`; null where it gets a share. Null for advertisers.
     payout_amount: Option<Decimal>,
-    /// The partner's share of the price; null where it gets an amount.
+    /// The partner's share of the price; null where it gets an amount. Null for advertisers.
     payout_percent: Option<Decimal>,
     /// ISO 4217.
     currency: String,
@@ -54,8 +54,8 @@ impl Action {
             payout_model: record.payout_model.into(),
             advertiser_rate: sees_rate.then_some(record.advertiser_rate),
             commission_percent: sees_commission.then_some(record.commission_percent),
-            payout_amount: record.payout_amount,
-            payout_percent: record.payout_percent,
+            payout_amount: record.payout_amount.filter(|_| scope.sees_payouts()),
+            payout_percent: record.payout_percent.filter(|_| scope.sees_payouts()),
             currency: record.currency,
             is_repeatable: record.is_repeatable,
             is_default: record.is_default,

@@ -173,7 +173,8 @@ pub struct PostbackTrialQuery;
 
 #[Object]
 impl PostbackTrialQuery {
-    /// What a postback would send, without sending it. Its owner and owners of the network.
+    /// What a postback would send, without sending it; `{payout}` is empty for advertisers. Its owner and
+    /// owners of the network.
     async fn preview_postback(
         &self,
         ctx: &Context<'_>,
@@ -186,7 +187,9 @@ impl PostbackTrialQuery {
         let event = input.event.map(Into::into);
         let change = input.request.with_url(input.url_template);
         let previewing = async {
-            let occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
+            let mut occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
+            // Nobody is shown by a template what is not shown otherwise.
+            occasion.facts.payout = occasion.facts.payout.filter(|_| scope.sees_payouts());
             let stored = ctx
                 .data_opt::<Arc<Services>>()
                 .zip(postback)

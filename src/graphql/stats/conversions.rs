@@ -15,6 +15,7 @@ use crate::graphql::failure::Failure;
 use crate::graphql::filter;
 use crate::graphql::query::{databases, scope};
 use crate::graphql::scalars::Time;
+use crate::graphql::scope::Scope;
 
 /// Which changes of conversions. A list that is empty or absent restricts nothing.
 #[derive(InputObject, Default)]
@@ -126,11 +127,12 @@ pub struct ConversionFigures {
     reported_amounts: Vec<Sum>,
     /// Full prices of conversions that were approved.
     approved_amounts: Vec<Sum>,
-    /// What partners get for conversions that were approved.
-    approved_payouts: Vec<Sum>,
+    /// What partners get for conversions that were approved. Null for advertisers, like the other
+    /// payouts and `epc`.
+    approved_payouts: Option<Vec<Sum>>,
     refunded_amounts: Vec<Sum>,
-    refunded_payouts: Vec<Sum>,
-    settled_payouts: Vec<Sum>,
+    refunded_payouts: Option<Vec<Sum>>,
+    settled_payouts: Option<Vec<Sum>>,
     /// Clicks, those of bots included; null without `withClicks`.
     clicks: Option<u64>,
     /// Clicks of bots.
@@ -143,7 +145,8 @@ pub struct ConversionFigures {
 }
 
 impl ConversionFigures {
-    fn of(found: &reader::ConversionFigures, clicks: Clicks) -> Self {
+    fn seen_by(scope: Scope, found: &reader::ConversionFigures, clicks: Clicks) -> Self {
+        let payouts = |found| scope.sees_payouts().then(|| shown_sums(found));
         let decided = found.approved_count + found.rejected_count.saturating_sub(found.refunded_count);
         let counted = clicks == Clicks::Counted;
         Self {
@@ -159,14 +162,15 @@ impl ConversionFigures {
             approval_rate: rate(found.approved_count, decided),
             reported_amounts: shown_sums(&found.reported_amount_sums),
             approved_amounts: shown_sums(&found.approved_amount_sums),
-            approved_payouts: shown_sums(&found.approved_payout_sums),
+            approved_payouts: payouts(&found.approved_payout_sums),
             refunded_amounts: shown_sums(&found.refunded_amount_sums),
-            refunded_payouts: shown_sums(&found.refunded_payout_sums),
-            settled_payouts: shown_sums(&found.settled_payout_sums),
+            refunded_payouts: payouts(&found.refunded_payout_sums),
+            settled_payouts: payouts(&found.settled_payout_sums),
             clicks: counted.then_some(found.click_count),
             bot_clicks: counted.then_some(found.bot_click_count),
             conversion_rate: rate(found.conversion_count, found.click_count).filter(|_| counted),
-            epc: counted.then(|| shown_shares(&found.approved_payout_sums, found.click_count)),
+            epc: (counted && scope.sees_payouts())
+                .then(|| shown_shares(&found.approved_payout_sums, found.click_count)),
         }
     }
 }
@@ -211,6 +215,7 @@ impl ConversionStatsQuery {
         #[graphql(default_with = "Direction::Descending")] direction: Direction,
         limit: Option<i32>,
     ) -> Result<Answer<ConversionStatsRow, ConversionFigures>, Failure> {
+        let scope = scope(ctx)?;
         let filter = filter.unwrap_or_default().read()?;
         let group_by = group_by.unwrap_or_default();
         let clicks = if with_clicks { clicks_beside(&filter, &group_by)? } else { Clicks::LeftOut };
@@ -223,9 +228,9 @@ impl ConversionStatsQuery {
             now: Utc::now(),
         }
         .read()?;
-        let stats = reader::conversion_stats(scope(ctx)?, &filter, grouping, clicks);
+        let stats = reader::conversion_stats(scope, &filter, grouping, clicks);
         let order = Order { by: order_by.by(), direction: direction.into() };
-        let figures = |found: &reader::ConversionFigures| ConversionFigures::of(found, clicks);
+        let figures = |found: &reader::ConversionFigures| ConversionFigures::seen_by(scope, found, clicks);
         let row = |keys: Keys<'_>, start, zone, found: &reader::ConversionFigures| ConversionStatsRow {
             bucket: BucketKey::of(keys, start, zone),
             key: ConversionKey::of(keys),

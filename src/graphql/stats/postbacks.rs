@@ -12,6 +12,7 @@ use crate::event_log::reader::stats::{Dimension, Order};
 use crate::graphql::enums::{Direction, TimeBucket};
 use crate::graphql::failure::Failure;
 use crate::graphql::query::{databases, scope};
+use crate::graphql::scope::Scope;
 use crate::graphql::types::postback_log::PostbackLogFilter;
 
 /// By what groups of attempts are ordered.
@@ -87,8 +88,8 @@ pub struct PostbackFigures {
     /// The amounts that delivered attempts told of, summed by their currency; a sum of zero is left
     /// out. A conversion that several postbacks or events told of counts with each.
     delivered_amounts: Vec<Sum>,
-    /// The same of the payouts.
-    delivered_payouts: Vec<Sum>,
+    /// The same of the payouts. Null for advertisers.
+    delivered_payouts: Option<Vec<Sum>>,
 }
 
 /// Which figures each field is made of.
@@ -124,8 +125,8 @@ pub fn wanted(
     wanted
 }
 
-impl From<&reader::PostbackFigures> for PostbackFigures {
-    fn from(found: &reader::PostbackFigures) -> Self {
+impl PostbackFigures {
+    fn seen_by(scope: Scope, found: &reader::PostbackFigures) -> Self {
         let sent = found.attempt_count.saturating_sub(found.skipped_count);
         Self {
             attempts: found.attempt_count,
@@ -140,7 +141,7 @@ impl From<&reader::PostbackFigures> for PostbackFigures {
             first_attempts_delivered: found.first_delivered_count,
             first_attempt_success_rate: rate(found.first_delivered_count, found.first_attempt_count),
             delivered_amounts: shown_sums(&found.amount_sums),
-            delivered_payouts: shown_sums(&found.payout_sums),
+            delivered_payouts: scope.sees_payouts().then(|| shown_sums(&found.payout_sums)),
         }
     }
 }
@@ -197,7 +198,7 @@ impl PostbackStatsQuery {
         let wanted = wanted(ctx, &FIELDS, order_by.figures());
         let stats = reader::postback_stats(scope, &filter, grouping, &wanted);
         let order = Order { by: order_by.by(), direction: direction.into() };
-        let figures = |found: &reader::PostbackFigures| PostbackFigures::from(found);
+        let figures = |found: &reader::PostbackFigures| PostbackFigures::seen_by(scope, found);
         let row =
             |keys: super::key::Keys<'_>, start, zone, found: &reader::PostbackFigures| PostbackStatsRow {
                 bucket: BucketKey::of(keys, start, zone),

@@ -3,6 +3,7 @@
 use async_graphql::{ID, InputObject, SimpleObject};
 
 use super::filled;
+use crate::domain::click;
 use crate::event_log::reader::{ClickFilter, ClickRecord, PrivateFilter};
 use crate::graphql::enums::Device;
 use crate::graphql::failure::Failure;
@@ -76,7 +77,7 @@ impl ClicksFilter {
 }
 
 /// A parameter that a click's URL carried.
-#[derive(SimpleObject)]
+#[derive(SimpleObject, Clone)]
 pub struct ClickParameter {
     name: String,
     value: String,
@@ -87,7 +88,7 @@ pub struct ClickParameter {
 /// An advertiser sees who came to its offers, and not how the partner runs its traffic: the
 /// partner's own click id, sub1 to sub5, the referrer and the further parameters are null for it.
 /// The visitor's address and user agent it meets on its own site.
-#[derive(SimpleObject)]
+#[derive(SimpleObject, Clone)]
 #[graphql(complex)]
 pub struct Click {
     /// Our click id.
@@ -153,5 +154,26 @@ impl Click {
             device: filled(record.device),
             parameters: (!is_private).then(|| record.parameters.into_iter().map(parameter).collect()),
         }
+    }
+
+    /// As `scope` sees one that PostgreSQL keeps.
+    pub fn kept(scope: Scope, click: &click::Click) -> Self {
+        let record = ClickRecord {
+            click_id: click.click_id.0,
+            clicked_at: click.clicked_at,
+            link_id: click.link_id.0,
+            offer_id: click.offer_id.0,
+            partner_id: click.partner_id.0,
+            advertiser_id: click.advertiser_id.0,
+            partner_clickid: click.partner_clickid.clone(),
+            subs: click.subs.to_vec(),
+            ip: click.ip.clone(),
+            user_agent: click.user_agent.clone(),
+            referrer: click.referrer.clone(),
+            country: click.country.clone(),
+            device: click.device.clone(),
+            parameters: click.parameters.clone(),
+        };
+        Self::seen_by(scope, record)
     }
 }

@@ -1,15 +1,25 @@
 //! `conversions`: leads as they stand now.
 
-use async_graphql::{ID, InputObject, SimpleObject};
-use rust_decimal::Decimal;
+use std::sync::Arc;
 
+use async_graphql::{ComplexObject, Context, ID, InputObject, SimpleObject};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::change::ConversionChange;
+use super::click::Click;
 use super::filled;
+use super::postback_log::PostbackAttempt;
+use crate::graphql::cost::{beside_cost, nested_cost, nested_rows};
+use crate::graphql::deliveries::Delivery;
 use crate::graphql::enums::ConversionStatus;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
-use crate::graphql::names::with_names;
+use crate::graphql::names;
+use crate::graphql::related::Conversions;
 use crate::graphql::scalars::Time;
 use crate::store::conversion_search::{ConversionFilter, ConversionRecord};
+use crate::store::visible_names::Named;
 
 /// Which conversions. A list that is empty or absent restricts nothing.
 #[derive(InputObject, Default)]
@@ -62,7 +72,7 @@ impl ConversionsFilter {
 }
 
 /// A lead: something paid for that came of a click.
-#[derive(SimpleObject)]
+#[derive(SimpleObject, Clone)]
 #[graphql(complex)]
 pub struct Conversion {
     lead_id: ID,
@@ -83,26 +93,70 @@ pub struct Conversion {
     amount: Option<Decimal>,
     /// ISO 4217.
     currency: Option<String>,
-    /// What the partner gets, in `payoutCurrency`.
+    /// What the partner gets, in `payoutCurrency`. Null for advertisers.
     payout: Option<Decimal>,
-    /// ISO 4217.
+    /// ISO 4217. Null for advertisers.
     payout_currency: Option<String>,
     comment: Option<String>,
     is_test: bool,
     created_at: Time,
     /// When its status or price last changed.
     updated_at: Time,
+    #[graphql(skip)]
+    lead: Uuid,
+    #[graphql(skip)]
+    click: Uuid,
+    #[graphql(skip)]
+    together: Arc<Conversions>,
 }
 
-with_names!(Conversion {
+#[ComplexObject]
+impl Conversion {
     /// Null where the caller may not list the offer, like the names that follow.
-    offer_name: Offer of offer_id,
-    partner_name: Partner of partner_id,
-    advertiser_name: Advertiser of advertiser_id,
-});
+    async fn offer_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Offer, &self.offer_id).await
+    }
 
-impl From<ConversionRecord> for Conversion {
-    fn from(record: ConversionRecord) -> Self {
+    async fn partner_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Partner, &self.partner_id).await
+    }
+
+    async fn advertiser_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Advertiser, &self.advertiser_id).await
+    }
+
+    /// What has happened to it, oldest first: every change of its status, and what caused it. As far
+    /// back as the history is kept. `first` is 10 where it is not given, and 100 at most.
+    #[graphql(complexity = "nested_cost(first, child_complexity)")]
+    async fn history(&self, ctx: &Context<'_>, first: Option<i32>) -> Result<Vec<ConversionChange>, Failure> {
+        self.together.history(ctx, self.lead, nested_rows(first)?).await
+    }
+
+    /// The deliveries that tell of it, those of the oldest events first. An advertiser or partner
+    /// sees those of its own postbacks. `first` is 10 where it is not given, and 100 at most.
+    #[graphql(complexity = "nested_cost(first, child_complexity)")]
+    async fn deliveries(&self, ctx: &Context<'_>, first: Option<i32>) -> Result<Vec<Delivery>, Failure> {
+        self.together.deliveries(ctx, self.lead, nested_rows(first)?).await
+    }
+
+    /// Its lines in the postback log, oldest first, in the same scope as `postbackLog`; a new one is
+    /// here within seconds. `first` is 10 where it is not given, and 100 at most.
+    #[graphql(complexity = "nested_cost(first, child_complexity)")]
+    async fn attempts(&self, ctx: &Context<'_>, first: Option<i32>) -> Result<Vec<PostbackAttempt>, Failure> {
+        self.together.attempts(ctx, self.lead, nested_rows(first)?).await
+    }
+
+    /// The click it came of; null once the network has let it go.
+    #[graphql(complexity = "beside_cost(child_complexity)")]
+    async fn click(&self, ctx: &Context<'_>) -> Result<Option<Click>, Failure> {
+        self.together.click(ctx, self.click).await
+    }
+}
+
+impl Conversion {
+    /// As the scope of the rows it was read with sees it.
+    pub fn of(record: ConversionRecord, together: &Arc<Conversions>) -> Self {
+        let sees_payout = together.scope().sees_payouts();
         Self {
             lead_id: record.lead_id.into(),
             advertiser_id: record.advertiser_id.into(),
@@ -116,12 +170,15 @@ impl From<ConversionRecord> for Conversion {
             status: record.status.into(),
             amount: record.amount,
             currency: record.currency,
-            payout: record.payout,
-            payout_currency: record.payout_currency,
+            payout: record.payout.filter(|_| sees_payout),
+            payout_currency: record.payout_currency.filter(|_| sees_payout),
             comment: filled(record.comment),
             is_test: record.is_test,
             created_at: record.created_at.into(),
             updated_at: record.updated_at.into(),
+            lead: record.lead_id,
+            click: record.click_id,
+            together: together.clone(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the API shows: one file a list, with its filter and its node.
 
+pub mod change;
 pub mod click;
 pub mod conversion;
 pub mod inbound_log;

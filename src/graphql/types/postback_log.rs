@@ -1,15 +1,23 @@
 //! `postbackLog`: every attempt to deliver a postback.
 
-use async_graphql::{ID, InputObject, SimpleObject};
-use rust_decimal::Decimal;
+use std::sync::Arc;
 
+use async_graphql::{ComplexObject, Context, ID, InputObject, SimpleObject};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::conversion::Conversion;
 use super::{amount_of_millionths, filled};
 use crate::event_log::reader::{AttemptFilter, AttemptRecord, TestRows};
+use crate::graphql::cost::beside_cost;
+use crate::graphql::deliveries::Delivery;
 use crate::graphql::enums::{ConversionStatus, Device, ErrorKind, Event, Outcome};
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
-use crate::graphql::names::with_names;
+use crate::graphql::names;
+use crate::graphql::related::Attempts;
 use crate::graphql::scalars::{Microseconds, Time};
+use crate::store::visible_names::Named;
 
 /// Which attempts. A list that is empty or absent restricts nothing.
 #[derive(InputObject, Default)]
@@ -96,7 +104,7 @@ impl PostbackLogFilter {
 }
 
 /// One attempt to deliver one event to one postback.
-#[derive(SimpleObject)]
+#[derive(SimpleObject, Clone)]
 #[graphql(complex)]
 pub struct PostbackAttempt {
     attempt_id: ID,
@@ -171,19 +179,51 @@ pub struct PostbackAttempt {
     http_version: Option<String>,
     /// Whether it tells of a test conversion.
     is_test: bool,
+    #[graphql(skip)]
+    of_delivery: Uuid,
+    #[graphql(skip)]
+    of_lead: Option<Uuid>,
+    #[graphql(skip)]
+    together: Arc<Attempts>,
 }
 
-with_names!(PostbackAttempt {
+#[ComplexObject]
+impl PostbackAttempt {
     /// Null where the caller may not list the offer, like the names that follow.
-    offer_name: Offer of offer_id,
-    partner_name: Partner of partner_id,
-    advertiser_name: Advertiser of advertiser_id,
-    /// The host its URL goes to; null for the postbacks of others.
-    postback_host: Postback of postback_id,
-});
+    async fn offer_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Offer, &self.offer_id).await
+    }
 
-impl From<AttemptRecord> for PostbackAttempt {
-    fn from(record: AttemptRecord) -> Self {
+    async fn partner_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Partner, &self.partner_id).await
+    }
+
+    async fn advertiser_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Advertiser, &self.advertiser_id).await
+    }
+
+    /// The host its URL goes to; null for the postbacks of others.
+    async fn postback_host(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
+        names::name(ctx, Named::Postback, &self.postback_id).await
+    }
+
+    /// What the attempt is one of; null once the history has let it go.
+    #[graphql(complexity = "beside_cost(child_complexity)")]
+    async fn delivery(&self, ctx: &Context<'_>) -> Result<Option<Delivery>, Failure> {
+        self.together.delivery(ctx, self.of_delivery).await
+    }
+
+    /// The conversion it tells of, as it stands now; null where it tells of none.
+    #[graphql(complexity = "beside_cost(child_complexity)")]
+    async fn conversion(&self, ctx: &Context<'_>) -> Result<Option<Conversion>, Failure> {
+        self.together.conversion(ctx, self.of_lead).await
+    }
+}
+
+impl PostbackAttempt {
+    /// As the scope of the rows it was read with sees it.
+    pub fn of(record: AttemptRecord, together: &Arc<Attempts>) -> Self {
+        let sees_payout = together.scope().sees_payouts();
         Self {
             attempt_id: record.attempt_id.into(),
             delivery_id: record.delivery_id.into(),
@@ -201,8 +241,8 @@ impl From<AttemptRecord> for PostbackAttempt {
             status: record.status.map(ConversionStatus::from),
             amount: amount_of_millionths(record.amount, &record.currency),
             currency: filled(record.currency),
-            payout: amount_of_millionths(record.payout, &record.payout_currency),
-            payout_currency: filled(record.payout_currency),
+            payout: amount_of_millionths(record.payout, &record.payout_currency).filter(|_| sees_payout),
+            payout_currency: filled(record.payout_currency).filter(|_| sees_payout),
             country: filled(record.country),
             device: filled(record.device),
             method: record.method,
@@ -225,6 +265,9 @@ impl From<AttemptRecord> for PostbackAttempt {
             peer_ip: filled(record.peer_ip),
             http_version: filled(record.http_version),
             is_test: record.is_test,
+            of_delivery: record.delivery_id,
+            of_lead: record.lead_id,
+            together: together.clone(),
         }
     }
 }

@@ -92,7 +92,7 @@ pub async fn create(
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
     let change = PostbackChange { events: Some(change.events.unwrap_or_default()), ..change };
-    let (request, translated) = checked(&change, RequestSettings::get(""), policy)?;
+    let (request, translated) = checked(&change, RequestSettings::get(""), policy, reach)?;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
@@ -134,7 +134,7 @@ pub async fn update(
     let hears_all = ["partner_id", "advertiser_id", "offer_id", "link_id"].into_iter().all(is_absent);
     check_audience(hears_all, change.events.as_deref())?;
     let row = transaction.query_one("SELECT * FROM postbacks WHERE postback_id = $1", &[&id.0]).await?;
-    let (request, translated) = checked(&change, request_settings::read(&row)?, policy)?;
+    let (request, translated) = checked(&change, request_settings::read(&row)?, policy, scope)?;
     request_settings::write(&transaction, id, &request).await?;
     transaction
         .execute(
@@ -235,7 +235,8 @@ pub async fn list_by_health(
     page(pool, COLUMNS, search, request, read).await
 }
 
-/// The request as the change leaves it, in our notation, with what was translated.
+/// The request as the change leaves it, in our notation, with what was translated. `reach` is of
+/// whoever makes the change.
 ///
 /// # Errors
 /// Every fault of the change.
@@ -243,6 +244,7 @@ pub(super) fn checked(
     change: &PostbackChange,
     before: RequestSettings,
     policy: &Policy,
+    reach: Scope,
 ) -> Result<(RequestSettings, Vec<Translated>), ChangeError> {
     let mut faults = check(change);
     let mut request = change.request.clone().over(before);
@@ -250,6 +252,9 @@ pub(super) fn checked(
     match translated {
         Ok(translated) => {
             faults.extend(origin_fault(&request, policy));
+            if !reach.sees_payouts() {
+                faults.extend(payout_faults(change, &request));
+            }
             if faults.is_empty() { Ok((request, translated)) } else { Err(ChangeError::BadValues(faults)) }
         }
         Err(of_request) => {
@@ -257,6 +262,43 @@ pub(super) fn checked(
             Err(ChangeError::BadValues(faults))
         }
     }
+}
+
+/// Where a change asks for what partners get: who may not know it cannot have it sent either, nor
+/// filter by it. What the network itself has put there stays.
+fn payout_faults(change: &PostbackChange, request: &RequestSettings) -> Vec<Fault> {
+    let RequestChange { url_template, headers, body_template, .. } = &change.request;
+    let url = url_template.is_some().then_some(("url_template", request.url_template.as_str()));
+    let body = body_template.is_some().then_some(("body_template", request.body_template.as_str()));
+    let headers = headers.iter().flat_map(|_| &request.headers).map(|one| ("headers", one.value.as_str()));
+    let templates = url.into_iter().chain(headers).chain(body).filter(|(_, text)| has_payout_macro(text));
+    let condition = change.condition.as_deref().filter(|text| compares_payout(text));
+    let fields = templates.map(|(field, _)| field).chain(condition.map(|_| "condition"));
+    let message = "payout is between the network and the partner; leave it out, or take amount";
+    fields.map(|field| Fault::new(field, message)).collect()
+}
+
+fn has_payout_macro(template: &str) -> bool {
+    let text: String = template.split_whitespace().collect();
+    text.match_indices("{payout").any(|(at, found)| text[at + found.len()..].starts_with(['}', '|']))
+}
+
+/// Whether the name stands in a condition, outside of quotes and not as a custom field's.
+fn compares_payout(condition: &str) -> bool {
+    let mut quote = None;
+    let mut bare = String::new();
+    let mut chars = condition.chars();
+    while let Some(char) = chars.next() {
+        match quote {
+            None if matches!(char, '"' | '\'') => quote = Some(char),
+            None => bare.push(char),
+            Some(_) if char == '\\' => _ = chars.next(),
+            Some(open) if char == open => quote = None,
+            Some(_) => {}
+        }
+    }
+    let is_of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
+    bare.split(|char| !is_of_name(char)).any(|word| word == "payout")
 }
 
 /// Where the URL must not lead. What a name leads to is judged at each sending.
@@ -353,4 +395,27 @@ fn read_health(row: &Row) -> Result<HealthRecord, StoreError> {
         last_error: row.try_get::<_, Option<String>>("last_error")?.unwrap_or_default(),
         warnings: row.try_get::<_, Option<i16>>("warnings")?.unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payout_is_found_wherever_it_is_asked_for() {
+        for template in ["{payout}", "x={payout|round:2}", "{ payout }"] {
+            assert!(has_payout_macro(template), "{template}");
+        }
+        for template in ["payout={amount}", "{fields.payout}", "{payouts}"] {
+            assert!(!has_payout_macro(template), "{template}");
+        }
+        for condition in ["payout >= 10", "event == \"sale\" && 2*payout>1", "(payout) == 1"] {
+            assert!(compares_payout(condition), "{condition}");
+        }
+        for condition in
+            ["event == \"payout\"", "fields.payout == '1'", "action == 'a\\'payout'", "amount > 1"]
+        {
+            assert!(!compares_payout(condition), "{condition}");
+        }
+    }
 }

@@ -89,7 +89,8 @@ async fn add_postback(
         condition: postback.condition.clone(),
         ..PostbackChange::default()
     };
-    let (request, _) = checked(&settings, RequestSettings::get(&*postback.url_template), policy)?;
+    let (request, _) =
+        checked(&settings, RequestSettings::get(&*postback.url_template), policy, Sight::Everything)?;
     let new = NewPostback {
         owner: setup.owner,
         scope: setup.scope,

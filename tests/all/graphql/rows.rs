@@ -128,6 +128,7 @@ pub struct StoredConversion {
     pub customer_id: Option<String>,
     pub status: &'static str,
     pub amount: Option<Decimal>,
+    pub payout: Decimal,
     pub is_test: bool,
     pub created_at: DateTime<Utc>,
 }
@@ -144,6 +145,7 @@ pub fn conversion(request_id: &str, created_at: DateTime<Utc>) -> StoredConversi
         customer_id: None,
         status: "hold",
         amount: Some(Decimal::new(2500, 2)),
+        payout: Decimal::new(125, 1),
         is_test: false,
         created_at,
     }
@@ -157,7 +159,7 @@ pub async fn store(pool: &Pool, conversions: impl IntoIterator<Item = StoredConv
                 "INSERT INTO conversions (lead_id, advertiser_id, offer_id, partner_id, link_id, action_id, action,
                      action_kind, click_id, request_id, customer_id, status, amount, currency, payout,
                      payout_currency, comment, fields, is_test, is_once_per_click, created_at, updated_at, occurred_at)
-                 VALUES ($1, $2, $3, $4, $4, $4, 'sale', 'sale', $5, $6, $7, $8, $9, 'USD', 12.5, 'USD', '', '{}',
+                 VALUES ($1, $2, $3, $4, $4, $4, 'sale', 'sale', $5, $6, $7, $8, $9, 'USD', $12, 'USD', '', '{}',
                      $10, true, $11, $11, $11)",
                 &[
                     &row.lead_id,
@@ -171,6 +173,7 @@ pub async fn store(pool: &Pool, conversions: impl IntoIterator<Item = StoredConv
                     &row.amount,
                     &row.is_test,
                     &row.created_at,
+                    &row.payout,
                 ],
             )
             .await

@@ -15,7 +15,7 @@ pub struct Stage {
     pub pool: Pool,
     pub log: EventLog,
     pub schema: Schema,
-    _databases: Databases,
+    databases: Databases,
 }
 
 impl Stage {
@@ -23,7 +23,15 @@ impl Stage {
         let databases = Databases::shared().await;
         let (pool, log) = (databases.pool.clone(), databases.log.clone());
         let schema = schema(pool.clone(), log.clone());
-        Self { pool, log, schema, _databases: databases }
+        Self { pool, log, schema, databases }
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.databases.database_url
+    }
+
+    pub fn clickhouse_url(&self) -> &str {
+        &self.databases.clickhouse_url
     }
 
     pub async fn log_rows<R: LogRow>(&self, rows: impl IntoIterator<Item = R>) {

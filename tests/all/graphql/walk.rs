@@ -22,10 +22,11 @@ use self::world::MarkedWorld;
 /// Queries that say nothing of their own accord: what to ask them. `ID_OF_POSTBACK`, `ID_OF_ADVERTISER` and
 /// `ID_OF_LEAD` stand for each of their ids in turn.
 const ARGUMENTS: &[(&str, &[&str])] = &[
-    ("postbackLog", &["(filter: {includeTests: true}, first: 500)"]),
+    ("postbackLog", &["(filter: {includeTests: true}, first: 30)"]),
     ("inboundLog", &["(first: 500)"]),
     ("clicks", &["(first: 500)"]),
-    ("conversions", &["(first: 100)"]),
+    ("conversions", &["(first: 10)"]),
+    ("deliveries", &["(first: 30)"]),
     (
         "postbackStats",
         &[
@@ -196,10 +197,6 @@ const NOWHERE: &[&str] = &[
     "DestinationNode.probeAt",
     "DestinationNode.ratePerSecond",
     "DestinationNode.retryAfterUntil",
-    "ExplainedDelivery.attempts",
-    "ExplainedDelivery.deliveryId",
-    "ExplainedDelivery.reason",
-    "ExplainedDelivery.state",
     "Header.name",
     "Header.value",
     "Integration.allowedNetworks",
@@ -229,7 +226,6 @@ const NOWHERE: &[&str] = &[
     "Postback.retryScheduleMs",
     "Postback.successRules",
     "Postback.translated",
-    "PostbackExplanation.delivery",
     "PostbackHealth.failingSince",
     "PostbackHealth.lastError",
     "PostbackHealth.lastFailureAt",

@@ -1,6 +1,7 @@
 //! What the tests share: engines, databases, servers as processes of their own, trackers.
 
 pub mod clickhouse;
+pub mod closing_proxy;
 pub mod databases;
 pub mod dns;
 pub mod mmdb;

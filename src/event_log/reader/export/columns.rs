@@ -31,25 +31,26 @@ pub struct Column {
     /// The SQL it comes from.
     source: &'static str,
     pub kind: Kind,
-    is_of_visitor: bool,
+    is_for_advertisers: bool,
 }
 
 const fn column(name: &'static str, kind: Kind) -> Column {
-    Column { name, source: name, kind, is_of_visitor: false }
+    Column { name, source: name, kind, is_for_advertisers: true }
 }
 
 const fn from(name: &'static str, source: &'static str, kind: Kind) -> Column {
-    Column { name, source, kind, is_of_visitor: false }
+    Column { name, source, kind, is_for_advertisers: true }
 }
 
 impl Column {
-    /// What tells who a partner's visitor is, is not the advertiser's to export.
-    const fn of_visitor(self) -> Self {
-        Self { is_of_visitor: true, ..self }
+    /// What tells who a partner's visitor is, is not the advertiser's to export, nor what the partner
+    /// gets.
+    const fn not_for_advertisers(self) -> Self {
+        Self { is_for_advertisers: false, ..self }
     }
 
     pub fn is_for(&self, scope: Scope) -> bool {
-        !self.is_of_visitor || !matches!(scope, Scope::Advertiser(_))
+        self.is_for_advertisers || !matches!(scope, Scope::Advertiser(_))
     }
 
     /// Its expression and name in the statement.
@@ -100,8 +101,8 @@ pub const POSTBACK_LOG: &[Column] = &[
     column("status", Kind::Code),
     column("amount", Kind::Decimal),
     column("currency", Kind::Code),
-    column("payout", Kind::Decimal),
-    column("payout_currency", Kind::Code),
+    column("payout", Kind::Decimal).not_for_advertisers(),
+    column("payout_currency", Kind::Code).not_for_advertisers(),
     column("country", Kind::Text),
     column("device", Kind::Code),
     column("method", Kind::Code),
@@ -154,18 +155,18 @@ pub const CLICKS: &[Column] = &[
     column("offer_id", Kind::Id),
     column("partner_id", Kind::Id),
     column("advertiser_id", Kind::Id),
-    column("partner_clickid", Kind::Text).of_visitor(),
-    from("sub1", "subs[1]", Kind::Text).of_visitor(),
-    from("sub2", "subs[2]", Kind::Text).of_visitor(),
-    from("sub3", "subs[3]", Kind::Text).of_visitor(),
-    from("sub4", "subs[4]", Kind::Text).of_visitor(),
-    from("sub5", "subs[5]", Kind::Text).of_visitor(),
-    column("ip", Kind::Text).of_visitor(),
-    column("user_agent", Kind::Text).of_visitor(),
-    column("referrer", Kind::Text).of_visitor(),
+    column("partner_clickid", Kind::Text).not_for_advertisers(),
+    from("sub1", "subs[1]", Kind::Text).not_for_advertisers(),
+    from("sub2", "subs[2]", Kind::Text).not_for_advertisers(),
+    from("sub3", "subs[3]", Kind::Text).not_for_advertisers(),
+    from("sub4", "subs[4]", Kind::Text).not_for_advertisers(),
+    from("sub5", "subs[5]", Kind::Text).not_for_advertisers(),
+    column("ip", Kind::Text).not_for_advertisers(),
+    column("user_agent", Kind::Text).not_for_advertisers(),
+    column("referrer", Kind::Text).not_for_advertisers(),
     column("country", Kind::Text),
     column("device", Kind::Code),
-    column("parameters", Kind::Map).of_visitor(),
+    column("parameters", Kind::Map).not_for_advertisers(),
 ];
 
 pub const CONVERSION_EVENTS: &[Column] = &[
@@ -186,8 +187,8 @@ pub const CONVERSION_EVENTS: &[Column] = &[
     column("status", Kind::Code),
     column("amount", Kind::Decimal),
     column("currency", Kind::Code),
-    column("payout", Kind::Decimal),
-    column("payout_currency", Kind::Code),
+    column("payout", Kind::Decimal).not_for_advertisers(),
+    column("payout_currency", Kind::Code).not_for_advertisers(),
     column("country", Kind::Text),
     column("device", Kind::Code),
     column("is_test", Kind::Flag),

@@ -10,6 +10,9 @@ use crate::graphql::stage::Stage;
 /// Deeper nothing is selected: a request has 10 levels at most.
 const LEVELS: usize = 9;
 
+/// What is asked of each list inside a list.
+const NESTED: &str = "(first: 3)";
+
 const INTROSPECTION: &str = "{ __schema { queryType { name } types { name kind fields { name
     args { name defaultValue type { kind } }
     type { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
@@ -28,6 +31,7 @@ struct Field {
     /// Of the innermost type.
     type_name: String,
     is_required_by_arguments: bool,
+    has_first: bool,
 }
 
 impl SchemaWalk {
@@ -46,7 +50,7 @@ impl SchemaWalk {
         let mut walk = Self { types, query, fields: BTreeSet::new() };
         let queries: Vec<Field> = walk.types[&walk.query].clone();
         for query in queries {
-            walk.note(&query.type_name, 1);
+            walk.note(&query.type_name, &[]);
         }
         walk
     }
@@ -65,11 +69,14 @@ impl SchemaWalk {
 
     /// Everything below a query.
     pub fn selection_of(&self, query: &str) -> String {
-        self.selection(&self.query_field(query).type_name, 1).unwrap_or_default()
+        self.selection(&self.query_field(query).type_name, &[]).unwrap_or_default()
     }
 
-    fn selection(&self, type_name: &str, level: usize) -> Option<String> {
+    /// Everything in a type, below the types `around` it. What leads back into one of those, such as
+    /// the conversion of a conversion's delivery, is not selected again.
+    fn selection(&self, type_name: &str, around: &[&str]) -> Option<String> {
         let fields = self.types.get(type_name)?;
+        let around = [around, &[type_name]].concat();
         let selected = fields.iter().filter_map(|field| {
             assert!(
                 !field.is_required_by_arguments,
@@ -78,8 +85,9 @@ impl SchemaWalk {
             );
             match self.types.contains_key(&field.type_name) {
                 false => Some(field.name.clone()),
-                true if level < LEVELS => {
-                    Some(format!("{} {}", field.name, self.selection(&field.type_name, level + 1)?))
+                true if is_entered(&around, &field.type_name) => {
+                    let nested = if field.has_first { NESTED } else { "" };
+                    Some(format!("{}{nested} {}", field.name, self.selection(&field.type_name, &around)?))
                 }
                 true => None,
             }
@@ -87,12 +95,14 @@ impl SchemaWalk {
         Some(format!("{{ {} }}", selected.collect::<Vec<_>>().join(" ")))
     }
 
-    fn note(&mut self, type_name: &str, level: usize) {
+    fn note(&mut self, type_name: &str, around: &[&str]) {
         let Some(fields) = self.types.get(type_name).cloned() else { return };
+        let around = [around, &[type_name]].concat();
         for field in fields {
-            self.fields.insert(format!("{type_name}.{}", field.name));
-            if level < LEVELS {
-                self.note(&field.type_name, level + 1);
+            let is_object = self.types.contains_key(&field.type_name);
+            if !is_object || is_entered(&around, &field.type_name) {
+                self.fields.insert(format!("{type_name}.{}", field.name));
+                self.note(&field.type_name, &around);
             }
         }
     }
@@ -101,6 +111,10 @@ impl SchemaWalk {
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(String::as_str)
     }
+}
+
+fn is_entered(around: &[&str], type_name: &str) -> bool {
+    around.len() < LEVELS && !around.contains(&type_name)
 }
 
 impl Field {
@@ -115,6 +129,7 @@ impl Field {
             name: field["name"].as_str().unwrap().to_owned(),
             type_name: named["name"].as_str().unwrap().to_owned(),
             is_required_by_arguments: field["args"].as_array().unwrap().iter().any(is_required),
+            has_first: field["args"].as_array().unwrap().iter().any(|argument| argument["name"] == "first"),
         }
     }
 }

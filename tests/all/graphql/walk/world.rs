@@ -6,11 +6,14 @@ use chrono::{DateTime, Utc};
 use ricochet::domain::event::Event;
 use ricochet::domain::facts::EventFacts;
 use ricochet::domain::fields::ConversionRequest;
-use ricochet::domain::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
+use ricochet::domain::ids::{
+    AdvertiserId, ChangeId, ClickId, DeliveryId, LeadId, LinkId, OfferId, PartnerId, PostbackId,
+};
 use ricochet::domain::sample::sample;
 use ricochet::event_log::rows::{AttemptRow, ClickRow, ConversionEventRow, InboundRow};
 use ricochet::graphql::scope::{Grant, Scope};
 use ricochet::store::partitions::{self, Retention};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -162,9 +165,13 @@ impl MarkedWorld {
                 .await;
             let offer = id_in(&made["createOffer"]["offerId"]);
             let action = self.mark("action", &audience);
+            // What the advertiser pays is its own affair, what partners get is theirs.
+            let (rate, payout) = (format!("8{place}99.31"), format!("7{place}99.31"));
+            self.known(&rate, &audience[..2]);
+            self.known(&payout, &audience[2..]);
             self.owner(&format!(
                 r#"createAction(input: {{offerId: "{offer}", name: "{action}", kind: SALE, payoutModel: FIXED,
-                     advertiserRate: "30", commissionPercent: "20", payoutAmount: "10.50", currency: "USD"}})
+                     advertiserRate: "{rate}", commissionPercent: "20", payoutAmount: "{payout}", currency: "USD"}})
                    {{ actionId }}"#
             ))
             .await;
@@ -324,6 +331,9 @@ impl MarkedWorld {
 
         let request = self.mark("request", &both);
         self.known(&lead.to_string(), &both);
+        // What the partner gets, the advertiser does not know.
+        let payout = Decimal::new(700_000 + i64::try_from(10 * pair.0 + pair.1).unwrap() * 1_000 + 31, 2);
+        self.known(&payout.to_string(), &p);
         let row = StoredConversion {
             lead_id: lead,
             advertiser_id: advertiser,
@@ -332,10 +342,27 @@ impl MarkedWorld {
             click_id: click,
             customer_id: Some(format!("c{}{}", pair.0, pair.1)),
             status: "approved",
+            payout,
             ..conversion(&request, when)
         };
         store(&self.stage.pool, [row]).await;
-        let facts = self.add_history(lead, click, link, offer, advertiser, partner, &request).await;
+        self.keep_click([click, link, offer, partner, advertiser], &agent, &own_id, when).await;
+        let facts = EventFacts {
+            change_id: ChangeId(Uuid::now_v7()),
+            offer_id: OfferId(offer),
+            partner_id: PartnerId(partner),
+            advertiser_id: AdvertiserId(advertiser),
+            link_id: LinkId(link),
+            click_id: ClickId(click),
+            lead_id: Some(LeadId(lead)),
+            request_id: request.clone(),
+            payout: Some(payout),
+            comment: self.mark("comment", &both),
+            is_test: false,
+            ..sample(Event::Approve)
+        };
+        self.add_history(&facts).await;
+        let facts = facts.change_id.0;
 
         let (action, events) = (self.mark("sold", &both), ["sale", "approve"]);
         let event = |event| ConversionEventRow {
@@ -356,7 +383,7 @@ impl MarkedWorld {
             status: "approved",
             amount: Some(25.into()),
             currency: "USD",
-            payout: Some(12.into()),
+            payout: Some(payout),
             payout_currency: "USD",
             country: "DE",
             device: "mobile",
@@ -397,7 +424,7 @@ impl MarkedWorld {
             let [txid, url, body] = ["txid", "called", "answer"].map(|name| self.mark(name, &roles));
             // What it told of has a name that only its readers read.
             let told = self.mark("told", &roles);
-            let delivery = Uuid::now_v7();
+            let delivery = DeliveryId::of(ChangeId(facts), PostbackId(*postback), "approve").0;
             let row = AttemptRow {
                 postback_id: *postback,
                 delivery_id: delivery,
@@ -409,47 +436,42 @@ impl MarkedWorld {
                 lead_id: Some(lead),
                 click_id: click,
                 action: told,
+                payout: Some(payout),
                 url,
                 response_body: body,
-                ..attempt(&txid, when)
+                // No attempt is older than its delivery.
+                ..attempt(&txid, Utc::now())
             };
             self.stage.log_rows([row]).await;
             self.add_delivery(delivery, *postback, facts, lead, &roles).await;
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    async fn add_history(
-        &self,
-        lead: Uuid,
-        click: Uuid,
-        link: Uuid,
-        offer: Uuid,
-        advertiser: Uuid,
-        partner: Uuid,
-        request: &str,
-    ) -> Uuid {
-        let change = Uuid::now_v7();
-        let facts = EventFacts {
-            change_id: ChangeId(change),
-            offer_id: OfferId(offer),
-            partner_id: PartnerId(partner),
-            advertiser_id: AdvertiserId(advertiser),
-            link_id: LinkId(link),
-            click_id: ClickId(click),
-            lead_id: Some(LeadId(lead)),
-            request_id: request.to_owned(),
-            is_test: false,
-            ..sample(Event::Approve)
-        };
-        let facts = serde_json::to_value(facts).unwrap();
+    /// A change that somebody made by hand.
+    async fn add_history(&mut self, facts: &EventFacts) {
+        let (actor, note) = (self.mark("actor", ""), self.mark("note", ""));
+        let told = serde_json::to_value(facts).unwrap();
+        let lead = facts.lead_id.map(|lead| lead.0);
         self.execute(
-            "INSERT INTO conversion_history (change_id, lead_id, status_to, events, facts)
-             VALUES ($1, $2, 'approved', '{sale,approve}', $3)",
-            &[&change, &lead, &facts],
+            "INSERT INTO conversion_history (change_id, lead_id, status_from, status_to, events, facts, cause, actor,
+                 note)
+             VALUES ($1, $2, 'hold', 'approved', '{sale,approve}', $3, 'owner', $4, $5)",
+            &[&facts.change_id.0, &lead, &told, &actor, &note],
         )
         .await;
-        change
+    }
+
+    /// The click as PostgreSQL keeps it: `ids` are those of click, link, offer, partner and advertiser.
+    async fn keep_click(&self, ids: [Uuid; 5], agent: &str, own_id: &str, when: DateTime<Utc>) {
+        let [click, link, offer, partner, advertiser] = ids;
+        self.execute(
+            "INSERT INTO clicks (click_id, link_id, offer_id, partner_id, advertiser_id, partner_clickid, sub1, sub2,
+                 sub3, sub4, sub5, ip, user_agent, referrer, country, device, parameters, clicked_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $6, $6, $6, '203.0.113.7', $7, $6, 'DE', 'mobile',
+                 jsonb_build_object('utm_source', $6::text), $8)",
+            &[&click, &link, &offer, &partner, &advertiser, &own_id, &agent, &when],
+        )
+        .await;
     }
 
     /// One that is finished and one that waits.
@@ -463,7 +485,7 @@ impl MarkedWorld {
             &[&id, &postback, &change, &lead, &reason, &now],
         )
         .await;
-        let waiting = Uuid::now_v7();
+        let waiting = DeliveryId::of(ChangeId(change), PostbackId(postback), "sale").0;
         self.known(&waiting.to_string(), roles);
         self.execute(
             "INSERT INTO deliveries (delivery_id, postback_id, change_id, event, lead_id, attempt, next_attempt_at,
