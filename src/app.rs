@@ -30,7 +30,6 @@ use crate::graphql::http::{Connections, GraphqlDoor, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
-use crate::pipeline::health_watch;
 use crate::pipeline::job_runner::JobRunner;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
@@ -39,6 +38,7 @@ use crate::pipeline::periodic::{self, Vital};
 use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
+use crate::pipeline::{destination_exchange, health_watch};
 use crate::store::partitions::Retention;
 use crate::store::{Pool, StoreError, migrations, nodes, pool, resealing};
 use crate::tail::Feed;
@@ -116,6 +116,8 @@ impl App {
         nodes::renew(&services.pool, node, NODE_LEASE).await?;
         // Before anything is sent: limits are shared with whoever is there already.
         services.slots.know_nodes(nodes::membership(&services.pool, NODE_LEASE).await?.alive);
+        // And what was heard of them is heeded from the first request on.
+        destination_exchange::catch_up(&services).await?;
 
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
@@ -152,6 +154,7 @@ impl App {
         });
         vital.push(Vital::new("job runner", &runner));
         periodic::start(&services, &lanes, retention, vital);
+        destination_exchange::start(&services);
         health_watch::start(&services, settings.failing);
         country::watch(countries.clone());
         let click = ClickDoor::new(countries, settings.network_id.clone());

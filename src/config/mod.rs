@@ -7,7 +7,7 @@ mod origins;
 mod table;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -153,6 +153,7 @@ impl Settings {
                 policy: reader.outbound_policy()?,
                 proxy: reader.outbound_proxy("RICOCHET_OUTBOUND_PROXY")?,
                 ca_file: reader.optional("RICOCHET_OUTBOUND_CA_FILE").map(PathBuf::from),
+                name_servers: reader.name_servers("RICOCHET_OUTBOUND_NAME_SERVERS")?,
             },
         })
     }
@@ -251,6 +252,17 @@ impl Reader {
         text.parse().map(Some).map_err(invalid)
     }
 
+    fn name_servers(&self, variable: &'static str) -> Result<Vec<SocketAddr>, ConfigError> {
+        let value = self.optional(variable).unwrap_or_default();
+        let expected = "a list of addresses such as 10.0.0.53 or 127.0.0.1:5353";
+        let server = |text: &str| {
+            let text = text.trim();
+            text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)))
+        };
+        let servers = value.split(',').filter(|text| !text.trim().is_empty()).map(server);
+        servers.collect::<Result<_, _>>().map_err(|_| ConfigError::Invalid { variable, value, expected })
+    }
+
     fn log_retention(&self) -> Result<LogRetention, ConfigError> {
         let days = |variable| self.in_range(variable, 31, 36_500);
         let attempt_days = days("RICOCHET_LOG_ATTEMPT_RETENTION_DAYS")?;
@@ -292,6 +304,9 @@ impl Reader {
         if legal { Ok(value) } else { Err(ConfigError::Invalid { variable, value: "…".into(), expected }) }
     }
 }
+
+/// Where DNS servers listen.
+const DNS_PORT: u16 = 53;
 
 fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     let failed = |reason: String| ConfigError::File { path: path.display().to_string(), reason };

@@ -265,6 +265,12 @@ pub const SETTINGS: &[Setting] = &[
         "Certificate authorities that postbacks' TLS trusts besides the machine's own.",
     ),
     optional(
+        "RICOCHET_OUTBOUND_NAME_SERVERS",
+        "addresses separated by commas, with ports where they are not 53",
+        "DNS servers that are asked for the names of destinations, such as 10.0.0.53, instead of those of \
+         /etc/resolv.conf. /etc/hosts is still read.",
+    ),
+    optional(
         "RICOCHET_LOG",
         "a tracing filter",
         "What is logged, such as info or ricochet=debug; default info.",

@@ -37,6 +37,11 @@ fn a_wrong_value_is_refused_with_its_variable() {
         "RICOCHET_TRUSTED_PROXIES is \"10.0.0.0/8,proxy\", which is not a list of networks such as \
          10.0.0.0/8,2001:db8::/32"
     );
+    assert_eq!(
+        refused("RICOCHET_OUTBOUND_NAME_SERVERS", "10.0.0.53,dns.example"),
+        "RICOCHET_OUTBOUND_NAME_SERVERS is \"10.0.0.53,dns.example\", which is not a list of addresses such as \
+         10.0.0.53 or 127.0.0.1:5353"
+    );
     assert!(!refused("RICOCHET_MASTER_KEY", "c2VjcmV0").contains("c2V"));
     assert!(!refused("CLICKHOUSE_URL", "tcp://user:secret@host").contains("secret"));
 }

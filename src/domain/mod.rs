@@ -38,6 +38,7 @@ pub mod postback;
 pub mod reconciliation;
 pub mod redact;
 pub mod request;
+pub mod request_settings;
 pub mod request_template;
 pub mod request_values;
 pub mod resend;

@@ -1,11 +1,8 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::domain::event::Event;
-use crate::domain::facts::EventMacros;
-use crate::domain::request_values::RequestValues;
-use crate::domain::sample::sample;
-use crate::domain::success_rule::{Check, Otherwise};
+use crate::domain::request_settings::*;
+use crate::domain::success_rule::{Check, Otherwise, RuleSettings};
 
 /// What was sent in, as hostile as it comes.
 struct Hostile;
@@ -205,36 +202,4 @@ fn foreign_notation_is_read_in_every_setting() {
     let fields: Vec<&str> = translated.iter().map(|one| one.field.as_str()).collect();
     assert_eq!(fields, ["url_template", "headers[0].value", "body_template", "required_macros[0]"]);
     settings.compile().unwrap();
-}
-
-/// How long it takes to fill a request:
-/// `cargo test --release --lib -- --ignored --nocapture nanoseconds_of_a_render`.
-#[test]
-#[ignore = "a measurement"]
-fn nanoseconds_of_a_render() {
-    let get = "https://tracker.example/postback?cid={clickid}&status={status|map:approve=sale,reject=trash}\
-               &payout={payout|round:2}&cur={currency}&tx={txid}&at={datetime|date:%F,Europe/Berlin}";
-    let body = r#"{"id": "{txid}", "click": "{clickid}", "state": "{status}", "event": {event}, "sum": {amount},
-        "pay": {payout|round:2}, "currency": "{currency}", "country": "{country|lower}", "agent": "{user_agent}",
-        "at": "{datetime|date:'%F %T',America/New_York}"}"#;
-    let facts = sample(Event::Approve);
-    let macros = EventMacros { event: Event::Approve, facts: &facts };
-    let values = RequestValues { macros, composite: None, secret: None };
-    let url = UrlTemplate::parse(get, POSTBACK_MACROS).unwrap();
-    let json = JsonTemplate::parse(body, POSTBACK_MACROS).unwrap();
-    let measure = |what: &str, render: &dyn Fn() -> String| {
-        const RENDERS: u32 = 20_000;
-        // The best of some rounds: what else runs on the machine only adds.
-        let round = || {
-            let begun = std::time::Instant::now();
-            for _ in 0..RENDERS {
-                std::hint::black_box(render());
-            }
-            begun.elapsed() / RENDERS
-        };
-        let best = (0..10).map(|_| round()).min().unwrap();
-        println!("{what}: {} ns, {} bytes", best.as_nanos(), render().len());
-    };
-    measure("URL with 6 macros", &|| url.render(&values));
-    measure("JSON body with 10 macros", &|| json.render(&values));
 }

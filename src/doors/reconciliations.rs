@@ -1,5 +1,7 @@
 //! `/api/v1/reconciliations`: an advertiser's file is taken in and judged, shown, and applied.
 
+mod caller;
+
 use std::collections::BTreeMap;
 
 use actix_multipart::Multipart;
@@ -12,26 +14,23 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::access::{self, Announced};
+use self::caller::{Caller, authenticate, authenticate_bodiless, denied, refuse_signature};
 use super::answer;
-use super::request::{bearer_key, source_ip};
+use super::request::source_ip;
 use crate::app::Doors;
 use crate::domain::access::denial::Denial;
-use crate::domain::access::signature::{SignatureFault, Verification};
-use crate::domain::access::signature_policy::SignaturePolicy;
+use crate::domain::access::signature::Verification;
 use crate::domain::fields::parse_time;
-use crate::domain::ids::AdvertiserId;
 use crate::domain::reconciliation::RowResult;
-use crate::domain::verdict::{FieldError, Manner, Verdict, error_body};
-use crate::graphql::scope::Grant;
+use crate::domain::verdict::{FieldError, Verdict, error_body};
 use crate::pipeline::inbound::NotDurable;
 use crate::reconcile::apply::{self, ApplyError};
 use crate::reconcile::csv_file;
 use crate::reconcile::judge::Sender;
 use crate::reconcile::upload::{self, UploadError};
+use crate::store::StoreError;
 use crate::store::audit::Actor;
 use crate::store::reconciliations::{self, Period, StoredRow, Summary};
-use crate::store::{StoreError, tokens};
 
 /// Rows that an upload shows in its answer, and at most in a page of them.
 pub const SHOWN_ROWS: i64 = 100;
@@ -243,89 +242,6 @@ fn differences() -> Vec<&'static str> {
         .filter(|result| **result != RowResult::Unchanged)
         .map(|result| result.code())
         .collect()
-}
-
-/// Who asks, and whose file it is about.
-struct Caller {
-    actor: Actor,
-    advertiser: AdvertiserId,
-    /// `None`: it came with a token.
-    announced: Option<Announced>,
-}
-
-/// The caller: an API key of the advertiser, a token of its own, or an owner's token that names
-/// the advertiser. Keys are held to the advertiser's allowlist, rate and signatures, as at every
-/// door; whoever guesses is slowed down.
-async fn authenticate(
-    request: &HttpRequest,
-    advertiser_id: Option<&str>,
-    doors: &Doors,
-) -> Result<Caller, HttpResponse> {
-    let nobody = || match doors.gate.limiter.check_refusal(source_ip(request)) {
-        Ok(()) => {
-            let message =
-                "send Authorization: Bearer with an API key of the advertiser or a token of its own";
-            Refusal::new(401, "authorization", "unknown_key", message).answer()
-        }
-        Err(denial) => denied(Verdict::Denied(denial)),
-    };
-    let secret = bearer_key(request.headers()).ok_or_else(nobody)?;
-    if doors.services.catalogue().advertiser_by_key(secret).is_some() {
-        let announced = access::announce(doors, request, secret).map_err(denied)?;
-        let advertiser = announced.advertiser_id;
-        return Ok(Caller { actor: Actor::ApiKey, advertiser, announced: Some(announced) });
-    }
-    access::let_through(doors, request).map_err(denied)?;
-    let principal = tokens::find_live(&doors.services.pool, secret).await;
-    let principal = principal.map_err(|error| store_failed(&error))?.ok_or_else(nobody)?;
-    let advertiser = match principal.grant {
-        Grant::Advertiser(advertiser) => advertiser,
-        Grant::Owner => {
-            let message = "an owner's token says whose file it is: add ?advertiser_id= and its id";
-            let named = advertiser_id.and_then(|id| id.parse().ok());
-            named.ok_or_else(|| Refusal::new(400, "advertiser_id", "missing", message).answer())?
-        }
-        Grant::Partner(_) | Grant::Bi(_) => {
-            let message = "reconciliation needs an advertiser's API key or an owner's token";
-            return Err(Refusal::new(403, "authorization", "forbidden", message).answer());
-        }
-    };
-    Ok(Caller { actor: principal.into(), advertiser, announced: None })
-}
-
-/// The caller of a request without a body. Where the advertiser's requests must be signed, an API
-/// key does not do: a signature covers neither the method nor the path, so that of one such
-/// request would be good for any other.
-async fn authenticate_bodiless(
-    request: &HttpRequest,
-    advertiser_id: Option<&str>,
-    doors: &Doors,
-) -> Result<Caller, HttpResponse> {
-    let mut caller = authenticate(request, advertiser_id, doors).await?;
-    let Some(announced) = &mut caller.announced else { return Ok(caller) };
-    if announced.policy == SignaturePolicy::Required {
-        let message = "this advertiser's requests must be signed, and only an upload can be; use a token of the \
-                       advertiser here, or upload the file with mode=apply";
-        return Err(Refusal::new(401, "authorization", "signature_not_possible", message).answer());
-    }
-    let verified = announced.verification.take().map(|begun| begun.and_then(Verification::finish));
-    if let Some(Err(fault)) = verified {
-        return Err(refuse_signature(request, announced, fault, doors));
-    }
-    Ok(caller)
-}
-
-fn refuse_signature(
-    request: &HttpRequest,
-    announced: &Announced,
-    fault: SignatureFault,
-    doors: &Doors,
-) -> HttpResponse {
-    denied(access::bounded(doors, announced.refuse(fault), source_ip(request)))
-}
-
-fn denied(verdict: Verdict) -> HttpResponse {
-    answer::of_result(Manner::Usual, Ok(verdict))
 }
 
 /// A file of the caller's; another's does not exist.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_graphql::indexmap::IndexMap;
 use async_graphql::{ErrorExtensionValues, Name, Value};
 
-use crate::domain::request_template::Fault;
+use crate::domain::request_settings::Fault;
 use crate::store::StoreError;
 use crate::store::setup::ChangeError;
 use crate::tail::TailEnd;

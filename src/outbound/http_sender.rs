@@ -9,6 +9,7 @@
 //! nobody has vetted the way. A connection that waits leads to an address that was vetted when it
 //! was opened.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub struct OutboundSettings {
     pub proxy: Option<Proxy>,
     /// Authorities trusted besides the machine's own, as PEM.
     pub ca_file: Option<PathBuf>,
+    /// Asked for names; empty: those of the machine.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// The HTTP client of all dispatchers; clones share their connections.
@@ -71,7 +74,11 @@ pub struct Sent {
 
 impl HttpSender {
     pub fn new(settings: &OutboundSettings) -> anyhow::Result<Self> {
-        Self::with_resolver(settings, resolver::of_this_machine())
+        let resolver = match settings.name_servers.as_slice() {
+            [] => resolver::of_this_machine(),
+            servers => resolver::of_name_servers(servers)?,
+        };
+        Self::with_resolver(settings, resolver)
     }
 
     /// With names looked up elsewhere.

@@ -607,32 +607,3 @@ async fn a_proxy_is_asked_for_vetted_addresses_only() {
     assert_eq!(kind(&sent), ErrorKind::Connect);
     assert!(words(&sent).contains("wants a user name and password"), "{}", words(&sent));
 }
-
-/// `cargo test --lib outbound::http_sender::tests::speed -- --ignored --nocapture`
-#[tokio::test]
-#[ignore = "a measurement, not a check"]
-async fn speed() {
-    const REQUESTS: u32 = 20_000;
-    let (port, _) = answering(OK).await;
-    let url = Url::parse(&format!("http://127.0.0.1:{port}/p?cid=abc&status=approved")).unwrap();
-    let request = RenderedRequest::get(url.to_string());
-    let ours = sender(Script::new(&[&["127.0.0.1"]]));
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let theirs = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
-    for round in 0..3 {
-        let started = Instant::now();
-        for _ in 0..REQUESTS {
-            assert_eq!(status(&ours.send(&request, url.clone(), PATIENCE).await), 200);
-        }
-        let own = started.elapsed() / REQUESTS;
-        let started = Instant::now();
-        for _ in 0..REQUESTS {
-            let sending = async {
-                let mut answer = theirs.get(url.clone()).send().await.unwrap();
-                while answer.chunk().await.unwrap().is_some() {}
-            };
-            tokio::time::timeout(PATIENCE, sending).await.unwrap();
-        }
-        println!("round {round}: ours {own:?}, reqwest {:?} a request", started.elapsed() / REQUESTS);
-    }
-}

@@ -1,14 +1,15 @@
 //! Looks names up.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 /// A name server that does not answer is asked again, or another one, after this long.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,8 +51,25 @@ pub fn of_this_machine() -> Arc<dyn Resolve> {
     }
 }
 
+/// The same, by these name servers instead of those of `/etc/resolv.conf`.
+pub fn of_name_servers(servers: &[SocketAddr]) -> anyhow::Result<Arc<dyn Resolve>> {
+    let servers = servers.iter().map(|server| {
+        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+            connection.port = server.port();
+            connection
+        });
+        NameServerConfig::new(server.ip(), true, connections.into())
+    });
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    Ok(Arc::new(Cached(finish(builder)?)))
+}
+
 fn cached() -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_tokio()?;
+    finish(TokioResolver::builder_tokio()?)
+}
+
+fn finish(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.timeout = SERVER_TIMEOUT;

@@ -25,7 +25,7 @@ use crate::domain::destination::{Change, Wait};
 use crate::domain::ids::{DeliveryId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
-use crate::store::deliveries::{self, ClaimedDelivery, QueuePosition};
+use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueuePosition};
 use crate::store::{StoreError, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
@@ -129,6 +129,7 @@ impl Dispatcher {
             };
             if let Some(change) = slot.heard(signal) {
                 tell(postback.postback_id, change);
+                services.exchange.tell(postback.postback_id);
             }
             if signal == Signal::Gone {
                 pause(&services, postback.postback_id).await;
@@ -179,10 +180,18 @@ impl Dispatcher {
         };
         ctx.spawn(claiming.into_actor(self).map(move |(claimed, slots), this, ctx| {
             this.is_claiming = false;
-            let claimed = claimed.unwrap_or_else(|error| {
-                tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
-                Vec::new()
-            });
+            let claimed = match claimed {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
+                    if let ClaimError::InDoubt(fence, _) = error {
+                        this.services.doubts.of_queue(fence);
+                    }
+                    // What waits is not known; the rescuer's next hint asks again.
+                    this.claim_again = false;
+                    return this.slots.set_backlog(true);
+                }
+            };
             let is_full = claimed.len() == slots.len();
             this.slots.set_backlog(is_full);
             let now = Instant::now();

@@ -247,8 +247,11 @@ impl Work {
         };
         // What may still be committed is looked at later, so that nothing is passed by.
         let settled = PastSelection { to: past.to.min(now - SETTLED), ..past.clone() };
-        let (pool, cursor) = (&services.pool, self.held.cursor());
-        let changes = late_postbacks::changes(pool, &listener, &settled, cursor, STEP).await?;
+        let cursor = self.held.cursor();
+        let changes = {
+            let client = services.pool.get().await?;
+            late_postbacks::changes(&client, &listener, &settled, cursor, STEP).await?
+        };
         let is_last = changes.len() < STEP;
 
         let catalogue = services.catalogue();

@@ -10,14 +10,18 @@
 //!                     claims, what is due                         OutcomeRecorder ══ PostgreSQL
 //!
 //! log batches in PostgreSQL ─► LogShipper ─► ClickHouse
+//!
+//! what a Dispatcher hears of its destination ─► DestinationExchange ◄─► those of other nodes
 //! ```
 //!
 //! Messages between actors are hints that save time. Whatever one of them loses, PostgreSQL
 //! still has, and the [`rescuer`] finds it.
 
 pub mod batcher;
+pub mod claims_in_doubt;
 pub mod click_news;
 pub mod click_recorder;
+pub mod destination_exchange;
 pub mod destination_reporter;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -12,9 +12,8 @@ use super::intake::LaneTicket;
 use super::plan::{self, Circumstances};
 use super::services::Services;
 use super::status_mapper::Mapped;
-use crate::domain::ids::DeliveryId;
 use crate::domain::verdict::Verdict;
-use crate::store::{StoreError, conversions, deliveries};
+use crate::store::{StoreError, conversions};
 
 /// Bound: one batch, as its lane has one under way.
 pub struct Recorder {
@@ -31,8 +30,6 @@ pub struct RecordBatch {
 
 /// How often a batch that another node came before is decided again.
 const TRIES: usize = 5;
-/// Between tries while PostgreSQL is away.
-const RETRY_WAIT: Duration = Duration::from_millis(250);
 
 impl Recorder {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
@@ -105,7 +102,7 @@ async fn record(
         let mut born_claimed = Vec::new();
         let decide = |ledger| {
             let (recording, outcome) = plan::decide(items, ledger, &circumstances);
-            born_claimed.extend(outcome.claimed.iter().map(|(one, _)| (one.delivery_id, one.fence)));
+            born_claimed.extend(outcome.claimed.iter().map(|(one, _)| one.delivery_id));
             (recording, outcome)
         };
         let result = conversions::record(&services.pool, services.node, now, &keys, decide).await;
@@ -114,7 +111,9 @@ async fn record(
         match result {
             Err(StoreError::Raced(_)) if tries < TRIES => {}
             Err(error @ StoreError::Unavailable(_)) => {
-                give_back_unsent(services, born_claimed);
+                // A commit whose answer was lost may have happened, and its deliveries are claimed by
+                // this node then, which does not send them.
+                services.doubts.with_birth(born_claimed);
                 return Err(error);
             }
             result => break result?,
@@ -128,24 +127,6 @@ async fn record(
         supervisor.do_send(Due(waiting.into_iter().collect()));
     }
     Ok(outcome.verdicts)
-}
-
-/// A commit whose answer was lost may have happened, and its deliveries are claimed by this node
-/// then, which does not send them. They are given back once PostgreSQL answers again.
-fn give_back_unsent(services: &Services, unsent: Vec<(DeliveryId, i64)>) {
-    if unsent.is_empty() {
-        return;
-    }
-    let (pool, node) = (services.pool.clone(), services.node);
-    actix::spawn(async move {
-        while let Err(error) = deliveries::release(&pool, node, &unsent).await {
-            if !matches!(error, StoreError::Unavailable(_) | StoreError::Raced(_)) {
-                tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
-                return;
-            }
-            tokio::time::sleep(RETRY_WAIT).await;
-        }
-    });
 }
 
 fn answer_all(items: Vec<Mapped>, reason: NotDurable) {

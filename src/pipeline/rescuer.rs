@@ -1,5 +1,6 @@
 //! Makes up for whatever was lost: renews this node's lease, learns which others live, takes back
-//! the claims of dead ones, and wakes dispatchers that have something due.
+//! the claims of dead ones and those it does not know of itself, and wakes dispatchers that have
+//! something due.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,6 +108,7 @@ async fn go_round(
     if !dead.is_empty() || search == Search::LapsedClaimsToo {
         rescue(services, &dead).await?;
     }
+    services.doubts.settle(&services.pool, services.node).await?;
     let (mut known, to_sweep) = services.slots.floors(now);
     let look = if now >= next_look { Look::All } else { Look::Known };
     let began = Instant::now();

@@ -7,6 +7,8 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
+use super::claims_in_doubt::ClaimsInDoubt;
+use super::destination_exchange::DestinationExchange;
 use super::health_watch::HealthNotes;
 use super::slots::Slots;
 use crate::domain::address_policy::Policy;
@@ -23,6 +25,8 @@ pub struct Services {
     pub keyring: Keyring,
     pub outbound_policy: Policy,
     pub slots: Slots,
+    pub exchange: DestinationExchange,
+    pub doubts: ClaimsInDoubt,
     pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
@@ -48,6 +52,8 @@ impl Services {
             keyring,
             outbound_policy,
             slots: Slots::new(node, capacity),
+            exchange: DestinationExchange::default(),
+            doubts: ClaimsInDoubt::default(),
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue,

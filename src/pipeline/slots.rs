@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use super::queue_floor::QueueFloor;
 use crate::domain::destination::crowd::Crowd;
 use crate::domain::destination::moment::Moment;
+use crate::domain::destination::news::{Telling, Told};
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Destination, Permit, Snapshot, Use, Wait};
 use crate::domain::ids::{NodeId, PostbackId};
@@ -218,6 +219,19 @@ impl DestinationSlots {
 
     pub fn is_idle(&self) -> bool {
         self.lock().taken() == 0
+    }
+
+    /// What the other nodes are to be told; see [`super::destination_exchange`].
+    pub fn tell(&self) -> Option<Telling> {
+        self.lock().tell(self.common.now())
+    }
+
+    pub fn tell_again(&self, telling: Telling) {
+        self.lock().tell_again(telling);
+    }
+
+    pub fn hear_told(&self, told: Told) -> Vec<Change> {
+        self.lock().hear_told(told, self.common.now())
     }
 
     /// How long from now until `moment`; zero where it has passed.

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::domain::condition::Condition;
 use crate::domain::facts::{EventFacts, EventMacros, POSTBACK_MACROS};
+use crate::domain::status::Status;
 use crate::domain::template::UrlTemplate;
 use crate::presets::inbound;
 
@@ -56,6 +57,12 @@ fn every_preset_renders_as_its_system_reads_it() {
             let condition =
                 postback.condition.map(|condition| format!(" if {condition}")).unwrap_or_default();
             for event in postback.events {
+                let status = match event {
+                    Event::Hold => Status::Hold,
+                    Event::Reject => Status::Rejected,
+                    _ => Status::Approved,
+                };
+                let facts = EventFacts { status: Some(status), ..facts.clone() };
                 let url = template.render(&EventMacros { event, facts: &facts });
                 rendered += &format!("  {} on {}{condition}\n    {url}\n", postback.name, event.code());
             }

@@ -34,8 +34,18 @@ pub enum Claimed {
     Waiting,
 }
 
+/// What tells a claim from any other: whoever records an attempt must show it. All that one claim
+/// of a queue takes has the same.
+pub type Fence = i64;
+
 /// The fence of a delivery that was born claimed.
-pub const FIRST_FENCE: i64 = 1;
+pub const FIRST_FENCE: Fence = 1;
+
+/// A fence that no other claim has: drawn at random, so that a node finds what it has claimed
+/// should the answer be lost. Far above [`FIRST_FENCE`], and far below where one more is too many.
+fn draw_fence() -> Fence {
+    rand::random_range(1 << 32..1 << 62)
+}
 
 /// A delivery this node may send: attempt number `attempt` is its to make and to record.
 #[derive(Debug, Clone)]
@@ -44,7 +54,7 @@ pub struct ClaimedDelivery {
     pub postback_id: PostbackId,
     pub event: Event,
     pub attempt: u32,
-    pub fence: i64,
+    pub fence: Fence,
     pub due_at: DateTime<Utc>,
     pub facts: Arc<EventFacts>,
     /// Set: it is sent as this revision of its postback says, not as that of today.
@@ -118,6 +128,17 @@ impl ClaimedDelivery {
     }
 }
 
+/// Why nothing is known to be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Nothing was asked for, or its answer cannot be read.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+    /// Something may be claimed all the same, with this fence: no answer came.
+    #[error("{1}")]
+    InDoubt(Fence, StoreError),
+}
+
 /// Claims up to `limit` deliveries of one postback that are due, oldest first, and none before
 /// `from`.
 pub async fn claim(
@@ -126,15 +147,18 @@ pub async fn claim(
     postback: PostbackId,
     limit: usize,
     from: Option<QueuePosition>,
-) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await?;
+) -> Result<Vec<ClaimedDelivery>, ClaimError> {
+    let client = pool.get().await.map_err(StoreError::from)?;
+    let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await;
+    let statement = statement.map_err(StoreError::from)?;
+    let fence = draw_fence();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let after = from.map_or(Uuid::nil(), |from| from.delivery_id.0);
     let from = from.map(|from| from.due_at);
     let rows = client
-        .query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64(), &from, &after])
-        .await?;
+        .query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64(), &from, &after, &fence])
+        .await
+        .map_err(|error| ClaimError::InDoubt(fence, error.into()))?;
     let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     claimed.sort_by_key(ClaimedDelivery::position);
     Ok(claimed)
@@ -213,10 +237,31 @@ pub async fn depth(pool: &Pool) -> Result<QueueDepth, StoreError> {
     Ok(QueueDepth { deliveries: row.get(0), oldest_due: row.get(1) })
 }
 
-/// Gives back the claims of attempts that were never begun.
-pub async fn release(pool: &Pool, node: NodeId, unsent: &[(DeliveryId, i64)]) -> Result<(), StoreError> {
-    let (ids, fences): (Vec<Uuid>, Vec<i64>) = unsent.iter().map(|(id, fence)| (id.0, *fence)).unzip();
-    pool.get()
+/// Gives back all that one claim of a queue has taken, and says how many those are. Reads the
+/// whole queue, so it is for when the claim's answer was lost.
+pub async fn release_claim(pool: &Pool, node: NodeId, fence: Fence) -> Result<u64, StoreError> {
+    let client = pool.get().await?;
+    let released = client
+        .execute(
+            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1
+             WHERE claimed_by = $1 AND fence = $2",
+            &[&node.0, &fence],
+        )
+        .await?;
+    Ok(released)
+}
+
+/// Gives back deliveries that were written with a claim, and says how many of them there are.
+pub async fn release_born(pool: &Pool, node: NodeId, born: &[DeliveryId]) -> Result<u64, StoreError> {
+    let unsent: Vec<_> = born.iter().map(|id| (*id, FIRST_FENCE)).collect();
+    release(pool, node, &unsent).await
+}
+
+/// Gives back the claims of attempts that were never begun, and says how many still were claimed.
+pub async fn release(pool: &Pool, node: NodeId, unsent: &[(DeliveryId, Fence)]) -> Result<u64, StoreError> {
+    let (ids, fences): (Vec<Uuid>, Vec<Fence>) = unsent.iter().map(|(id, fence)| (id.0, *fence)).unzip();
+    let released = pool
+        .get()
         .await?
         .execute(
             "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1
@@ -226,5 +271,5 @@ pub async fn release(pool: &Pool, node: NodeId, unsent: &[(DeliveryId, i64)]) ->
             &[&ids, &fences, &node.0],
         )
         .await?;
-    Ok(())
+    Ok(released)
 }

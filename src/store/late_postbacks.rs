@@ -1,6 +1,8 @@
 //! The past of a postback: conversions recorded before it was there to hear of them.
 
-use std::collections::{BTreeMap, HashSet};
+mod counting;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -9,6 +11,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+pub use counting::{Count, Judging, MOST_REASONS, PastEvents, count, count_forgotten};
+
 use super::deliveries::NewDelivery;
 use super::delivery_jobs::PastSelection;
 use super::error::StoreError;
@@ -16,7 +20,7 @@ use super::resend::scope_columns;
 use super::setup::ChangeError;
 use crate::domain::condition::Condition;
 use crate::domain::event::Event;
-use crate::domain::facts::{EventFacts, EventMacros};
+use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, PostbackId};
 use crate::graphql::scope::Scope;
 
@@ -30,14 +34,16 @@ pub struct Listener {
     link_id: Option<Uuid>,
     events: Vec<String>,
     condition: Option<Arc<Condition>>,
+    /// Where it is global: the offers and links of which its owner's own postbacks hear instead of it.
+    replaced_offers: Vec<String>,
+    replaced_links: Vec<String>,
 }
 
 /// The postback, if it is in scope and not deleted.
 pub async fn listener(pool: &Pool, scope: Scope, id: PostbackId) -> Result<Listener, ChangeError> {
     let (advertiser, partner) = scope_columns(scope);
-    let row = pool
-        .get()
-        .await?
+    let client = pool.get().await?;
+    let row = client
         .query_opt(
             "SELECT * FROM postbacks WHERE postback_id = $1 AND deleted_at IS NULL
              AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)",
@@ -49,8 +55,16 @@ pub async fn listener(pool: &Pool, scope: Scope, id: PostbackId) -> Result<Liste
     let condition = condition.map(|source| Condition::shared(&source)).transpose();
     let condition =
         condition.map_err(|error| StoreError::Unreadable(format!("postbacks.condition: {error}")))?;
+    let mut replaced_offers = Vec::new();
+    let mut replaced_links = Vec::new();
+    for own in client.query(REPLACING, &[&id.0]).await? {
+        replaced_offers.extend(own.get::<_, Option<String>>("offer_id"));
+        replaced_links.extend(own.get::<_, Option<String>>("link_id"));
+    }
     Ok(Listener {
         condition,
+        replaced_offers,
+        replaced_links,
         postback_id: id,
         partner_id: row.get("partner_id"),
         advertiser_id: row.get("advertiser_id"),
@@ -59,6 +73,17 @@ pub async fn listener(pool: &Pool, scope: Scope, id: PostbackId) -> Result<Liste
         events: row.get("events"),
     })
 }
+
+/// What stands in for a global postback, as [`crate::domain::postback::replaces_global`] says.
+const REPLACING: &str = "
+    SELECT own.offer_id::text, own.link_id::text
+    FROM postbacks AS asked
+    JOIN postbacks AS own ON own.partner_id IS NOT DISTINCT FROM asked.partner_id
+                         AND own.advertiser_id IS NOT DISTINCT FROM asked.advertiser_id
+    LEFT JOIN links ON links.link_id = own.link_id
+    JOIN offers ON offers.offer_id = coalesce(own.offer_id, links.offer_id) AND offers.offer_postbacks = 'replace'
+    WHERE asked.postback_id = $1 AND asked.offer_id IS NULL AND asked.link_id IS NULL
+      AND own.deleted_at IS NULL AND own.events <> '{}'";
 
 /// When the history begins: what was recorded before is gone. `None`: there is no history.
 pub async fn history_from(pool: &Pool) -> Result<Option<DateTime<Utc>>, StoreError> {
@@ -91,7 +116,9 @@ const FOR_LISTENER: &str = "change_id >= $1 AND change_id < $2 AND events && $3
     AND ($5::text IS NULL OR facts ->> 'advertiser_id' = $5)
     AND ($6::text IS NULL OR facts ->> 'offer_id' = $6)
     AND ($7::text IS NULL OR facts ->> 'link_id' = $7)
-    AND ($8 OR NOT (facts ->> 'is_test')::boolean)";
+    AND ($8 OR NOT (facts ->> 'is_test')::boolean)
+    AND NOT coalesce(facts ->> 'offer_id' = ANY($9), false)
+    AND NOT coalesce(facts ->> 'link_id' = ANY($10), false)";
 
 struct Values<'a> {
     from: Uuid,
@@ -99,6 +126,7 @@ struct Values<'a> {
     events: &'a [String],
     places: [Option<String>; 4],
     include_tests: bool,
+    replaced: [&'a [String]; 2],
 }
 
 impl<'a> Values<'a> {
@@ -111,157 +139,26 @@ impl<'a> Values<'a> {
             places: [listener.partner_id, listener.advertiser_id, listener.offer_id, listener.link_id]
                 .map(text),
             include_tests: past.include_tests,
+            replaced: [&listener.replaced_offers, &listener.replaced_links],
         }
     }
 
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         let [partner, advertiser, offer, link] = &self.places;
-        vec![&self.from, &self.to, &self.events, partner, advertiser, offer, link, &self.include_tests]
+        let [offers, links] = &self.replaced;
+        vec![
+            &self.from,
+            &self.to,
+            &self.events,
+            partner,
+            advertiser,
+            offer,
+            link,
+            &self.include_tests,
+            offers,
+            links,
+        ]
     }
-}
-
-/// Events of one kind in the past of a postback.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastEvents {
-    pub event: Event,
-    /// Those without a delivery to the postback.
-    pub missing: u64,
-    /// Those it has heard of, or will.
-    pub has_delivery: u64,
-}
-
-/// Counts what the past holds for a postback. Its condition is not looked at here, but by
-/// [`count_kept_back`].
-pub async fn count(
-    pool: &Pool,
-    listener: &Listener,
-    past: &PastSelection,
-) -> Result<Vec<PastEvents>, StoreError> {
-    let values = Values::of(listener, past);
-    let mut parameters = values.parameters();
-    parameters.push(&listener.postback_id.0);
-    let statement = format!(
-        "WITH have AS (
-             SELECT change_id, event FROM deliveries WHERE postback_id = $9 AND resent_from IS NULL
-             UNION ALL
-             SELECT change_id, event FROM deliveries_finished
-             WHERE postback_id = $9 AND resent_from IS NULL AND delivery_id >= $1 AND delivery_id < $2
-         )
-         SELECT event, count(*) FILTER (WHERE have.change_id IS NULL),
-                count(*) FILTER (WHERE have.change_id IS NOT NULL)
-         FROM (SELECT change_id, unnest(events) AS event FROM conversion_history WHERE {FOR_LISTENER}) AS past
-              LEFT JOIN have USING (change_id, event)
-         WHERE event = ANY($3)
-         GROUP BY event ORDER BY event"
-    );
-    let rows = pool.get().await?.query(&statement, &parameters).await?;
-    rows.iter()
-        .map(|row| {
-            let count = |index| row.get::<_, i64>(index).unsigned_abs();
-            Ok(PastEvents { event: event(row.get(0))?, missing: count(1), has_delivery: count(2) })
-        })
-        .collect()
-}
-
-/// Why a postback's condition keeps events of the past back, and how many.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct KeptBack {
-    pub by_event: BTreeMap<Event, u64>,
-    /// By reason; events beyond [`MOST_REASONS`] reasons are counted by event alone.
-    pub reasons: BTreeMap<String, u64>,
-}
-
-/// Most reasons that are told apart: they hold the values of their events, so each may be another.
-pub const MOST_REASONS: usize = 100;
-
-/// Changes judged at once.
-const JUDGED: usize = 1_000;
-
-/// Counts what the condition keeps back of the events without a delivery. Reads the past itself, a
-/// thousand changes at once, as only the facts say what a condition makes of them.
-pub async fn count_kept_back(
-    pool: &Pool,
-    listener: &Listener,
-    past: &PastSelection,
-) -> Result<KeptBack, StoreError> {
-    let mut kept_back = KeptBack::default();
-    let Some(condition) = &listener.condition else { return Ok(kept_back) };
-    let mut after = None;
-    loop {
-        let page = changes(pool, listener, past, after, JUDGED).await?;
-        let mut unmet: BTreeMap<Uuid, (Event, String)> = BTreeMap::new();
-        for change in &page {
-            let heard = change.events.iter().filter(|event| listener.listens_to(**event));
-            for &event in heard {
-                if let Err(reason) = condition.judge(&EventMacros { event, facts: &change.facts }) {
-                    let id = DeliveryId::of(change.change_id, listener.postback_id, event.code());
-                    unmet.insert(id.0, (event, reason.to_string()));
-                }
-            }
-        }
-        for id in delivered(pool, &unmet.keys().copied().collect::<Vec<_>>()).await? {
-            unmet.remove(&id);
-        }
-        for (event, reason) in unmet.into_values() {
-            *kept_back.by_event.entry(event).or_default() += 1;
-            if kept_back.reasons.len() < MOST_REASONS || kept_back.reasons.contains_key(&reason) {
-                *kept_back.reasons.entry(reason).or_default() += 1;
-            }
-        }
-        match page.last() {
-            Some(last) if page.len() == JUDGED => after = Some(last.change_id.0),
-            _ => return Ok(kept_back),
-        }
-    }
-}
-
-/// Those of the deliveries that are in the queue or finished.
-async fn delivered(pool: &Pool, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let statement = "SELECT delivery_id FROM deliveries WHERE delivery_id = ANY($1)
-                     UNION SELECT delivery_id FROM deliveries_finished WHERE delivery_id = ANY($1)";
-    let rows = pool.get().await?.query(statement, &[&ids]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-impl Listener {
-    fn listens_to(&self, event: Event) -> bool {
-        self.events.iter().any(|code| code == event.code())
-    }
-}
-
-/// Conversions of the time asked for that were recorded before the history begins.
-pub async fn count_forgotten(
-    pool: &Pool,
-    listener: &Listener,
-    past: &PastSelection,
-    history_from: Option<DateTime<Utc>>,
-) -> Result<u64, StoreError> {
-    let row = pool
-        .get()
-        .await?
-        .query_one(
-            "SELECT count(*) FROM conversions
-             WHERE created_at < least($1::timestamptz, $2::timestamptz)
-               AND ($3::timestamptz IS NULL OR created_at >= $3)
-               AND ($4::uuid IS NULL OR partner_id = $4) AND ($5::uuid IS NULL OR advertiser_id = $5)
-               AND ($6::uuid IS NULL OR offer_id = $6) AND ($7::uuid IS NULL OR link_id = $7)
-               AND ($8 OR NOT is_test)",
-            &[
-                &past.to,
-                &history_from,
-                &past.from,
-                &listener.partner_id,
-                &listener.advertiser_id,
-                &listener.offer_id,
-                &listener.link_id,
-                &past.include_tests,
-            ],
-        )
-        .await?;
-    Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
 /// A change of the past, with all its events.
@@ -274,7 +171,7 @@ pub struct PastChange {
 
 /// Up to `limit` changes past `after` that may be for the listener, in the order of their ids.
 pub async fn changes(
-    pool: &Pool,
+    client: &impl GenericClient,
     listener: &Listener,
     past: &PastSelection,
     after: Option<Uuid>,
@@ -288,9 +185,9 @@ pub async fn changes(
     let mut parameters = values.parameters();
     parameters.push(&limit);
     let statement = format!(
-        "SELECT change_id, events, facts FROM conversion_history WHERE {FOR_LISTENER} ORDER BY change_id LIMIT $9"
+        "SELECT change_id, events, facts FROM conversion_history WHERE {FOR_LISTENER} ORDER BY change_id LIMIT $11"
     );
-    let rows = pool.get().await?.query(&statement, &parameters).await?;
+    let rows = client.query(&statement, &parameters).await?;
     rows.iter().map(read).collect()
 }
 

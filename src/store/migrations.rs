@@ -66,6 +66,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261123000301_live_tail"),
     clickhouse!("20261123000401_views"),
     postgres!("20261123000402_names_of_partners"),
+    postgres!("20261125000001_destination_news"),
 ];
 
 /// One migrator at a time, over all nodes.

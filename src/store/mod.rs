@@ -14,6 +14,7 @@ pub mod conversions;
 pub mod deliveries;
 pub mod delivery_jobs;
 pub mod delivery_search;
+pub mod destination_news;
 pub mod destination_states;
 pub mod error;
 pub mod explaining;

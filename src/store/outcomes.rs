@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use uuid::Uuid;
 
-use super::deliveries::{Abandoned, read_abandoned};
+use super::deliveries::{Abandoned, Fence, read_abandoned};
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
@@ -18,7 +18,7 @@ use crate::event_log::rows::{AttemptRow, encode};
 #[derive(Debug, Clone)]
 pub struct AttemptRecord {
     pub delivery_id: DeliveryId,
-    pub fence: i64,
+    pub fence: Fence,
     pub outcome: Outcome,
     /// Set exactly when the outcome is [`Outcome::Retrying`].
     pub next_attempt_at: Option<DateTime<Utc>>,

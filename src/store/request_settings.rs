@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::error::StoreError;
 use crate::domain::ids::PostbackId;
 use crate::domain::request::Method;
-use crate::domain::request_template::{BodyKind, Fault, HeaderSetting, RequestSettings};
+use crate::domain::request_settings::{BodyKind, Fault, HeaderSetting, RequestSettings};
 
 pub fn read(row: &Row) -> Result<RequestSettings, StoreError> {
     let method: String = row.try_get("method")?;

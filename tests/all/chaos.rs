@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
 use self::dice::Dice;
-use self::zoo::{Animal, NATURES, Nature, SLOW_PLACES};
+use self::zoo::{Animal, BURST, NATURES, Nature, RATE, SLOW_PLACES};
 use crate::support::databases::{Databases, EnginePair};
+use crate::support::dns;
 use crate::support::server::{Server, client};
 use crate::support::world::World;
 
@@ -52,14 +53,21 @@ async fn whatever_breaks_every_event_is_accounted_for() {
     for nature in NATURES {
         let animal = Animal::start(nature, dice.throw()).await;
         world.postback_with(&animal.url, &[Event::Sale], &[WAIT_MS; TRIES], TIMEOUT_MS).await;
-        if nature == Nature::Slow {
-            limit_places(&world, &animal.url).await;
+        match nature {
+            Nature::Slow => limit(&world, &animal.url, &format!("max_in_flight = {SLOW_PLACES}")).await,
+            Nature::Rationed => {
+                limit(&world, &animal.url, &format!("rate_per_second = {RATE}, burst = {BURST}")).await;
+            }
+            _ => {}
         }
         zoo.push(animal);
     }
+    let nameless = zoo.iter().find(|animal| animal.nature == Nature::Nameless).unwrap().clone();
+    let name_server = dns::start(move || nameless.name_reply()).await.to_string();
     let mut nodes = Vec::new();
     for _ in 0..NODES {
-        nodes.push(Server::start(&world.databases).await);
+        let settings = [("RICOCHET_OUTBOUND_NAME_SERVERS", name_server.as_str())];
+        nodes.push(Server::start_with(&world.databases, &settings).await);
     }
     let click = world.click(&nodes[0], world.fixed.1).await;
     let load = Load {
@@ -93,10 +101,10 @@ async fn whatever_breaks_every_event_is_accounted_for() {
     println!("chaos: {totals}");
 }
 
-async fn limit_places(world: &World, url: &str) {
+async fn limit(world: &World, url: &str, limits: &str) {
     let db = world.databases.pool.get().await.unwrap();
-    let set = "UPDATE postbacks SET max_in_flight = $1 WHERE starts_with(url_template, $2)";
-    assert_eq!(db.execute(set, &[&SLOW_PLACES, &url]).await.unwrap(), 1);
+    let set = format!("UPDATE postbacks SET {limits} WHERE starts_with(url_template, $1)");
+    assert_eq!(db.execute(&set, &[&url]).await.unwrap(), 1);
 }
 
 /// An owner who looks again and again which postbacks were paused (by a 410), and resumes them at

@@ -4,5 +4,7 @@ mod backlog;
 mod breaker;
 mod isolation;
 mod limits;
+mod lost_answers;
 mod retries;
 mod stage;
+mod together;

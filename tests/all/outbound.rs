@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use ricochet::domain::event::Event;
@@ -12,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::dns::{self, Reply};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
@@ -231,4 +234,30 @@ async fn a_postback_shows_the_certificate_that_was_set_for_it() {
     assert_eq!(world.count("SELECT count(*) FROM postback_certificates").await, 0);
     let audited = "SELECT count(*) FROM audit_log WHERE action LIKE '%certificate%'";
     assert_eq!(world.count(audited).await, 2);
+}
+
+#[tokio::test]
+async fn names_are_asked_of_the_name_servers_that_are_set() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let questions = Arc::new(AtomicUsize::new(0));
+    let asked = questions.clone();
+    // IPv4 and IPv6 are asked for at once.
+    let name_server = dns::start(move || match asked.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => Reply::Failure,
+        2..8 => Reply::AddressAfter(Duration::from_millis(20)),
+        _ => Reply::Address,
+    })
+    .await;
+    stored(&world, &tracker.url.replace("127.0.0.1", "tracker.ricochet.example")).await;
+    let settings = [("RICOCHET_OUTBOUND_NAME_SERVERS", name_server.to_string())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let server = Server::start_with(&world.databases, &settings).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.report(&server, &format!("click_id={click}&request_id=r&action=sale&status=new")).await;
+    let attempts = logged(&world, &server, 1).await;
+    assert_eq!(attempts[0]["outcome"], "DELIVERED", "{attempts:?}");
+    assert_eq!(attempts[0]["peerIp"], "127.0.0.1");
+    assert!(attempts[0]["dnsUs"].as_i64().unwrap() > 0, "{attempts:?}");
+    assert!(questions.load(Ordering::Relaxed) >= 3);
 }

@@ -53,10 +53,11 @@ pub async fn run(args: &SendPastArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let query = "query($input: SendPastInput!) { sendPastPreview(input: $input) {
-        deliveries forgotten historyFrom keptBack keptBackReasons { reason count }
+        isComplete countedUntil deliveries forgotten historyFrom keptBack keptBackReasons { reason count }
         byEvent { event missing hasDelivery } } }";
     let found = args.api.ask("sendPastPreview", query, variables).await?;
-    println!("{} late postbacks would be sent", found["deliveries"]);
+    let at_least = if found["countedUntil"].is_null() { "" } else { "at least " };
+    println!("{at_least}{} late postbacks would be sent", found["deliveries"]);
     for one in found["byEvent"].as_array().into_iter().flatten() {
         let event = one["event"].as_str().unwrap_or_default();
         println!("  {:>10}  {event}  ({} have been told)", one["missing"], one["hasDelivery"]);
@@ -67,9 +68,18 @@ pub async fn run(args: &SendPastArgs) -> anyhow::Result<()> {
     for one in found["keptBackReasons"].as_array().into_iter().flatten() {
         println!("  {:>10}  {}", one["count"], one["reason"].as_str().unwrap_or_default());
     }
-    if found["forgotten"] != 0 {
-        let begin = found["historyFrom"].as_str().unwrap_or("now");
-        println!("{} conversions are older than the history, which begins {begin}", found["forgotten"]);
+    let begin = found["historyFrom"].as_str().unwrap_or("now");
+    match found["forgotten"].as_u64() {
+        Some(0) => {}
+        Some(forgotten) => {
+            println!("{forgotten} conversions are older than the history, which begins {begin}")
+        }
+        None => println!(
+            "More conversions than could be counted are older than the history, which begins {begin}"
+        ),
+    }
+    if let Some(until) = found["countedUntil"].as_str() {
+        println!("What was recorded from {until} on was not counted: there was no time for more.");
     }
     println!("Nothing was sent.");
     Ok(())

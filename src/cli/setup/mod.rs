@@ -23,6 +23,7 @@ mod key;
 mod link;
 mod offer;
 pub(super) mod output;
+mod owner;
 mod partner;
 mod postback;
 mod postback_request;

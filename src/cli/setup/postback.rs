@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::flags::{Id, event, flagged};
+use super::owner::OwnerFlags;
 use super::postback_request::RequestFlags;
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
 use super::sending::{self, SPELLED, SendingArgs};
@@ -17,8 +18,7 @@ use crate::config::{master_keys, outbound_policy};
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
 use crate::domain::explanation::conclusion;
-use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
-use crate::domain::postback::{Owner, Scope as PostbackScope};
+use crate::domain::ids::{LeadId, PostbackId};
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
 use crate::store::secrets::Keyring;
@@ -97,18 +97,8 @@ pub struct ExplainPostback {
 
 #[derive(Debug, Args)]
 pub struct CreatePostback {
-    /// Id of the partner it belongs to.
-    #[arg(long, value_name = "ID", conflicts_with = "advertiser")]
-    partner: Option<Id>,
-    /// Id of the advertiser it belongs to.
-    #[arg(long, value_name = "ID")]
-    advertiser: Option<Id>,
-    /// Only for this offer.
-    #[arg(long, value_name = "ID", conflicts_with = "link")]
-    offer: Option<Id>,
-    /// Only for this link.
-    #[arg(long, value_name = "ID")]
-    link: Option<Id>,
+    #[command(flatten)]
+    owner: OwnerFlags,
     /// Events it hears of, separated by commas, such as hold,approve,reject.
     #[arg(long, value_delimiter = ',', value_parser = event, required = true)]
     events: Vec<Event>,
@@ -238,16 +228,6 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: &CreatePostback) -> anyhow::Result<()> {
-    let owner = match (args.partner, args.advertiser) {
-        (Some(id), _) => Owner::Partner(PartnerId(id.0)),
-        (None, Some(id)) => Owner::Advertiser(AdvertiserId(id.0)),
-        (None, None) => Owner::Platform,
-    };
-    let scope = match (args.offer, args.link) {
-        (Some(id), _) => PostbackScope::Offer(OfferId(id.0)),
-        (None, Some(id)) => PostbackScope::Link(LinkId(id.0)),
-        (None, None) => PostbackScope::Global,
-    };
     let settings = PostbackChange {
         events: Some(args.events.clone()),
         request: args.request.change(Some(args.url.clone())),
@@ -261,8 +241,8 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
         ACTOR,
         Scope::Everything,
         &outbound_policy()?,
-        owner,
-        scope,
+        args.owner.owner(),
+        args.owner.scope(),
         settings,
     )
     .await;

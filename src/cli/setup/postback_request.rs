@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::flags::coded;
 use crate::domain::request::Method;
-use crate::domain::request_template::{BodyKind, HeaderSetting, RequestChange};
+use crate::domain::request_settings::{BodyKind, HeaderSetting, RequestChange};
 use crate::domain::success_rule::{Check, Otherwise, RuleSettings};
 
 #[derive(Debug, Clone, Default, Args)]

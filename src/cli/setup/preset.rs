@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::flags::{Id, flagged};
 use super::output::Output;
+use super::owner::OwnerFlags;
 use super::{ACTOR, Common};
 use crate::config::outbound_policy;
-use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId};
-use crate::domain::postback::{Owner, Scope};
+use crate::domain::ids::{AdvertiserId, LinkId};
 use crate::presets::outbound;
 use crate::presets::{Half, Halves, Verified, inbound};
 use crate::store::setup::presets::{PlannedIntegration, Run, Setup, set_up};
@@ -59,18 +59,8 @@ pub struct ApplyPreset {
     /// A value the preset asks for; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     values: Vec<(String, String)>,
-    /// Id of the partner the postbacks belong to.
-    #[arg(long, value_name = "ID", conflicts_with = "advertiser")]
-    partner: Option<Id>,
-    /// Id of the advertiser the postbacks belong to.
-    #[arg(long, value_name = "ID")]
-    advertiser: Option<Id>,
-    /// Only for this offer.
-    #[arg(long, value_name = "ID", conflicts_with = "link")]
-    offer: Option<Id>,
-    /// Only for this link.
-    #[arg(long, value_name = "ID")]
-    link: Option<Id>,
+    #[command(flatten)]
+    owner: OwnerFlags,
     /// The link the registration link is made of; that of --link where it is not given.
     #[arg(long, value_name = "ID")]
     registration_link: Option<Id>,
@@ -190,22 +180,12 @@ async fn apply(args: &ApplyPreset) -> anyhow::Result<()> {
         })?,
     };
     args.check(halves)?;
-    let owner = match (args.partner, args.advertiser) {
-        (Some(id), _) => Owner::Partner(PartnerId(id.0)),
-        (None, Some(id)) => Owner::Advertiser(AdvertiserId(id.0)),
-        (None, None) => Owner::Platform,
-    };
-    let scope = match (args.offer, args.link) {
-        (Some(id), _) => Scope::Offer(OfferId(id.0)),
-        (None, Some(id)) => Scope::Link(LinkId(id.0)),
-        (None, None) => Scope::Global,
-    };
     let values: BTreeMap<String, String> = args.values.iter().cloned().collect();
     let parameter = args.click_parameter.as_deref();
     let planned = halves.outbound.map(|preset| preset.postbacks(&values, parameter)).transpose();
     let planned = planned.map_err(|error| anyhow::anyhow!("--set {error}"))?.unwrap_or_default();
     let base = args.base_url.trim().trim_end_matches('/');
-    let link_id = args.registration_link.or(args.link).map(|id| LinkId(id.0));
+    let link_id = args.registration_link.or(args.owner.link).map(|id| LinkId(id.0));
     let link = link_id
         .map(|id| {
             let click_url = format!("{base}/click/{id}");
@@ -222,6 +202,7 @@ async fn apply(args: &ApplyPreset) -> anyhow::Result<()> {
         advertiser: args.integration_advertiser.map(|id| AdvertiserId(id.0)),
         link: link_id,
     });
+    let (owner, scope) = (args.owner.owner(), args.owner.scope());
     let setup = Setup { owner, scope, postbacks: &planned, integration };
     let made = set_up(&args.common.pool()?, ACTOR, &setup, &outbound_policy()?, run).await;
     let made = made.map_err(|error| flagged(error, &[]))?;
@@ -260,7 +241,7 @@ impl ApplyPreset {
     /// Refuses what is said of a half that is not set up.
     fn check(&self, halves: Halves) -> anyhow::Result<()> {
         let system = halves.system();
-        let of_postbacks = [("--set", !self.values.is_empty()), ("--partner", self.partner.is_some())];
+        let of_postbacks = [("--set", !self.values.is_empty()), ("--partner", self.owner.partner.is_some())];
         let of_integration = [
             ("--integration-advertiser", self.integration_advertiser.is_some()),
             ("--program-url", self.program_url.is_some()),

@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use super::moment::Moment;
+use super::news::BreakerNews;
 use crate::domain::coded::coded_enum;
 
 /// Failures in a row that open it.
@@ -112,10 +113,7 @@ impl Breaker {
 
     /// The destination answered. True where that has closed the breaker.
     pub fn succeeded(&mut self) -> bool {
-        let has_closed = !matches!(self.phase, Phase::Closed);
-        if has_closed {
-            *self = Self { openings: self.openings, probes: self.probes, ..Self::default() };
-        }
+        let has_closed = self.told_closed();
         self.consecutive_failures = 0;
         self.consecutive_answers = self.consecutive_answers.saturating_add(1);
         self.recent <<= 1;
@@ -145,6 +143,41 @@ impl Breaker {
         self.openings = self.openings.saturating_add(1);
         self.phase = Phase::Open { until: now + probe_in };
         Some(probe_in)
+    }
+
+    /// Whether a probe could have gone for so long, and none went.
+    pub fn is_overdue(&self, by: Duration, now: Moment) -> bool {
+        matches!(self.phase, Phase::Open { until } if until + by <= now)
+    }
+
+    /// What other nodes are to know.
+    pub fn news(&self, now: Moment) -> BreakerNews {
+        match self.phase {
+            Phase::Closed => BreakerNews::Closed,
+            Phase::Open { until } | Phase::HalfOpen { since: until, .. } => {
+                BreakerNews::Open { probe_in: until.since(now), openings: self.openings }
+            }
+        }
+    }
+
+    /// Another node found it failing. True where that has opened the breaker; a probe that is under
+    /// way here will tell better.
+    pub fn told_open(&mut self, until: Moment, openings: u32) -> bool {
+        let has_opened = matches!(self.phase, Phase::Closed);
+        self.openings = self.openings.max(openings);
+        if !matches!(self.phase, Phase::HalfOpen { .. }) {
+            self.phase = Phase::Open { until };
+        }
+        has_opened
+    }
+
+    /// Another node was answered. True where that has closed the breaker.
+    pub fn told_closed(&mut self) -> bool {
+        let has_closed = !matches!(self.phase, Phase::Closed);
+        if has_closed {
+            *self = Self { openings: self.openings, probes: self.probes, ..Self::default() };
+        }
+        has_closed
     }
 
     pub fn consecutive_failures(&self) -> u32 {

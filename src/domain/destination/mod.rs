@@ -3,7 +3,7 @@
 //! ```text
 //! admit ─► held back? (Retry-After, 410) ─► breaker ─► places (own share, slowed down) ─► crowd ─► token
 //!            │ until a moment                │ until a probe   │ until one is given back   │ scan   │ until it comes
-//! heard ─► signal ─► breaker (opens, closes) and pace (falls, recovers)
+//! heard ─► signal ─► breaker (opens, closes) and pace (falls, recovers) ─► what other nodes are told
 //! ```
 //!
 //! Nothing here waits, sends or reads a clock: whoever asks says what time it is, and is told
@@ -13,6 +13,7 @@
 pub mod breaker;
 pub mod crowd;
 pub mod moment;
+pub mod news;
 pub mod pace;
 pub mod rate;
 pub mod share;
@@ -23,9 +24,10 @@ use std::time::Duration;
 use breaker::{Breaker, Passage, State};
 use crowd::{Crowd, Standing};
 use moment::Moment;
+use news::Untold;
 use pace::Pace;
 use rate::TokenBucket;
-use share::Limits;
+use share::{Limits, Share};
 use signal::Signal;
 
 /// How long a destination that answered 410 is left alone, should pausing it not succeed.
@@ -33,6 +35,9 @@ const GONE_HOLD: Duration = Duration::from_secs(60);
 /// A destination that has been silent for this long, with requests under way, is not known to be
 /// well any more.
 const SILENCE: Duration = Duration::from_secs(1);
+/// A probe that is another node's to send is sent by this one where nothing was heard of it for so
+/// long: longer than the longest exchange (60 s) and its telling.
+pub const STAND_IN: Duration = Duration::from_secs(65);
 
 /// One destination as one node knows it. Its size is fixed: what waits is in PostgreSQL.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +56,9 @@ pub struct Destination {
     was_well: bool,
     last_success_at: Option<Moment>,
     last_failure_at: Option<Moment>,
+    untold: Untold,
+    /// What of the other nodes' news it has taken in.
+    told_version: i64,
 }
 
 /// Leave to send one request. It takes a place, and a token where there is a rate.
@@ -72,7 +80,8 @@ pub enum Wait {
     Parked(Moment),
     /// The node has too much under way at other destinations: at the next scan.
     Crowded,
-    /// Other nodes send to it. This one may after a change of the membership.
+    /// Other nodes send to it, or probe it. This one may after a change of the membership, or once
+    /// it is told that it is well: at the next scan.
     Elsewhere,
 }
 
@@ -102,8 +111,8 @@ pub struct Snapshot {
 
 impl Destination {
     /// Leave to send one request now; it must be given back by [`Destination::give_back`].
-    /// `limits` are this node's share.
-    pub fn admit(&mut self, limits: Limits, crowd: Crowd, now: Moment) -> Result<Permit, Wait> {
+    pub fn admit(&mut self, share: Share, crowd: Crowd, now: Moment) -> Result<Permit, Wait> {
+        let Share { limits, is_prober } = share;
         self.limits = limits;
         if limits.max_in_flight == 0 {
             return Err(Wait::Elsewhere);
@@ -113,7 +122,9 @@ impl Destination {
         }
         let passage = self.breaker.passage(now);
         match passage {
-            Passage::Free | Passage::Probe => {}
+            Passage::Free => {}
+            Passage::Probe if is_prober || self.breaker.is_overdue(STAND_IN, now) => {}
+            Passage::Probe => return Err(Wait::Elsewhere),
             Passage::NotBefore(until) => return Err(Wait::Parked(until)),
             Passage::ProbeUnderWay => return Err(Wait::Full),
         }
@@ -175,6 +186,7 @@ impl Destination {
                 let closed = self.breaker.succeeded();
                 if closed {
                     self.pace.start_slowly(most);
+                    self.untold.breaker = true;
                 }
                 closed.then_some(Change::Closed)
             }
@@ -198,6 +210,8 @@ impl Destination {
                     Signal::Overloaded { hold: Some(hold) } => self.hold(now + hold),
                     _ => None,
                 };
+                self.untold.breaker |= opened.is_some();
+                self.untold.hold |= held.is_some();
                 opened
                     .map(|probe_in| Change::Opened {
                         probe_in,
@@ -216,7 +230,7 @@ impl Destination {
         Some(Change::Held { until })
     }
 
-    /// Ends a hold: the postback was paused instead, or somebody changed it.
+    /// Ends a hold: the postback was paused instead, or somebody wants it sent to.
     pub fn lift_hold(&mut self) {
         self.held_until = None;
     }

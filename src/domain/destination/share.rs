@@ -18,26 +18,35 @@ pub struct Limits {
     pub rate: Option<Rate>,
 }
 
+/// What one node has of a destination.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    pub limits: Limits,
+    /// While its breaker is open, this node probes it, and no other.
+    pub is_prober: bool,
+}
+
 impl Limits {
     /// What is `node`'s of them, while `alive` are the nodes. One that is not among them, whose
     /// lease has just lapsed, counts as well: it may still be sending.
-    pub fn share(self, node: NodeId, alive: &[NodeId], postback: PostbackId) -> Self {
+    pub fn share(self, node: NodeId, alive: &[NodeId], postback: PostbackId) -> Share {
         let others = alive.iter().filter(|other| **other != node);
         let own = draw(node, postback);
         let rank = others.clone().filter(|other| (draw(**other, postback), **other) > (own, node)).count();
         let places = self.max_in_flight.min(self.rate.map_or(usize::MAX, |rate| rate.burst as usize));
         let senders = (others.count() + 1).min(places);
         if rank >= senders {
-            return Self { max_in_flight: 0, rate: self.rate };
+            return Share { limits: Self { max_in_flight: 0, rate: self.rate }, is_prober: false };
         }
-        Self {
+        let limits = Self {
             max_in_flight: part(self.max_in_flight, senders, rank),
             rate: self.rate.map(|rate| Rate {
                 per_second: rate.per_second / senders as f64,
                 // Not truncated: a part is no more than the whole.
                 burst: part(rate.burst as usize, senders, rank) as u32,
             }),
-        }
+        };
+        Share { limits, is_prober: rank == 0 }
     }
 }
 
@@ -74,8 +83,9 @@ mod tests {
     #[test]
     fn alone_a_node_has_it_all() {
         let limits = Limits { max_in_flight: 16, rate: Some(Rate::new(5.0, None)) };
-        assert_eq!(limits.share(node(1), &[], PostbackId(Uuid::nil())), limits);
-        assert_eq!(limits.share(node(1), &[node(1)], PostbackId(Uuid::nil())), limits);
+        let all = Share { limits, is_prober: true };
+        assert_eq!(limits.share(node(1), &[], PostbackId(Uuid::nil())), all);
+        assert_eq!(limits.share(node(1), &[node(1)], PostbackId(Uuid::nil())), all);
     }
 
     #[test]
@@ -86,7 +96,7 @@ mod tests {
         for postback in 0..400u128 {
             for (index, one) in alive.iter().enumerate() {
                 senders[index] +=
-                    limits.share(*one, &alive, PostbackId(Uuid::from_u128(postback))).max_in_flight;
+                    limits.share(*one, &alive, PostbackId(Uuid::from_u128(postback))).limits.max_in_flight;
             }
         }
         assert_eq!(senders.iter().sum::<usize>(), 400);
@@ -107,9 +117,12 @@ mod tests {
             let postback = PostbackId(Uuid::from_u128(postback));
             let rate = per_second.map(|per_second| Rate { per_second, burst });
             let limits = Limits { max_in_flight, rate };
-            let senders: Vec<Limits> = alive
+            let shares: Vec<Share> = alive.iter().map(|one| limits.share(*one, &alive, postback)).collect();
+            prop_assert_eq!(shares.iter().filter(|share| share.is_prober).count(), 1);
+            prop_assert!(shares.iter().all(|share| !share.is_prober || share.limits.max_in_flight > 0));
+            let senders: Vec<Limits> = shares
                 .iter()
-                .map(|one| limits.share(*one, &alive, postback))
+                .map(|share| share.limits)
                 .filter(|share| share.max_in_flight > 0)
                 .collect();
             prop_assert!(!senders.is_empty());

@@ -1,5 +1,7 @@
 //! `sendPast`: late postbacks.
 
+use std::time::Duration;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -14,11 +16,15 @@ use crate::graphql::scalars::Time;
 use crate::graphql::scope::Scope;
 use crate::graphql::setup::caller::{pool, writer};
 use crate::store::delivery_jobs::{self as store, Counts, NewJob, PastSelection, Selection};
-use crate::store::late_postbacks::{self, Listener, PastEvents};
+use crate::store::late_postbacks::{self, Count, Judging};
 
 /// The longest it takes until every node knows a new postback: what is recorded until then belongs
 /// to its past.
 const NODES_KNOW: TimeDelta = TimeDelta::seconds(2);
+
+/// How long a preview may count, and a job that is started; both far below what a query may read.
+const PREVIEW_COUNTS: Duration = Duration::from_secs(8);
+const START_COUNTS: Duration = Duration::from_secs(4);
 
 #[derive(InputObject)]
 struct SendPastInput {
@@ -72,9 +78,14 @@ struct KeptBackReason {
     count: u64,
 }
 
-/// What `sendPast` would find now.
+/// What `sendPast` would find now. Every number is "at least" where `isComplete` is false: a long past
+/// is counted for some seconds, from its beginning on.
 #[derive(SimpleObject)]
 struct SendPastPreview {
+    /// All of the past was counted.
+    is_complete: bool,
+    /// What was recorded from here on is not counted; null where all is.
+    counted_until: Option<Time>,
     /// Late postbacks to send.
     deliveries: u64,
     by_event: Vec<PastByEvent>,
@@ -82,8 +93,9 @@ struct SendPastPreview {
     kept_back: u64,
     /// Why, most frequent first; at most 100 reasons are told apart.
     kept_back_reasons: Vec<KeptBackReason>,
-    /// Conversions of that time that the history has let go: there is nothing to tell of them.
-    forgotten: u64,
+    /// Conversions of that time that the history has let go: there is nothing to tell of them. Null
+    /// where they are too many to be counted in time.
+    forgotten: Option<u64>,
     /// What the history begins with; null where there is none.
     history_from: Option<Time>,
 }
@@ -101,30 +113,27 @@ impl SendPastQuery {
     ) -> Result<SendPastPreview, Failure> {
         let scope = writer(ctx)?.scope();
         let past = input.read(Utc::now())?;
-        let found = look(ctx, scope, &past).await?;
-        let kept_back =
-            read_store(late_postbacks::count_kept_back(pool(ctx), &found.listener, &past)).await?;
-        let by_event: Vec<PastByEvent> = found
-            .events
-            .iter()
-            .map(|one| {
-                let kept_back = kept_back.by_event.get(&one.event).copied().unwrap_or_default();
-                PastByEvent {
-                    event: one.event.into(),
-                    // Both were read one after the other, and the past may have grown between.
-                    missing: one.missing.saturating_sub(kept_back),
-                    has_delivery: one.has_delivery,
-                    kept_back,
-                }
-            })
-            .collect();
-        let reasons = kept_back.reasons.into_iter();
-        let mut reasons: Vec<_> = reasons.map(|(reason, count)| KeptBackReason { reason, count }).collect();
+        let found = look(ctx, scope, &past, Judging::ByCondition, PREVIEW_COUNTS).await?;
+        let Count { events, reasons, counted_until } = found.count;
+        let mut events: Vec<_> = events.into_iter().collect();
+        events.sort_by_key(|(event, _)| event.code());
+        let mut reasons: Vec<_> =
+            reasons.into_iter().map(|(reason, count)| KeptBackReason { reason, count }).collect();
         reasons.sort_by_key(|one| std::cmp::Reverse(one.count));
         Ok(SendPastPreview {
-            deliveries: by_event.iter().map(|one| one.missing).sum(),
-            kept_back: by_event.iter().map(|one| one.kept_back).sum(),
-            by_event,
+            is_complete: counted_until.is_none() && found.forgotten.is_some(),
+            counted_until: counted_until.map(Time::from),
+            deliveries: events.iter().map(|(_, one)| one.missing).sum(),
+            kept_back: events.iter().map(|(_, one)| one.kept_back).sum(),
+            by_event: events
+                .iter()
+                .map(|(event, one)| PastByEvent {
+                    event: (*event).into(),
+                    missing: one.missing,
+                    has_delivery: one.has_delivery,
+                    kept_back: one.kept_back,
+                })
+                .collect(),
             kept_back_reasons: reasons,
             forgotten: found.forgotten,
             history_from: found.history_from.map(Time::from),
@@ -153,17 +162,18 @@ impl SendPastMutation {
         let past = input.read(now)?;
         let rate_per_second = rate("input.ratePerSecond", input.rate_per_second)?;
         let job_id = job_id("input.jobId", input.job_id.as_ref())?;
-        let found = look(ctx, caller.scope(), &past).await?;
+        let found = look(ctx, caller.scope(), &past, Judging::Nothing, START_COUNTS).await?;
         let mut counts = Counts::default();
-        if found.forgotten > 0 {
-            counts.skipped.insert(PassedOver::Forgotten, found.forgotten);
+        if let Some(forgotten @ 1..) = found.forgotten {
+            counts.skipped.insert(PassedOver::Forgotten, forgotten);
         }
         let job = NewJob {
             job_id,
             selection: Selection::Past(past),
             request: RequestVersion::Current,
             rate_per_second,
-            expected: Some(found.events.iter().map(|one| one.missing + one.has_delivery).sum()),
+            // What is not counted to its end is not known.
+            expected: found.count.counted_until.is_none().then(|| found.count.looked_at()),
             counts,
             created_at: now,
         };
@@ -173,17 +183,24 @@ impl SendPastMutation {
 }
 
 struct Found {
-    listener: Listener,
-    events: Vec<PastEvents>,
-    forgotten: u64,
+    count: Count,
+    forgotten: Option<u64>,
     history_from: Option<DateTime<Utc>>,
 }
 
-async fn look(ctx: &Context<'_>, scope: Scope, past: &PastSelection) -> Result<Found, Failure> {
+async fn look(
+    ctx: &Context<'_>,
+    scope: Scope,
+    past: &PastSelection,
+    judging: Judging,
+    time: Duration,
+) -> Result<Found, Failure> {
     let pool = pool(ctx);
-    let listener: Listener = read_store(late_postbacks::listener(pool, scope, past.postback_id)).await?;
+    let listener = read_store(late_postbacks::listener(pool, scope, past.postback_id)).await?;
     let history_from = read_store(late_postbacks::history_from(pool)).await?;
-    let events = read_store(late_postbacks::count(pool, &listener, past)).await?;
-    let forgotten = read_store(late_postbacks::count_forgotten(pool, &listener, past, history_from)).await?;
-    Ok(Found { listener, events, forgotten, history_from })
+    let counting = late_postbacks::count(pool, &listener, past, history_from, judging, time);
+    let count = read_store(counting).await?;
+    let forgetting = late_postbacks::count_forgotten(pool, &listener, past, history_from, time / 2);
+    let forgotten = read_store(forgetting).await?;
+    Ok(Found { count, forgotten, history_from })
 }

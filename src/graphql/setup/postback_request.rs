@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, InputObject, SimpleObject};
 
-use crate::domain::{request, request_template, success_rule};
+use crate::domain::{request, request_settings, success_rule};
 
 /// How a destination is called.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Method {
 
 /// What a request carries.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
-#[graphql(remote = "request_template::BodyKind")]
+#[graphql(remote = "request_settings::BodyKind")]
 pub enum BodyKind {
     None,
     /// `application/x-www-form-urlencoded`: `cid={clickid}&sum={payout}`.
@@ -52,8 +52,8 @@ pub struct Header {
     pub value: String,
 }
 
-impl From<request_template::HeaderSetting> for Header {
-    fn from(header: request_template::HeaderSetting) -> Self {
+impl From<request_settings::HeaderSetting> for Header {
+    fn from(header: request_settings::HeaderSetting) -> Self {
         Self { name: header.name, value: header.value }
     }
 }
@@ -93,8 +93,8 @@ pub struct Translated {
     to: String,
 }
 
-impl From<request_template::Translated> for Translated {
-    fn from(one: request_template::Translated) -> Self {
+impl From<request_settings::Translated> for Translated {
+    fn from(one: request_settings::Translated) -> Self {
         Self { field: crate::graphql::failure::in_camel_case(&one.field), from: one.from, to: one.to }
     }
 }
@@ -137,16 +137,16 @@ pub struct RequestInput {
 }
 
 impl RequestInput {
-    pub fn with_url(self, url_template: Option<String>) -> request_template::RequestChange {
+    pub fn with_url(self, url_template: Option<String>) -> request_settings::RequestChange {
         let header =
-            |header: HeaderInput| request_template::HeaderSetting { name: header.name, value: header.value };
+            |header: HeaderInput| request_settings::HeaderSetting { name: header.name, value: header.value };
         let rule = |rule: SuccessRuleInput| success_rule::RuleSettings {
             check: rule.check.into(),
             text: rule.text,
             pointer: rule.pointer,
             otherwise: rule.otherwise.into(),
         };
-        request_template::RequestChange {
+        request_settings::RequestChange {
             method: self.method.map(Into::into),
             url_template,
             headers: self.headers.map(|headers| headers.into_iter().map(header).collect()),

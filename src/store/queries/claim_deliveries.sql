@@ -12,7 +12,7 @@ WITH due AS (
     -- Through an array, of which ten elements are expected. This is planned before $2 is known,
     -- and then a tenth of the queue is expected of a LIMIT: a join would read the whole table.
     UPDATE deliveries
-    SET claimed_by = $3, lease_until = now() + make_interval(secs => $4), attempt = attempt + 1, fence = fence + 1
+    SET claimed_by = $3, lease_until = now() + make_interval(secs => $4), attempt = attempt + 1, fence = $7
     WHERE delivery_id = ANY(ARRAY(SELECT delivery_id FROM due))
     RETURNING delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision
 )

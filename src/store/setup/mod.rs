@@ -15,6 +15,7 @@ pub mod links;
 pub mod offers;
 pub mod partners;
 pub mod postback_certificates;
+mod postback_reach;
 pub mod postback_signing;
 pub mod postback_trial;
 pub mod postbacks;
@@ -28,7 +29,7 @@ use uuid::Uuid;
 
 use super::error::StoreError;
 use super::network::SaveError;
-use crate::domain::request_template::Fault;
+use crate::domain::request_settings::Fault;
 use crate::graphql::paging::{Position, Positioned};
 
 /// Why a change was not made. Nothing of it was.

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::ChangeError;
-use super::postbacks::lock_in_scope;
+use super::postback_reach::lock_in_scope;
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::ids::PostbackId;
 use crate::graphql::scope::Scope;

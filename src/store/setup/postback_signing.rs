@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::ChangeError;
-use super::postbacks::lock_in_scope;
+use super::postback_reach::lock_in_scope;
 use crate::domain::ids::PostbackId;
 use crate::domain::signing::{SigningForm, UrlParameters};
 use crate::graphql::scope::Scope;
@@ -59,7 +59,7 @@ pub enum Former {
 }
 
 pub async fn settings(pool: &Pool, scope: Scope, id: PostbackId) -> Result<SigningSettings, ChangeError> {
-    let (advertiser, partner) = super::postbacks::owners_in(scope);
+    let (advertiser, partner) = super::postback_reach::owners_in(scope);
     let client = pool.get().await?;
     let visible = "SELECT * FROM postbacks WHERE postback_id = $1 AND deleted_at IS NULL \
                    AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)";

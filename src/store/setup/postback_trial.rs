@@ -11,7 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::redact::{redact_body, redact_headers, redact_url};
-use crate::domain::request_template::{RequestChange, RequestSettings, Translated};
+use crate::domain::request_settings::{RequestChange, RequestSettings, Translated};
 use crate::domain::request_values::RequestValues;
 use crate::domain::sample::sample;
 use crate::event_log::rows::{AttemptRow, encode};

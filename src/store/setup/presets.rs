@@ -3,14 +3,13 @@
 use deadpool_postgres::{Pool, Transaction};
 use uuid::Uuid;
 
-use super::postbacks::{
-    MAX_IN_FLIGHT, PostbackChange, TIMEOUT_MS, check_owner_and_scope, checked, set_condition,
-};
+use super::postback_reach::check_owner_and_scope;
+use super::postbacks::{MAX_IN_FLIGHT, PostbackChange, TIMEOUT_MS, checked, set_condition};
 use super::{ChangeError, integrations};
 use crate::domain::address_policy::Policy;
 use crate::domain::ids::{AdvertiserId, IntegrationId, LinkId, OfferId};
 use crate::domain::postback::{Owner, Scope};
-use crate::domain::request_template::RequestSettings;
+use crate::domain::request_settings::RequestSettings;
 use crate::graphql::scope::Scope as Sight;
 use crate::presets::InboundPreset;
 use crate::presets::outbound::PlannedPostback;

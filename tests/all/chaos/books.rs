@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::zoo::{Animal, Nature, SLOW_PLACES};
+use super::zoo::{Animal, BURST, Nature, RATE, SLOW_PLACES};
 use crate::support::world::World;
 
 /// One delivery's lines in the log.
@@ -115,8 +115,17 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
             let most = 2 * usize::try_from(SLOW_PLACES).unwrap();
             assert!(animal.peak() <= most, "{} at once, where {SLOW_PLACES} are allowed", animal.peak());
         }
-        if animal.nature == Nature::Steady {
-            assert_eq!(animal.received().len(), accepted, "a steady tracker hears of every conversion");
+        if animal.nature == Nature::Rationed {
+            // As docs/delivery.md says: the rate, a tenth more, the burst; and where nodes come and go,
+            // for half a second one share more, which may be all of it.
+            let most = 2 * (RATE + RATE / 10 + BURST);
+            let found = animal.most_in_a_second();
+            assert!(found <= most, "{found} in a second, where {RATE} are allowed");
+            println!("chaos: {found} requests in the fullest second of the rationed tracker");
+        }
+        // Its limit is no reason to be left out.
+        if matches!(animal.nature, Nature::Steady | Nature::Rationed) {
+            assert_eq!(animal.received().len(), accepted, "{:?} hears of every conversion", animal.nature);
         }
     }
     println!("chaos: {kills} kills interrupted {interrupted} attempts");

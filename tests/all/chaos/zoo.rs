@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 use super::dice::Dice;
+use crate::support::dns::Reply;
 
 /// How a tracker behaves while it is not calm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,11 +34,15 @@ pub enum Nature {
     Leaving,
     /// Answers more compressed zeros than any memory holds.
     Bombing,
+    /// Its name is looked up slowly, or in vain.
+    Nameless,
+    /// Takes [`RATE`] requests a second, and answers at once.
+    Rationed,
     /// Sends callers elsewhere; the only one that does so for ever.
     Redirecting,
 }
 
-pub const NATURES: [Nature; 10] = [
+pub const NATURES: [Nature; 12] = [
     Nature::Steady,
     Nature::Slow,
     Nature::Moody,
@@ -47,11 +52,17 @@ pub const NATURES: [Nature; 10] = [
     Nature::Throttling,
     Nature::Leaving,
     Nature::Bombing,
+    Nature::Nameless,
+    Nature::Rationed,
     Nature::Redirecting,
 ];
 
 /// Most deliveries under way to the slow one, over all nodes.
 pub const SLOW_PLACES: i32 = 4;
+
+/// Most requests a second to the rationed one, and at once after a quiet time, over all nodes.
+pub const RATE: usize = 40;
+pub const BURST: usize = 4;
 
 #[derive(Clone)]
 pub struct Animal {
@@ -62,6 +73,7 @@ pub struct Animal {
     /// Requests received, by the conversion's txid.
     received: Arc<Mutex<HashMap<String, u32>>>,
     crowd: Arc<Crowd>,
+    times: Arc<Mutex<Vec<Instant>>>,
 }
 
 /// Requests being answered.
@@ -105,13 +117,16 @@ fn answer(status: &'static str, body: &'static str) -> Deed {
 impl Animal {
     pub async fn start(nature: Nature, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = if nature == Nature::Nameless { "nameless.zoo.example" } else { "127.0.0.1" };
         let animal = Self {
             nature,
-            url: format!("http://{}", listener.local_addr().unwrap()),
+            url: format!("http://{host}:{port}"),
             is_calm: Arc::default(),
             dice: Arc::new(Mutex::new(Dice::of(seed))),
             received: Arc::default(),
             crowd: Arc::default(),
+            times: Arc::default(),
         };
         let serving = animal.clone();
         tokio::spawn(async move {
@@ -137,6 +152,30 @@ impl Animal {
         self.crowd.peak.load(Ordering::Acquire)
     }
 
+    /// Most requests that came in any sliding second.
+    pub fn most_in_a_second(&self) -> usize {
+        let mut times = self.times.lock().unwrap().clone();
+        times.sort_unstable();
+        let ends = |from: Instant| times.partition_point(|time| *time < from + Duration::from_secs(1));
+        times.iter().enumerate().map(|(first, from)| ends(*from) - first).max().unwrap_or(0)
+    }
+
+    /// What becomes of a question for its name.
+    pub fn name_reply(&self) -> Reply {
+        if self.is_calm.load(Ordering::Acquire) {
+            return Reply::Address;
+        }
+        let mut dice = self.dice.lock().unwrap();
+        match dice.within(0..8) {
+            0 => Reply::Failure,
+            1 => Reply::NoSuchName,
+            2 => Reply::Silence,
+            // Beyond the deadline of an exchange, now and then.
+            3 | 4 => Reply::AddressAfter(Duration::from_millis(dice.within(0..600))),
+            _ => Reply::Address,
+        }
+    }
+
     fn deed(&self) -> Deed {
         if self.nature == Nature::Redirecting {
             let headers = "location: http://elsewhere.example/\r\n".to_owned();
@@ -145,9 +184,16 @@ impl Animal {
         if self.is_calm.load(Ordering::Acquire) {
             return answer("200 OK", "OK");
         }
+        if self.nature == Nature::Nameless {
+            // The next one has to look the name up again.
+            let headers = "connection: close\r\n".to_owned();
+            return Deed::Answer { status: "200 OK", headers, body: "OK" };
+        }
         let mut dice = self.dice.lock().unwrap();
         match self.nature {
-            Nature::Steady | Nature::Redirecting => answer("200 OK", "OK"),
+            Nature::Steady | Nature::Rationed | Nature::Nameless | Nature::Redirecting => {
+                answer("200 OK", "OK")
+            }
             Nature::Slow => Deed::AnswerAfter(Duration::from_millis(dice.within(0..300))),
             Nature::Moody => match dice.within(0..8) {
                 0 => answer("500 Internal Server Error", "no"),
@@ -190,6 +236,7 @@ impl Animal {
             let url = Url::parse(&format!("{}{}", self.url, head.split(' ').nth(1)?)).ok()?;
             let txid = url.query_pairs().find(|(name, _)| name == "txid")?.1.into_owned();
             *self.received.lock().unwrap().entry(txid).or_default() += 1;
+            self.times.lock().unwrap().push(Instant::now());
             let _guest = self.crowd.enter();
             match self.deed() {
                 Deed::Answer { status, headers, body } => {

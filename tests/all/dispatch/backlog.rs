@@ -22,12 +22,12 @@ async fn a_claim_reads_what_it_claims_and_not_the_whole_queue() {
     let claim = include_str!("../../../src/store/queries/claim_deliveries.sql");
     db.batch_execute(&format!(
         "ANALYZE deliveries; SET plan_cache_mode = force_generic_plan;
-         PREPARE claim (uuid, bigint, uuid, float8, timestamptz, uuid) AS {claim}"
+         PREPARE claim (uuid, bigint, uuid, float8, timestamptz, uuid, bigint) AS {claim}"
     ))
     .await
     .unwrap();
     let explain =
-        format!("EXPLAIN EXECUTE claim('{postback}', 64, '{postback}', 60, NULL, '{}')", Uuid::nil());
+        format!("EXPLAIN EXECUTE claim('{postback}', 64, '{postback}', 60, NULL, '{}', 7)", Uuid::nil());
     let lines = db.query(&explain, &[]).await.unwrap();
     let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
     let update = plan.iter().find(|line| line.contains("Update on deliveries")).unwrap();

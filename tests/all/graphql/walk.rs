@@ -255,6 +255,7 @@ const NOWHERE: &[&str] = &[
     "QuarantinedRequest.integrationId",
     "QuarantinedRequest.offerId",
     "QuarantinedRequest.requestId",
+    "SendPastPreview.countedUntil",
     "SendPastPreview.keptBackReasons",
     "SkippedCount.count",
     "SkippedCount.reason",

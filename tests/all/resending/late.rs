@@ -145,3 +145,101 @@ async fn what_a_condition_keeps_back_is_counted_with_its_reason_and_not_sent() {
     let by_event = json!([{ "event": "HOLD", "missing": 0, "hasDelivery": 2, "keptBack": 2 }]);
     assert_eq!((&found["deliveries"], &found["byEvent"]), (&json!(0), &by_event));
 }
+
+/// A global postback is not for an offer whose own postbacks replace it.
+#[actix_web::test]
+async fn the_past_of_a_global_postback_leaves_out_what_others_replace_it_for() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.sales(&server, &click, 3).await;
+    let click = world.click(&server, world.percent.1).await;
+    for request in ["a", "b"] {
+        let report = format!("click_id={click}&request_id={request}&action=deposit&price=9&status=new");
+        assert_eq!(world.report(&server, &report).await.0, 200);
+    }
+    let partner = world.partner;
+    let create = async |scope: &str, path: &str| {
+        let create = format!(
+            r#"mutation {{ createPostback(input: {{partnerId: "{partner}", events: [HOLD], {scope}
+                 urlTemplate: "{}/{path}?tx={{txid}}"}}) {{ postbackId }} }}"#,
+            tracker.url
+        );
+        world.ask(&server, &create).await["createPostback"]["postbackId"].clone()
+    };
+    let global = create("", "global").await;
+    let own = create(&format!(r#"offerId: "{}","#, world.fixed.0), "own").await;
+    let of_link = create(&format!(r#"linkId: "{}","#, world.percent.1), "link").await;
+    let missing = async |postback: &serde_json::Value| {
+        let preview = format!(
+            "{{ sendPastPreview(input: {{postbackId: {postback}}}) {{ isComplete countedUntil deliveries }} }}"
+        );
+        let found = world.ask(&server, &preview).await["sendPastPreview"].clone();
+        assert_eq!((&found["isComplete"], &found["countedUntil"]), (&json!(true), &json!(null)));
+        found["deliveries"].as_u64().unwrap()
+    };
+    assert_eq!(
+        (missing(&global).await, missing(&own).await, missing(&of_link).await),
+        (5, 3, 2),
+        "they join"
+    );
+    let choose = async |offer: &dyn std::fmt::Display, choice: &str| {
+        let choose = format!(
+            r#"mutation {{ updateOffer(input: {{offerId: "{offer}", offerPostbacks: {choice}}}) {{ offerId }} }}"#
+        );
+        world.ask(&server, &choose).await;
+    };
+    choose(&world.fixed.0, "REPLACE").await;
+    assert_eq!((missing(&global).await, missing(&own).await), (2, 3));
+    choose(&world.percent.0, "REPLACE").await;
+    assert_eq!((missing(&global).await, missing(&of_link).await), (0, 2));
+    choose(&world.percent.0, "JOIN").await;
+
+    let send =
+        format!("mutation {{ sendPast(input: {{postbackId: {global}}}) {{ job {{ jobId expected }} }} }}");
+    let started = world.ask(&server, &send).await["sendPast"]["job"].clone();
+    let job = world.until_job(&server, &started["jobId"], "DONE").await;
+    assert_eq!((&started["expected"], &job["made"], &job["matched"]), (&json!(2), &json!(2), &json!(2)));
+    world.until_settled().await;
+    let mut told: Vec<_> = tracker.received().iter().map(|one| one.target.clone()).collect();
+    told.sort();
+    assert_eq!(told, ["/global?tx=a", "/global?tx=b"]);
+    // A deleted postback replaces nothing.
+    world.ask(&server, &format!("mutation {{ deletePostback(postbackId: {own}) }}")).await;
+    assert_eq!(missing(&global).await, 3);
+}
+
+/// What takes too long is said to be unfinished, in time.
+#[actix_web::test]
+async fn a_past_that_is_too_long_to_count_is_shown_as_far_as_it_was() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.sales(&server, &click, 3).await;
+    for (condition, locked) in
+        [("", "deliveries_finished"), (r#"condition: "payout > 1","#, "conversion_history")]
+    {
+        let create = format!(
+            r#"mutation {{ createPostback(input: {{partnerId: "{}", events: [HOLD], {condition}
+                 urlTemplate: "https://tracker.example/p"}}) {{ postbackId }} }}"#,
+            world.partner
+        );
+        let postback = world.ask(&server, &create).await["createPostback"]["postbackId"].clone();
+        let preview = format!(
+            "{{ sendPastPreview(input: {{postbackId: {postback}}}) {{ isComplete countedUntil historyFrom deliveries }} }}"
+        );
+        let mut db = world.databases.pool.get().await.unwrap();
+        // Nobody can read it: it might as well be endless.
+        let lock = db.transaction().await.unwrap();
+        lock.batch_execute(&format!("LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+        let began = std::time::Instant::now();
+        let found = world.ask(&server, &preview).await["sendPastPreview"].clone();
+        assert!(began.elapsed() < std::time::Duration::from_secs(16), "{:?}", began.elapsed());
+        lock.rollback().await.unwrap();
+        assert_eq!((&found["isComplete"], &found["deliveries"]), (&json!(false), &json!(0)), "{found}");
+        assert_eq!(found["countedUntil"], found["historyFrom"]);
+        let found = world.ask(&server, &preview).await["sendPastPreview"].clone();
+        assert_eq!((&found["isComplete"], &found["deliveries"]), (&json!(true), &json!(3)), "{found}");
+    }
+}

@@ -81,6 +81,8 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
                     ("{txid}", "order-1"),
                     ("{currency}", "USD"),
                     ("{status}", "approved"),
+                    ("{status|map:hold=lead,approved=sale,rejected=rejected}", "sale"),
+                    ("{status|map:hold=Pending,approved=Approved,rejected=Declined}", "Approved"),
                     ("{action}", "deposit"),
                     ("{event}", if event == "FTD" { "ftd" } else { "approve" }),
                     ("{offer_id}", &offer),
@@ -139,10 +141,11 @@ async fn a_dry_run_and_a_wrong_value_make_nothing() {
         format!("/click/{}?clickid={{subid}}&fields.userid={{user_id}}", world.fixed.1)
     );
     assert_eq!(
-        shown["postbacks"][1],
+        shown["postbacks"][0],
         json!({
-            "name": "Sale", "events": ["APPROVE"], "condition": "kind != \"rebill\"", "postbackId": null,
-            "urlTemplate": "https://t.example/k1/postback?subid={clickid}&status=sale&payout={payout}&tid={txid}&currency={currency}",
+            "name": "Status", "events": ["HOLD", "APPROVE", "REJECT"], "postbackId": null,
+            "condition": "kind != \"rebill\" || status != \"approved\"",
+            "urlTemplate": "https://t.example/k1/postback?subid={clickid}&status={status|map:hold=lead,approved=sale,rejected=rejected}&payout={payout}&tid={txid}&currency={currency}",
         })
     );
     for (values, rest, field) in [
@@ -157,8 +160,8 @@ async fn a_dry_run_and_a_wrong_value_make_nothing() {
     assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 0);
     assert_eq!(world.count(AUDITED).await, audited);
     ask(&world, &server, &mutation(values, "")).await;
-    assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 4);
-    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE entity = 'postback'").await, 4);
+    assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 2);
+    assert_eq!(world.count("SELECT count(*) FROM audit_log WHERE entity = 'postback'").await, 2);
 }
 
 /// An offer with a registration and a repeatable deposit, of an advertiser's, and the partner's link.

@@ -3,9 +3,11 @@
 pub mod clickhouse;
 pub mod closing_proxy;
 pub mod databases;
+pub mod dns;
 pub mod mmdb;
 pub mod server;
 pub mod tracker;
+pub mod wire;
 pub mod world;
 
 use std::time::{Duration, Instant};
