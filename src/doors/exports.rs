@@ -72,7 +72,7 @@ async fn try_download(
     // Errors until the first bytes are told as errors; what comes later breaks the connection.
     let (rows, first, source) = match wanted {
         Wanted::Log(export) => of_log(doors, scope, &export, format, counts).await?,
-        Wanted::Conversions(filter) => of_conversions(doors, scope, filter, format, counts).await?,
+        Wanted::Conversions(filter) => of_conversions(doors, scope, *filter, format, counts).await?,
     };
     if let Some(rows) = rows {
         answer.insert_header((ROWS_HEADER, rows.to_string()));

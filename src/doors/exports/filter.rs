@@ -30,8 +30,8 @@ pub struct Asked {
 /// Which rows, and where they are.
 #[derive(Debug)]
 pub enum Wanted {
-    Log(Export),
-    Conversions(ConversionFilter),
+    Log(Box<Export>),
+    Conversions(Box<ConversionFilter>),
 }
 
 /// Parameters of every export.
@@ -166,12 +166,13 @@ pub fn read(dataset: Dataset, parameters: &[(String, String)]) -> Result<Asked, 
         Some(true) => Counting::Counted,
         Some(false) | None => Counting::Uncounted,
     };
+    let log = |export| Wanted::Log(Box::new(export));
     let wanted = match dataset {
-        Dataset::PostbackLog => Wanted::Log(Export::PostbackLog(reading.attempts())),
-        Dataset::InboundLog => Wanted::Log(Export::InboundLog(reading.inbound())),
-        Dataset::Clicks => Wanted::Log(Export::Clicks(reading.clicks())),
-        Dataset::ConversionEvents => Wanted::Log(Export::ConversionEvents(reading.changes())),
-        Dataset::Conversions => Wanted::Conversions(reading.conversions()),
+        Dataset::PostbackLog => log(Export::PostbackLog(reading.attempts())),
+        Dataset::InboundLog => log(Export::InboundLog(reading.inbound())),
+        Dataset::Clicks => log(Export::Clicks(reading.clicks())),
+        Dataset::ConversionEvents => log(Export::ConversionEvents(reading.changes())),
+        Dataset::Conversions => Wanted::Conversions(Box::new(reading.conversions())),
     };
     if dataset == Dataset::Conversions && format == Some(ExportFormat::Parquet) {
         let message = "conversions are written as csv or ndjson; take conversion-events for parquet";
@@ -460,7 +461,8 @@ mod tests {
             &[("outcomes", "FAILED,retrying"), ("offerIds", id), ("offer_ids", id), ("format", "NDJSON")],
         )
         .unwrap();
-        let Wanted::Log(Export::PostbackLog(filter)) = asked.wanted else { panic!("another dataset") };
+        let Wanted::Log(export) = asked.wanted else { panic!("another dataset") };
+        let Export::PostbackLog(filter) = *export else { panic!("another dataset") };
         assert_eq!(filter.outcomes, [Outcome::Failed, Outcome::Retrying]);
         assert_eq!(filter.offer_ids.len(), 2);
         assert_eq!(filter.tests, TestRows::LeftOut);
