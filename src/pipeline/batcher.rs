@@ -40,6 +40,10 @@ impl<T> Batcher<T> {
         Some(self.waiting.drain(..size).collect())
     }
 
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub fn pipe_is_free(&mut self) {
         self.is_pipe_free = true;
     }

@@ -69,6 +69,11 @@ impl Slot {
         self.destination.lock().heard(self.permit, signal, sent_at, now, rand::random())
     }
 
+    /// Whether a delivery waits for a place there.
+    pub fn is_wanted(&self) -> bool {
+        self.destination.has_backlog()
+    }
+
     /// Gives the place back and tells whose it was.
     pub fn give_back(self) -> Arc<DestinationSlots> {
         self.destination.clone()
