@@ -77,7 +77,10 @@ pub(super) fn users_config(owner: &str) -> String {
     format!(
         r#"<clickhouse>
   <profiles>
-    <default/>
+    <default>
+      <!-- Both cores, although the memory that is allowed is no gigabyte for each. -->
+      <max_threads_min_free_memory_per_thread>0</max_threads_min_free_memory_per_thread>
+    </default>
   </profiles>
   <quotas>
     <default/>

@@ -22,7 +22,7 @@ pub struct LogRetention {
 
 impl LogRetention {
     /// Each table with the expression of when a row is out of date.
-    fn tables(self) -> [(&'static str, String); 7] {
+    fn tables(self) -> [(&'static str, String); 8] {
         let after = |time: &str, days: u32| format!("{time} + toIntervalDay({days})");
         [
             ("attempts", after("toDateTime(started_at)", self.attempt_days)),
@@ -32,6 +32,7 @@ impl LogRetention {
             ("attempts_by_minute", after("bucket", self.rollup_days)),
             ("attempts_by_day", after("bucket", self.rollup_days)),
             ("attempt_timings_by_day", after("bucket", self.rollup_days)),
+            ("sent_timings", after("bucket", self.rollup_days)),
         ]
     }
 

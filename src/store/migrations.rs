@@ -67,6 +67,7 @@ const MIGRATIONS: &[Migration] = &[
     clickhouse!("20261123000401_views"),
     postgres!("20261123000402_names_of_partners"),
     postgres!("20261125000001_destination_news"),
+    clickhouse!("20261126000001_rare_and_sent"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -194,6 +194,11 @@ pub(super) fn search_of(scope: Scope, filter: &AttemptFilter) -> Search {
             search.scope_id_is("partner_id", id.0);
         }
     }
+    let partners = match scope {
+        Scope::Partner(id) => vec![id.0],
+        Scope::Everything | Scope::Advertiser(_) => filter.partner_ids.clone(),
+    };
+    search.hint_at_pairs(&partners, &filter.offer_ids);
     search.code_in("status", filter.statuses.iter().map(|item| item.code()));
     search.code_in("outcome", filter.outcomes.iter().map(|item| item.code()));
     search.code_in("event", filter.events.iter().map(|item| item.code()));

@@ -16,6 +16,9 @@ use crate::graphql::paging::{Page, PageRequest};
 
 /// What ClickHouse is told to stop after; callers wait a little longer.
 const MAX_EXECUTION_SECONDS: &str = "15";
+/// From so many rows on, they are read by several threads: a row of figures holds states, which take
+/// long to read. ClickHouse's own measure is a hundred times this.
+const ROWS_PER_THREAD: &str = "2048";
 
 /// An id is made and its row written at the same time, by the clock of one node.
 const NEAR_S: i64 = 60;
@@ -60,7 +63,12 @@ pub struct Search {
     times: Vec<(&'static str, &'static str)>,
     /// The columns that conditions stand on, besides the time.
     columns: Vec<&'static str>,
+    /// Conditions that say nothing new, and let ClickHouse skip rows by an index.
+    hints: Vec<String>,
 }
+
+/// More pairs than this are not looked up one by one.
+const MOST_PAIRS: usize = 16;
 
 /// An SQL expression for a time given as a parameter in microseconds since 1970.
 fn time_parameter(name: &str) -> String {
@@ -69,7 +77,14 @@ fn time_parameter(name: &str) -> String {
 
 impl Search {
     pub fn of(table: Table) -> Self {
-        Self { table, conditions: Vec::new(), parameters: Vec::new(), times: Vec::new(), columns: Vec::new() }
+        Self {
+            table,
+            conditions: Vec::new(),
+            parameters: Vec::new(),
+            times: Vec::new(),
+            columns: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     fn require(
@@ -123,6 +138,25 @@ impl Search {
     pub fn scope_id_is(&mut self, column: &'static str, id: Uuid) {
         let name = format!("scope_{column}");
         self.require(column, format!("{column} = {{{name}:UUID}}"), name, Parameter::Text(id.to_string()));
+    }
+
+    /// What is asked for is of one of these partners and one of these offers, as conditions say
+    /// already. Both may be everywhere in the log and their pairs nowhere.
+    pub fn hint_at_pairs(&mut self, partners: &[Uuid], offers: &[Uuid]) {
+        let pairs = partners.len() * offers.len();
+        if pairs == 0 || pairs > MOST_PAIRS {
+            return;
+        }
+        let mut terms = Vec::new();
+        for (partner, offer) in
+            partners.iter().flat_map(|partner| offers.iter().map(move |offer| (partner, offer)))
+        {
+            let names = ["partner", "offer"].map(|of| format!("pair_{of}_{}", terms.len()));
+            terms.push(format!("sipHash64({{{}:UUID}}, {{{}:UUID}})", names[0], names[1]));
+            let values = [partner, offer].map(|id| Parameter::Text(id.to_string()));
+            self.parameters.extend(names.into_iter().zip(values));
+        }
+        self.hints.push(format!("sipHash64(partner_id, offer_id) IN ({})", terms.join(", ")));
     }
 
     pub fn code_in(&mut self, column: &'static str, codes: impl IntoIterator<Item = &'static str>) {
@@ -253,6 +287,7 @@ impl Search {
     fn rows(&self, log: &EventLog, request: &PageRequest) -> Query {
         let Table { name, time_column, id_column } = self.table;
         let mut conditions = self.conditions();
+        conditions.extend(self.hints.iter().cloned());
         if request.after.is_some() {
             let time = time_parameter("after_time");
             // The second says nothing new, but lets ClickHouse skip what is newer by its index.
@@ -336,7 +371,10 @@ impl Search {
 
     /// Gives a statement the values of the conditions.
     pub fn bind(&self, query: Query) -> Query {
-        let query = query.with_setting("max_execution_time", MAX_EXECUTION_SECONDS);
+        let query = query
+            .with_setting("max_execution_time", MAX_EXECUTION_SECONDS)
+            .with_setting("merge_tree_min_rows_for_concurrent_read", ROWS_PER_THREAD)
+            .with_setting("merge_tree_min_bytes_for_concurrent_read", "1");
         self.parameters.iter().fold(query, |query, (name, value)| query.param(name, value))
     }
 }

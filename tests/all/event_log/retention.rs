@@ -22,7 +22,7 @@ const DAYS: LogRetention = LogRetention {
 async fn rows_go_after_their_days_and_figures_stay_longer() {
     let databases = Databases::shared().await;
     let log = &databases.log;
-    assert_eq!(DAYS.apply(log).await.unwrap().len(), 7);
+    assert_eq!(DAYS.apply(log).await.unwrap().len(), 8);
     assert!(DAYS.apply(log).await.unwrap().is_empty(), "nothing is changed the second time");
     let shorter = LogRetention { attempt_days: 90, ..DAYS };
     assert_eq!(shorter.apply(log).await.unwrap(), ["attempts"]);

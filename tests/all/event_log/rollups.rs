@@ -21,7 +21,8 @@ fn rows(count: u64) -> Vec<AttemptRow> {
             AttemptRow {
                 partner_id: id(u128::from(number % 3)),
                 offer_id: id(u128::from(number % 5)),
-                outcome: ["delivered", "failed", "retrying"][usize::try_from(number % 3).unwrap()],
+                outcome: ["delivered", "failed", "retrying", "skipped"]
+                    [usize::try_from(number / 2 % 4).unwrap()],
                 attempt: u32::try_from(number % 4 + 1).unwrap(),
                 first_byte_us: if number % 7 == 0 { 0 } else { 900 + number },
                 total_us: 1_000 + number * number,
@@ -79,7 +80,33 @@ pub async fn assert_equal(log: &EventLog, expected_rows: u64) {
             ),
         ),
     ];
-    for (of_rows, of_rollup) in questions {
+    let sent = "outcome != 'skipped'";
+    let of_sent_rows = format!(
+        "count() AS a, countIf({sent}) AS s, countIf(first_byte_us > 0) AS w, sumIf(total_us, {sent}) AS t, \
+         maxIf(total_us, {sent}) AS tm, sumIf(queued_us, {sent}) AS q, maxIf(queued_us, {sent}) AS qm, \
+         sum(first_byte_us) AS b, max(first_byte_us) AS bm"
+    );
+    let of_sent = "sum(attempts) AS a, sum(sent) AS s, sum(answered) AS w, sum(total_us_sum) AS t, \
+                   max(total_us_max) AS tm, sum(queued_us_sum) AS q, max(queued_us_max) AS qm, \
+                   sum(first_byte_us_sum) AS b, max(first_byte_us_max) AS bm";
+    let no_id = "toUUID('00000000-0000-0000-0000-000000000000')";
+    let sent_questions = [
+        ("minute", "toStartOfMinute", no_id),
+        ("partner", "toStartOfDay", "toUUID(partner_id)"),
+        ("advertiser", "toStartOfDay", "toUUID(advertiser_id)"),
+        ("offer", "toStartOfDay", "toUUID(offer_id)"),
+        ("postback", "toStartOfDay", "toUUID(postback_id)"),
+    ]
+    .map(|(grouped_by, start, id)| {
+        (
+            format!("SELECT {start}(started_at) AS bucket, {id} AS id, is_test, {of_sent_rows} FROM attempts GROUP BY ALL"),
+            format!(
+                "SELECT bucket, group_id AS id, is_test, {of_sent} FROM sent_timings \
+                 WHERE grouped_by = '{grouped_by}' GROUP BY ALL"
+            ),
+        )
+    });
+    for (of_rows, of_rollup) in questions.into_iter().chain(sent_questions) {
         for (one, other) in [(&of_rows, &of_rollup), (&of_rollup, &of_rows)] {
             let surplus = format!("SELECT count() FROM ({one} EXCEPT {other})");
             let surplus: u64 = log.client().query(&surplus).fetch_one().await.unwrap();
@@ -91,13 +118,18 @@ pub async fn assert_equal(log: &EventLog, expected_rows: u64) {
     }
     // Merged states are the sketch of all rows, and that is within 1 % of what stands at its rank or
     // next to it.
-    for (column, table) in [("total_us", "attempts_by_minute"), ("queued_us", "attempt_timings_by_day")] {
-        let only = if table == "attempts_by_minute" { "" } else { " WHERE grouped_by = 'postback'" };
+    for (column, table, of, rows) in [
+        ("total_us", "attempts_by_minute", "", "attempts"),
+        ("queued_us", "attempt_timings_by_day", "postback", "attempts"),
+        ("total_us", "sent_timings", "minute", "attempts WHERE outcome != 'skipped'"),
+        ("queued_us", "sent_timings", "offer", "attempts WHERE outcome != 'skipped'"),
+    ] {
+        let only = if of.is_empty() { String::new() } else { format!(" WHERE grouped_by = '{of}'") };
         let wrong = format!(
             "WITH (SELECT quantilesDDMerge(0.01, 0.5, 0.9, 0.98)({column}_quantiles) FROM {table}{only}) AS merged, \
-             (SELECT quantilesDD(0.01, 0.5, 0.9, 0.98)({column}) FROM attempts) AS of_rows, \
-             (SELECT quantilesExactLow(0.48, 0.88, 0.96)({column}) FROM attempts) AS low, \
-             (SELECT quantilesExactHigh(0.52, 0.92, 1)({column}) FROM attempts) AS high \
+             (SELECT quantilesDD(0.01, 0.5, 0.9, 0.98)({column}) FROM {rows}) AS of_rows, \
+             (SELECT quantilesExactLow(0.48, 0.88, 0.96)({column}) FROM {rows}) AS low, \
+             (SELECT quantilesExactHigh(0.52, 0.92, 1)({column}) FROM {rows}) AS high \
              SELECT arrayCount((m, r, l, h) -> abs(m - r) > 1e-6 * r OR m < 0.99 * l OR m > 1.01 * h, \
              merged, of_rows, low, high)"
         );
@@ -149,7 +181,8 @@ async fn a_shipment_that_reached_half_of_the_views_reaches_the_rest_once() {
 async fn what_was_there_before_a_view_is_filled_in_once() {
     let databases = Databases::shared().await;
     let log = &databases.log;
-    let views = ["attempts_to_minutes", "attempts_to_days", "attempts_to_timings"];
+    let views =
+        ["attempts_to_minutes", "attempts_to_days", "attempts_to_timings", "attempts_to_sent_timings"];
     insert(log, Uuid::from_u128(1), rows(100)).await.unwrap();
     // As an older version left it, with one view half made.
     for view in views {

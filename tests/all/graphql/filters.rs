@@ -116,6 +116,21 @@ async fn the_postback_log_is_found_by_every_filter() {
         (r#"from: "9999-12-31T23:59:59Z""#.into(), vec![]),
         (r#"to: "0001-01-01T00:00:00Z""#.into(), vec![]),
         (format!("outcomes: [FAILED], statuses: [APPROVED], offerIds: [{}]", quoted(1)), vec!["failed"]),
+        // Pairs are looked up together, up to a number of them.
+        (format!("partnerIds: [{}], offerIds: [{}]", quoted(2), quoted(2)), vec!["offer 2"]),
+        (format!("partnerIds: [{}], offerIds: [{}]", quoted(2), quoted(3)), vec![]),
+        (
+            format!("partnerIds: [{}, {}], offerIds: [{}, {}]", quoted(1), quoted(2), quoted(2), quoted(3)),
+            vec!["offer 2", "refused reject"],
+        ),
+        (
+            format!(
+                "partnerIds: [{}], offerIds: [{}]",
+                quoted(1),
+                (2..40).map(quoted).collect::<Vec<_>>().join(", ")
+            ),
+            vec!["refused reject"],
+        ),
     ];
     for (filter, expected) in cases {
         assert_eq!(stage.found(Grant::Owner, "postbackLog", &filter, "txid").await, expected, "{filter}");

@@ -15,8 +15,12 @@ pub enum Rollup {
     Minutes,
     /// `attempts_by_day`: every column, counts only.
     Days,
-    /// `attempt_timings_by_day`: counts and quantiles by one of four ids.
+    /// `attempt_timings_by_day`: counts and quantiles by one of four ids and outcome.
     Timings(Dimension),
+    /// `sent_timings`: quantiles by minute, whatever the outcome.
+    SentByMinute,
+    /// `sent_timings`: quantiles by day and one of four ids, whatever the outcome.
+    SentByDay(Dimension),
 }
 
 const MINUTE_COLUMNS: &[&str] = &["outcome", "error_kind", "is_test"];
@@ -45,11 +49,21 @@ const COUNTS_OF_ROWS: &str = "count() AS attempts, countIf(attempt = 1) AS first
     sum(queued_us) AS queued_us_sum, max(queued_us) AS queued_us_max, sum(first_byte_us) AS first_byte_us_sum, \
     max(first_byte_us) AS first_byte_us_max";
 
+const SENT: &str = "attempts, sent, answered, total_us_sum, total_us_max, queued_us_sum, queued_us_max, \
+    first_byte_us_sum, first_byte_us_max";
+const SENT_OF_ROWS: &str = "count() AS attempts, countIf(outcome != 'skipped') AS sent, \
+    countIf(first_byte_us > 0) AS answered, sumIf(total_us, outcome != 'skipped') AS total_us_sum, \
+    maxIf(total_us, outcome != 'skipped') AS total_us_max, sumIf(queued_us, outcome != 'skipped') AS queued_us_sum, \
+    maxIf(queued_us, outcome != 'skipped') AS queued_us_max, sum(first_byte_us) AS first_byte_us_sum, \
+    max(first_byte_us) AS first_byte_us_max";
+
 impl Rollup {
     /// The table of figures with the fewest rows that answers exactly, if one does.
     pub fn choose(question: &AttemptQuestion) -> Option<Self> {
-        let tables = [Self::Days].into_iter().chain(TIMED.map(Self::Timings)).chain([Self::Minutes]);
-        tables.into_iter().find(|table| table.answers(question))
+        let by_day =
+            [Self::Days].into_iter().chain(TIMED.map(Self::SentByDay)).chain(TIMED.map(Self::Timings));
+        let mut tables = by_day.chain([Self::SentByMinute, Self::Minutes]);
+        tables.find(|table| table.answers(question))
     }
 
     fn answers(self, question: &AttemptQuestion) -> bool {
@@ -57,13 +71,13 @@ impl Rollup {
         let is_kept = |column: &str| columns.contains(&column);
         let has_figures = question.figures.iter().all(|figure| match figure {
             AttemptFigure::Queued | AttemptFigure::FirstByte | AttemptFigure::Total => self != Self::Days,
-            AttemptFigure::Attempts
-            | AttemptFigure::Delivered
+            AttemptFigure::Attempts => true,
+            AttemptFigure::Delivered
             | AttemptFigure::Retrying
             | AttemptFigure::Failed
             | AttemptFigure::Skipped
             | AttemptFigure::FirstAttempts
-            | AttemptFigure::FirstDelivered => true,
+            | AttemptFigure::FirstDelivered => !self.is_of_sent(),
             AttemptFigure::Deliveries
             | AttemptFigure::Amounts
             | AttemptFigure::Payouts
@@ -74,7 +88,7 @@ impl Rollup {
         let has_dimensions = question.grouping.dimensions.iter().all(|dimension| match dimension.column() {
             Some(column) => is_kept(column),
             // The hour of day.
-            None => self == Self::Minutes,
+            None => self.length_s() == 60,
         });
         let length_s = self.length_s();
         let has_buckets = question.grouping.buckets.as_ref().is_none_or(|buckets| {
@@ -86,10 +100,15 @@ impl Rollup {
             && question.search.columns().iter().all(|column| is_kept(column))
     }
 
+    /// Its figures are of all attempts that went out.
+    fn is_of_sent(self) -> bool {
+        matches!(self, Self::SentByMinute | Self::SentByDay(_))
+    }
+
     fn length_s(self) -> i64 {
         match self {
-            Self::Minutes => 60,
-            Self::Days | Self::Timings(_) => 86_400,
+            Self::Minutes | Self::SentByMinute => 60,
+            Self::Days | Self::Timings(_) | Self::SentByDay(_) => 86_400,
         }
     }
 
@@ -98,14 +117,38 @@ impl Rollup {
             Self::Minutes => MINUTE_COLUMNS.to_vec(),
             Self::Days => DAY_COLUMNS.to_vec(),
             Self::Timings(by) => by.column().into_iter().chain(["outcome", "is_test"]).collect(),
+            Self::SentByMinute => vec!["is_test"],
+            Self::SentByDay(by) => by.column().into_iter().chain(["is_test"]).collect(),
+        }
+    }
+
+    fn table(self) -> &'static str {
+        match self {
+            Self::Minutes => "attempts_by_minute",
+            Self::Days => "attempts_by_day",
+            Self::Timings(_) => "attempt_timings_by_day",
+            Self::SentByMinute | Self::SentByDay(_) => "sent_timings",
+        }
+    }
+
+    /// The figures as the table holds them, and as they are counted of rows.
+    fn figures(self) -> (String, String) {
+        match self {
+            Self::Days => (COUNTS.to_owned(), COUNTS_OF_ROWS.to_owned()),
+            Self::Minutes | Self::Timings(_) => {
+                (format!("{COUNTS}, {STATES}"), format!("{COUNTS_OF_ROWS}, {}", states()))
+            }
+            Self::SentByMinute | Self::SentByDay(_) => {
+                (format!("{SENT}, {STATES}"), format!("{SENT_OF_ROWS}, {}", states_of_sent()))
+            }
         }
     }
 
     /// What stands after `FROM`, with all conditions inside.
     pub fn reading(self, search: &Search) -> String {
-        let (start, almost_one_us) = match self {
-            Self::Minutes => ("toStartOfMinute", 59_999_999),
-            Self::Days | Self::Timings(_) => ("toStartOfDay", 86_399_999_999_i64),
+        let (start, almost_one_us) = match self.length_s() {
+            60 => ("toStartOfMinute", 59_999_999),
+            _ => ("toStartOfDay", 86_399_999_999_i64),
         };
         let first: Vec<String> = search
             .bounds(">=")
@@ -121,25 +164,20 @@ impl Rollup {
             .map(|first| format!("started_at < {first}"))
             .chain(last.iter().map(|last| format!("started_at >= {last}")))
             .collect();
-        let (figures, of_rows) = match self {
-            Self::Days => (COUNTS.to_owned(), COUNTS_OF_ROWS.to_owned()),
-            Self::Minutes | Self::Timings(_) => {
-                (format!("{COUNTS}, {STATES}"), format!("{COUNTS_OF_ROWS}, {}", states()))
-            }
-        };
+        let (figures, of_rows) = self.figures();
+        let table = self.table();
         let kept = self.columns().join(", ");
-        let (table, columns, columns_of_rows) = match self {
-            Self::Minutes => ("attempts_by_minute", kept.clone(), kept.clone()),
-            Self::Days => ("attempts_by_day", kept.clone(), kept.clone()),
-            Self::Timings(by) => {
+        let (columns, columns_of_rows) = match self {
+            Self::Minutes | Self::Days => (kept.clone(), kept.clone()),
+            Self::SentByMinute => {
+                whole.push("grouped_by = 'minute'".into());
+                (kept.clone(), kept.clone())
+            }
+            Self::Timings(by) | Self::SentByDay(by) => {
                 let id = by.column().unwrap_or_default();
                 whole.push(format!("grouped_by = '{}'", id.trim_end_matches("_id")));
-                let others = "outcome, is_test";
-                (
-                    "attempt_timings_by_day",
-                    format!("group_id AS {id}, {others}"),
-                    format!("toUUID({id}) AS {id}, {others}"),
-                )
+                let others = if self.is_of_sent() { "is_test" } else { "outcome, is_test" };
+                (format!("group_id AS {id}, {others}"), format!("toUUID({id}) AS {id}, {others}"))
             }
         };
         let whole = format!("SELECT bucket, {columns}, {figures} FROM {table}{}", where_clause(&whole));
@@ -156,7 +194,16 @@ impl Rollup {
     }
 
     /// The expression of a figure that one of the tables holds.
-    pub fn figure(figure: AttemptFigure) -> Option<String> {
+    pub fn figure(self, figure: AttemptFigure) -> Option<String> {
+        if self.is_of_sent() {
+            return match figure {
+                AttemptFigure::Attempts => Some("sum(attempts)".into()),
+                AttemptFigure::Queued => Some(times_of_sent("queued_us", "sent")),
+                AttemptFigure::FirstByte => Some(times_of_sent("first_byte_us", "answered")),
+                AttemptFigure::Total => Some(times_of_sent("total_us", "sent")),
+                _ => None,
+            };
+        }
         Some(match figure {
             AttemptFigure::Attempts => "sum(attempts)".into(),
             AttemptFigure::Delivered => "sumIf(attempts, outcome = 'delivered')".into(),
@@ -184,6 +231,25 @@ fn times(column: &str, samples: &str, condition: &str) -> String {
         "tuple(sumIf({samples}, {condition}), sumIf({column}_sum, {condition}), maxIf({column}_max, {condition}), \
          CAST(quantilesDDMergeIf({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}_quantiles, {condition}), 'Array(Float64)'))"
     )
+}
+
+/// The same where all rows went out.
+fn times_of_sent(column: &str, samples: &str) -> String {
+    format!(
+        "tuple(sum({samples}), sum({column}_sum), max({column}_max), \
+         CAST(quantilesDDMerge({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}_quantiles), 'Array(Float64)'))"
+    )
+}
+
+fn states_of_sent() -> String {
+    let state = |column: &str, condition: &str| {
+        format!(
+            "quantilesDDStateIf({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}, {condition}) AS {column}_quantiles"
+        )
+    };
+    let sent = "outcome != 'skipped'";
+    [state("total_us", sent), state("queued_us", sent), state("first_byte_us", "first_byte_us > 0")]
+        .join(", ")
 }
 
 fn states() -> String {

@@ -119,7 +119,7 @@ impl AttemptSource {
     pub fn figure(self, figure: AttemptFigure) -> String {
         match self {
             Self::Attempts => of_attempts(figure),
-            Self::Rollup(_) => Rollup::figure(figure).unwrap_or_else(|| figure.nothing().to_owned()),
+            Self::Rollup(rollup) => rollup.figure(figure).unwrap_or_else(|| figure.nothing().to_owned()),
         }
     }
 }
