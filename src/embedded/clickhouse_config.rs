@@ -39,7 +39,8 @@ pub(super) fn server_config(directory: &Path, port: u16) -> String {
   <logger/>
   <listen_host>127.0.0.1</listen_host>
   <http_port>{port}</http_port>
-  <keep_alive_timeout>1</keep_alive_timeout>
+  <!-- Longer than our client keeps an idle connection (2 s): the one that may use it again closes it. -->
+  <keep_alive_timeout>3</keep_alive_timeout>
   <shutdown_wait_unfinished>1</shutdown_wait_unfinished>
   <max_server_memory_usage>2000000000</max_server_memory_usage>
   <mark_cache_size>134217728</mark_cache_size>

@@ -145,7 +145,8 @@ async fn read_only(client: &mut Client, deadline: Instant) -> Result<Transaction
 
 /// From now on statements end at the deadline, and at once where it has passed.
 async fn end_at(transaction: &Transaction<'_>, deadline: Instant) -> Result<(), tokio_postgres::Error> {
-    let left_ms = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+    // Rounded up: what ends a statement has ended its time by our clock as well.
+    let left_ms = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
     transaction.batch_execute(&format!("SET LOCAL statement_timeout = '{left_ms}ms'")).await
 }
 

@@ -16,6 +16,15 @@ async fn until_logged(server: &Server, line: &str) {
     eventually(line, || async { server.log().contains(line).then_some(()) }).await;
 }
 
+/// Waits until a node knows that the destination is failing: by itself, or from the other.
+async fn until_known_to_fail(node: &Server) {
+    eventually("a node knows that the destination is failing", || async {
+        let log = node.log();
+        (log.contains("keeps failing") || log.contains("found a destination failing")).then_some(())
+    })
+    .await;
+}
+
 /// Two nodes that know of each other and of the postback.
 async fn two_nodes(world: &World, tracker: &Tracker, settings: &str) -> ([Server; 2], String) {
     let first = Server::start(&world.databases).await;
@@ -79,8 +88,9 @@ async fn one_node_probes_for_all_and_another_in_its_place() {
     let click = world.click(&nodes[0], world.fixed.1).await;
     // One place each, so nothing is under way beside the last failure of a row.
     report(&world, &nodes[0], &click, 0..10).await;
-    until_logged(&nodes[0], "keeps failing").await;
-    until_logged(&nodes[1], "another node found a destination failing").await;
+    for node in &nodes {
+        until_known_to_fail(node).await;
+    }
     let open_since = Instant::now();
     report(&world, &nodes[1], &click, 10..20).await;
     until_looked_again(&nodes).await;
@@ -134,11 +144,7 @@ async fn what_one_node_finds_well_all_go_on_with() {
     let click = world.click(&nodes[0], world.fixed.1).await;
     tokio::join!(report(&world, &nodes[0], &click, 0..10), report(&world, &nodes[1], &click, 10..20));
     for node in &nodes {
-        eventually("both know that it is open", || async {
-            let log = node.log();
-            (log.contains("keeps failing") || log.contains("found a destination failing")).then_some(())
-        })
-        .await;
+        until_known_to_fail(node).await;
     }
     tracker.behave(OK);
     for node in &nodes {
