@@ -11,6 +11,7 @@
 
 mod conversions;
 mod filter;
+mod parameters;
 mod pump;
 
 use actix_web::http::header::{
@@ -40,7 +41,7 @@ const RETRY_AFTER_S: u32 = 5;
 /// Rows of the file, told where `count=1` asks for them.
 pub const ROWS_HEADER: &str = "x-ricochet-rows";
 
-pub use filter::{about_parameter, names as parameters};
+pub use parameters::{about_parameter, names as parameters};
 
 pub async fn download(request: HttpRequest, dataset: Path<String>, doors: Data<Doors>) -> HttpResponse {
     try_download(&request, &dataset, &doors).await.unwrap_or_else(|refusal| refusal)

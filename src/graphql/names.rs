@@ -93,7 +93,9 @@ pub async fn name(ctx: &Context<'_>, named: Named, id: &impl MaybeId) -> Result<
     .await
 }
 
-/// Gives a type fields with the names of its ids.
+/// Gives a type fields with the names of its ids. A type with further resolvers that cost something
+/// writes them out by [`name`]: it has one block of them, and `child_complexity` is not seen through a
+/// macro.
 macro_rules! with_names {
     ($type:ident { $($(#[$doc:meta])* $field:ident: $named:ident of $id:ident),+ $(,)? }) => {
         #[async_graphql::ComplexObject]

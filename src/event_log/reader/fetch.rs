@@ -1,7 +1,7 @@
 //! Fetching what a statement reads, over connections that ClickHouse may have closed.
 //!
-//! ClickHouse closes a connection that nobody has used for a while (the embedded one after a
-//! second), also at the very moment at which it is used again. A reading changes nothing, so it is
+//! ClickHouse closes a connection that nobody has used for a while, also at the very moment at
+//! which it is used again. A reading changes nothing, so it is
 //! sent once more, over another connection. What took long is not: it failed for another reason.
 //! Every reading of the log begins here.
 

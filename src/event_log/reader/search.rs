@@ -23,6 +23,9 @@ const ROWS_PER_THREAD: &str = "2048";
 /// An id is made and its row written at the same time, by the clock of one node.
 const NEAR_S: i64 = 60;
 
+/// More pairs than this are not looked up one by one.
+const MOST_PAIRS: usize = 16;
+
 /// The table of a search, and the columns its rows are ordered by.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
@@ -66,9 +69,6 @@ pub struct Search {
     /// Conditions that say nothing new, and let ClickHouse skip rows by an index.
     hints: Vec<String>,
 }
-
-/// More pairs than this are not looked up one by one.
-const MOST_PAIRS: usize = 16;
 
 /// An SQL expression for a time given as a parameter in microseconds since 1970.
 fn time_parameter(name: &str) -> String {

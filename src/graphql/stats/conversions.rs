@@ -198,7 +198,7 @@ impl ConversionStatsQuery {
     /// With clicks, the filter and `groupBy` must be such as clicks have too: offer, partner,
     /// advertiser, link, country, device, time; and a group that has clicks only has a row.
     #[graphql(complexity = "COST + child_complexity")]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "they are those of the field")]
     async fn conversion_stats(
         &self,
         ctx: &Context<'_>,

@@ -89,7 +89,7 @@ impl InboundStatsQuery {
     /// own; a partner none. Tests are left out unless `includeTests` or the filter asks for them.
     /// The other arguments are those of `postbackStats`.
     #[graphql(complexity = "COST + child_complexity")]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "they are those of the field")]
     async fn inbound_stats(
         &self,
         ctx: &Context<'_>,

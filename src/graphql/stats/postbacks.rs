@@ -168,7 +168,7 @@ impl PostbackStatsQuery {
     /// `limit` is the most groups (not rows: each comes with all its buckets), 1000 where it is not
     /// given, and at most as many as make 50000 rows with their buckets.
     #[graphql(complexity = "COST + child_complexity")]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "they are those of the field")]
     async fn postback_stats(
         &self,
         ctx: &Context<'_>,

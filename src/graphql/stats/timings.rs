@@ -144,7 +144,7 @@ impl TimingsQuery {
     /// How long attempts took, by any set of properties and by time; the arguments are those of
     /// `postbackStats`. An advertiser or partner sees those of its own postbacks.
     #[graphql(complexity = "COST + child_complexity")]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "they are those of the field")]
     async fn timings(
         &self,
         ctx: &Context<'_>,

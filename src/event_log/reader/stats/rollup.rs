@@ -49,6 +49,9 @@ const COUNTS_OF_ROWS: &str = "count() AS attempts, countIf(attempt = 1) AS first
     sum(queued_us) AS queued_us_sum, max(queued_us) AS queued_us_max, sum(first_byte_us) AS first_byte_us_sum, \
     max(first_byte_us) AS first_byte_us_max";
 
+/// What went out, of rows by outcome.
+const GONE_OUT: &str = "outcome != 'skipped'";
+/// The counts of what went out, and the same of rows.
 const SENT: &str = "attempts, sent, answered, total_us_sum, total_us_max, queued_us_sum, queued_us_max, \
     first_byte_us_sum, first_byte_us_max";
 const SENT_OF_ROWS: &str = "count() AS attempts, countIf(outcome != 'skipped') AS sent, \
@@ -136,10 +139,10 @@ impl Rollup {
         match self {
             Self::Days => (COUNTS.to_owned(), COUNTS_OF_ROWS.to_owned()),
             Self::Minutes | Self::Timings(_) => {
-                (format!("{COUNTS}, {STATES}"), format!("{COUNTS_OF_ROWS}, {}", states()))
+                (format!("{COUNTS}, {STATES}"), format!("{COUNTS_OF_ROWS}, {}", states(None)))
             }
             Self::SentByMinute | Self::SentByDay(_) => {
-                (format!("{SENT}, {STATES}"), format!("{SENT_OF_ROWS}, {}", states_of_sent()))
+                (format!("{SENT}, {STATES}"), format!("{SENT_OF_ROWS}, {}", states(Some(GONE_OUT))))
             }
         }
     }
@@ -195,26 +198,24 @@ impl Rollup {
 
     /// The expression of a figure that one of the tables holds.
     pub fn figure(self, figure: AttemptFigure) -> Option<String> {
-        if self.is_of_sent() {
-            return match figure {
-                AttemptFigure::Attempts => Some("sum(attempts)".into()),
-                AttemptFigure::Queued => Some(times_of_sent("queued_us", "sent")),
-                AttemptFigure::FirstByte => Some(times_of_sent("first_byte_us", "answered")),
-                AttemptFigure::Total => Some(times_of_sent("total_us", "sent")),
-                _ => None,
-            };
-        }
+        let is_of_sent = self.is_of_sent();
+        // Where rows are kept by outcome, those that went out are picked.
+        let (samples, gone_out, answered) = match is_of_sent {
+            true => ("sent", None, None),
+            false => ("attempts", Some(GONE_OUT), Some("answered > 0")),
+        };
         Some(match figure {
             AttemptFigure::Attempts => "sum(attempts)".into(),
+            AttemptFigure::Queued => times("queued_us", samples, gone_out),
+            AttemptFigure::FirstByte => times("first_byte_us", "answered", answered),
+            AttemptFigure::Total => times("total_us", samples, gone_out),
+            _ if is_of_sent => return None,
             AttemptFigure::Delivered => "sumIf(attempts, outcome = 'delivered')".into(),
             AttemptFigure::Retrying => "sumIf(attempts, outcome = 'retrying')".into(),
             AttemptFigure::Failed => "sumIf(attempts, outcome = 'failed')".into(),
             AttemptFigure::Skipped => "sumIf(attempts, outcome = 'skipped')".into(),
             AttemptFigure::FirstAttempts => "sumIf(first_attempts, outcome != 'skipped')".into(),
             AttemptFigure::FirstDelivered => "sumIf(first_attempts, outcome = 'delivered')".into(),
-            AttemptFigure::Queued => times("queued_us", "attempts", "outcome != 'skipped'"),
-            AttemptFigure::FirstByte => times("first_byte_us", "answered", "answered > 0"),
-            AttemptFigure::Total => times("total_us", "attempts", "outcome != 'skipped'"),
             AttemptFigure::Deliveries
             | AttemptFigure::Amounts
             | AttemptFigure::Payouts
@@ -225,41 +226,29 @@ impl Rollup {
     }
 }
 
-/// Number, sum, most, and quantiles of a duration.
-fn times(column: &str, samples: &str, condition: &str) -> String {
+/// Number, sum, most, and quantiles of a duration, of the rows of a condition or of all.
+fn times(column: &str, samples: &str, condition: Option<&str>) -> String {
+    let (only, condition) =
+        condition.map_or(("", String::new()), |condition| ("If", format!(", {condition}")));
     format!(
-        "tuple(sumIf({samples}, {condition}), sumIf({column}_sum, {condition}), maxIf({column}_max, {condition}), \
-         CAST(quantilesDDMergeIf({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}_quantiles, {condition}), 'Array(Float64)'))"
+        "tuple(sum{only}({samples}{condition}), sum{only}({column}_sum{condition}), max{only}({column}_max{condition}), \
+         CAST(quantilesDDMerge{only}({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}_quantiles{condition}), 'Array(Float64)'))"
     )
 }
 
-/// The same where all rows went out.
-fn times_of_sent(column: &str, samples: &str) -> String {
-    format!(
-        "tuple(sum({samples}), sum({column}_sum), max({column}_max), \
-         CAST(quantilesDDMerge({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}_quantiles), 'Array(Float64)'))"
-    )
-}
-
-fn states_of_sent() -> String {
-    let state = |column: &str, condition: &str| {
+/// The states of rows; those of the whole and of the waiting time are of the rows of a condition or of all.
+fn states(condition: Option<&str>) -> String {
+    let state = |column: &str, condition: Option<&str>| {
+        let (only, condition) =
+            condition.map_or(("", String::new()), |condition| ("If", format!(", {condition}")));
         format!(
-            "quantilesDDStateIf({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}, {condition}) AS {column}_quantiles"
+            "quantilesDDState{only}({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}{condition}) AS {column}_quantiles"
         )
     };
-    let sent = "outcome != 'skipped'";
-    [state("total_us", sent), state("queued_us", sent), state("first_byte_us", "first_byte_us > 0")]
-        .join(", ")
-}
-
-fn states() -> String {
-    let state = |column: &str| {
-        format!("quantilesDDState({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)({column}) AS {column}_quantiles")
-    };
-    format!(
-        "{}, {}, quantilesDDStateIf({QUANTILE_ERROR}, 0.5, 0.9, 0.95, 0.99)(first_byte_us, first_byte_us > 0) \
-         AS first_byte_us_quantiles",
-        state("total_us"),
-        state("queued_us")
-    )
+    [
+        state("total_us", condition),
+        state("queued_us", condition),
+        state("first_byte_us", Some("first_byte_us > 0")),
+    ]
+    .join(", ")
 }
