@@ -26,7 +26,7 @@ use crate::doors::country::{self, Countries};
 use crate::doors::limiter::Limiter;
 use crate::event_log::EventLog;
 use crate::graphql;
-use crate::graphql::http::{Connections, GraphqlDoor, watch_tokens};
+use crate::graphql::http::{Connections, GraphqlDoor, Patience, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
@@ -193,6 +193,7 @@ impl App {
             graphiql_dir: settings.graphiql_dir.as_ref().map(PathBuf::from),
             connections: connections.clone(),
             origins: settings.websocket_origins.clone(),
+            patience: Patience::default(),
         });
         let routes = move |config: &mut web::ServiceConfig| {
             graphql::http::routes(graphql.clone())(config);

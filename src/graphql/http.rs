@@ -28,6 +28,7 @@ mod graphiql;
 mod websocket;
 
 pub use connections::{Connections, watch_tokens};
+pub use websocket::Patience;
 
 const MAX_BODY_BYTES: usize = 256 * 1024;
 const MAX_BATCH_REQUESTS: usize = 10;
@@ -45,6 +46,8 @@ pub struct GraphqlDoor {
     pub connections: Arc<Connections>,
     /// Other origins whose pages may open one.
     pub origins: Origins,
+    /// How long one waits for whom.
+    pub patience: Patience,
 }
 
 /// Registers `/graphql` and the files of its page.

@@ -76,7 +76,7 @@ pub fn schema_of_node(services: Arc<Services>, readers: Pool, sender: HttpSender
 }
 
 fn on_databases(databases: Databases) -> SchemaBuilder<Query, Mutation, Subscription> {
-    builder().data(names::loader(databases.pool.clone())).data(databases)
+    builder().data(databases)
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {

@@ -1,57 +1,58 @@
 //! Names beside ids: of offers, partners and advertisers, and the host a postback goes to.
 //!
-//! One query a kind, however many rows ask. Who cannot list a thing is not told its name: an
-//! advertiser sees no partner's, a partner no advertiser's.
+//! Rows that were read together ask together: one query a kind, however many of them ask. Who cannot
+//! list a thing is not told its name: an advertiser sees no partner's, a partner no advertiser's.
 
-use std::collections::HashMap;
-
-use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, ID};
-use deadpool_postgres::Pool;
 use url::Url;
 use uuid::Uuid;
 
 use super::failure::{Failure, read_store};
-use super::query::scope;
+use super::query::databases;
+use super::related::shared::Shared;
 use super::scope::Scope;
-use crate::store::StoreError;
 use crate::store::visible_names::{self, Named};
 
-/// Whose name, and who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct NameOf {
-    named: Named,
-    scope: Scope,
-    id: Uuid,
-}
-
-/// Loads names in batches.
+/// The names of what rows that were read together have the ids of, as far as `scope` may know them.
 pub struct Names {
-    pool: Pool,
+    scope: Scope,
+    ids: Vec<(Named, Uuid)>,
+    found: Shared<Named, String>,
 }
 
-pub type NameLoader = DataLoader<Names>;
-
-pub fn loader(pool: Pool) -> NameLoader {
-    DataLoader::new(Names { pool }, tokio::spawn)
+/// What a row has to do with.
+pub fn parties(
+    offer: impl Into<Option<Uuid>>,
+    partner: impl Into<Option<Uuid>>,
+    advertiser: impl Into<Option<Uuid>>,
+) -> [(Named, Option<Uuid>); 3] {
+    [(Named::Offer, offer.into()), (Named::Partner, partner.into()), (Named::Advertiser, advertiser.into())]
 }
 
-impl Loader<NameOf> for Names {
-    type Value = String;
-    type Error = std::sync::Arc<StoreError>;
+impl Names {
+    pub fn of(scope: Scope, ids: impl IntoIterator<Item = (Named, Option<Uuid>)>) -> Self {
+        let mut ids: Vec<_> = ids.into_iter().filter_map(|(named, id)| Some((named, id?))).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self { scope, ids, found: Shared::default() }
+    }
 
-    async fn load(&self, keys: &[NameOf]) -> Result<HashMap<NameOf, String>, Self::Error> {
-        let mut asked: HashMap<(Named, Scope), Vec<Uuid>> = HashMap::new();
-        for key in keys {
-            asked.entry((key.named, key.scope)).or_default().push(key.id);
-        }
-        let mut found = HashMap::new();
-        for ((named, scope), ids) in asked {
-            for (id, name) in visible_names::find(&self.pool, named, scope, &ids).await? {
-                found.insert(NameOf { named, scope, id }, shown(named, name));
-            }
-        }
-        Ok(found)
+    /// The name of an id of one of the rows.
+    pub async fn name(
+        &self,
+        ctx: &Context<'_>,
+        named: Named,
+        id: &impl MaybeId,
+    ) -> Result<Option<String>, Failure> {
+        let Some(id) = id.id().and_then(|id| Uuid::try_parse(id).ok()) else { return Ok(None) };
+        let (pool, scope) = (databases(ctx).pool.clone(), self.scope);
+        let of_kind = self.ids.iter().filter(|(kind, _)| *kind == named);
+        let ids: Vec<Uuid> = of_kind.map(|(_, id)| *id).collect();
+        let read = async move {
+            let found = read_store(visible_names::find(&pool, named, scope, &ids)).await?;
+            Ok(found.into_iter().map(|(id, name)| (id, shown(named, name))).collect())
+        };
+        self.found.of(named, id, read).await
     }
 }
 
@@ -82,19 +83,8 @@ impl MaybeId for Option<ID> {
     }
 }
 
-/// The name of an id, if the caller may know it.
-pub async fn name(ctx: &Context<'_>, named: Named, id: &impl MaybeId) -> Result<Option<String>, Failure> {
-    let Some(id) = id.id().and_then(|id| Uuid::try_parse(id).ok()) else { return Ok(None) };
-    let key = NameOf { named, scope: scope(ctx)?, id };
-    let loading = ctx.data_unchecked::<NameLoader>().load_one(key);
-    read_store(async {
-        loading.await.map_err(|error| Failure::StoreUnavailable { detail: error.to_string() })
-    })
-    .await
-}
-
-/// Gives a type fields with the names of its ids. A type with further resolvers that cost something
-/// writes them out by [`name`]: it has one block of them, and `child_complexity` is not seen through a
+/// Gives a type with [`Names`] fields with those of its ids. A type with further resolvers that cost
+/// something writes them out: it has one block of them, and `child_complexity` is not seen through a
 /// macro.
 macro_rules! with_names {
     ($type:ident { $($(#[$doc:meta])* $field:ident: $named:ident of $id:ident),+ $(,)? }) => {
@@ -106,7 +96,7 @@ macro_rules! with_names {
                     &self,
                     ctx: &async_graphql::Context<'_>,
                 ) -> Result<Option<String>, $crate::graphql::failure::Failure> {
-                    $crate::graphql::names::name(ctx, $crate::store::visible_names::Named::$named, &self.$id).await
+                    self.names.name(ctx, $crate::store::visible_names::Named::$named, &self.$id).await
                 }
             )+
         }

@@ -1,10 +1,13 @@
 //! The queries.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Object};
 use deadpool_postgres::Pool;
 
 pub(super) use super::cost::page_cost;
 use super::failure::{Failure, read_log, read_store};
+use super::names::{Names, parties};
 use super::paging::{List, PageRequest};
 use super::related::{Attempts, Conversions};
 use super::scope::{Principal, Scope};
@@ -12,7 +15,7 @@ use super::types::click::{Click, ClicksFilter};
 use super::types::conversion::{Conversion, ConversionsFilter};
 use super::types::inbound_log::{InboundLogFilter, InboundRequest};
 use super::types::postback_log::{PostbackAttempt, PostbackLogFilter};
-use super::types::{LogConnection, connection, connection_of};
+use super::types::{LogConnection, connection_of};
 use crate::event_log::{EventLog, reader};
 use crate::store::conversion_search;
 
@@ -61,7 +64,9 @@ impl LogQueries {
         let filter = filter.unwrap_or_default().read()?;
         let scope = scope(ctx)?;
         let page = read_log(reader::inbound_requests(&databases(ctx).log, scope, &filter, &request)).await?;
-        Ok(connection(LIST, &request, page))
+        let ids = page.rows.iter().flat_map(|row| parties(row.offer_id, row.partner_id, row.advertiser_id));
+        let names = Arc::new(Names::of(scope, ids));
+        Ok(connection_of(LIST, &request, page, |record| InboundRequest::of(record, &names)))
     }
 
     /// Visits through links, newest first. A partner sees those through its own links; an advertiser
@@ -80,7 +85,9 @@ impl LogQueries {
         let scope = scope(ctx)?;
         let filter = filter.unwrap_or_default().read(scope)?;
         let page = read_log(reader::clicks(&databases(ctx).log, scope, &filter, &request)).await?;
-        Ok(connection_of(LIST, &request, page, |record| Click::seen_by(scope, record)))
+        let ids = page.rows.iter().flat_map(|row| parties(row.offer_id, row.partner_id, row.advertiser_id));
+        let names = Arc::new(Names::of(scope, ids));
+        Ok(connection_of(LIST, &request, page, |record| Click::seen_by(scope, record, &names)))
     }
 
     /// Conversions as they stand now, newest first. An advertiser sees its own, a partner those

@@ -8,7 +8,7 @@ use super::resend::scope_columns;
 use crate::graphql::scope::Scope;
 
 /// What has a name; a postback is known by its URL template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Named {
     Offer,
     Partner,

@@ -9,7 +9,6 @@ use crate::graphql::cost::{beside_cost, nested_cost, nested_rows};
 use crate::graphql::enums::Event;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter;
-use crate::graphql::names;
 use crate::graphql::paging::List;
 use crate::graphql::query::{databases, page_cost, page_request, scope};
 use crate::graphql::related::Deliveries;
@@ -139,20 +138,20 @@ pub struct Delivery {
 impl Delivery {
     /// Null where the caller may not list the offer, like the names that follow.
     async fn offer_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Offer, &self.offer_id).await
+        self.together.names().name(ctx, Named::Offer, &self.offer_id).await
     }
 
     async fn partner_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Partner, &self.partner_id).await
+        self.together.names().name(ctx, Named::Partner, &self.partner_id).await
     }
 
     async fn advertiser_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Advertiser, &self.advertiser_id).await
+        self.together.names().name(ctx, Named::Advertiser, &self.advertiser_id).await
     }
 
     /// The host its URL goes to; null for the postbacks of others.
     async fn postback_host(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Postback, &self.postback_id).await
+        self.together.names().name(ctx, Named::Postback, &self.postback_id).await
     }
 
     /// Its lines in the postback log, oldest first: every attempt, with what was sent and answered. A new

@@ -40,16 +40,39 @@ use crate::graphql::scope::Principal;
 const MESSAGES: usize = 16;
 /// Most operations of one connection at once.
 const OPERATIONS: usize = 20;
-/// How often the client is asked whether it is there.
-const PING: Duration = Duration::from_secs(15);
-/// How long it may be silent: three pings.
-const SILENCE: Duration = Duration::from_secs(45);
-/// How long it may take nothing of what is sent.
-const STANDSTILL: Duration = Duration::from_secs(60);
-/// How long it may take to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(10);
 /// How long closing may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a server waits for those at the other ends of its WebSockets.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How often the client is asked whether it is there.
+    pub ping: Duration,
+    /// How long it may be silent: three pings.
+    pub silence: Duration,
+    /// How long it may take nothing of what is sent.
+    pub standstill: Duration,
+    /// How long it may take to say who it is.
+    pub introduction: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            ping: Duration::from_secs(15),
+            silence: Duration::from_secs(45),
+            standstill: Duration::from_secs(60),
+            introduction: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Patience {
+    /// How often the clock is looked at.
+    fn tick(self) -> Duration {
+        self.ping / 15
+    }
+}
 
 pub fn is_upgrade(ctx: &GuardContext<'_>) -> bool {
     let header = ctx.head().headers().get(UPGRADE).and_then(|value| value.to_str().ok());
@@ -187,6 +210,8 @@ async fn converse(
     let heard = Heard(Arc::new(Mutex::new(Instant::now())));
     let (sender, mut receiver) = mpsc::channel(MESSAGES);
     let listening = actix_web::rt::spawn(listen(messages, session.clone(), sender, heard.clone()));
+    let Patience { ping, silence, standstill, introduction: introduction_takes } = introduction.door.patience;
+    let tick = introduction.door.patience.tick();
     let refusal = introduction.refusal.clone();
     let claim = introduction.claim.clone();
     let operations = Operations { schema: introduction.door.schema.clone(), running: Arc::default() };
@@ -196,7 +221,7 @@ async fn converse(
             .on_connection_init(move |payload| introduction.hear(payload)),
     );
     let began = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pinged_at = Instant::now();
     let farewell = loop {
@@ -204,15 +229,16 @@ async fn converse(
             biased;
             ending = place.ending() => break Some(of_ending(ending)),
             _ = ticks.tick() => {
-                if heard.elapsed() > SILENCE {
-                    break Some((4408, "nothing was heard of you for 45 seconds".to_owned()));
+                if heard.elapsed() > silence {
+                    break Some((4408, format!("nothing was heard of you for {silence:?}")));
                 }
-                if began.elapsed() > INTRODUCTION && !claim.has_token() {
-                    break Some((4408, "send connection_init with your token within 10 seconds".to_owned()));
+                if began.elapsed() > introduction_takes && !claim.has_token() {
+                    let within = introduction_takes;
+                    break Some((4408, format!("send connection_init with your token within {within:?}")));
                 }
-                if pinged_at.elapsed() >= PING {
+                if pinged_at.elapsed() >= ping {
                     pinged_at = Instant::now();
-                    let pinging = tokio::time::timeout(STANDSTILL, session.ping(b""));
+                    let pinging = tokio::time::timeout(standstill, session.ping(b""));
                     tokio::select! {
                         pinged = pinging => if !matches!(pinged, Ok(Ok(()))) { break None },
                         ending = place.ending() => break Some(of_ending(ending)),
@@ -225,12 +251,12 @@ async fn converse(
         let refused = || refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
         match message {
             Some(WsMessage::Text(text)) => {
-                let sending = tokio::time::timeout(STANDSTILL, session.text(text));
+                let sending = tokio::time::timeout(standstill, session.text(text));
                 tokio::select! {
                     sent = sending => match sent {
                         Ok(Ok(())) => {}
                         Ok(Err(_)) => break None,
-                        Err(_) => break Some((4408, "you took nothing for 60 seconds".to_owned())),
+                        Err(_) => break Some((4408, format!("you took nothing for {standstill:?}"))),
                     },
                     ending = place.ending() => break Some(of_ending(ending)),
                 }

@@ -8,7 +8,7 @@
 //!
 //! The scope is kept with the rows, and what lies outside it is not there.
 
-mod shared;
+pub(super) mod shared;
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use self::shared::{Shared, lists};
 use super::deliveries::Delivery;
 use super::failure::{Failure, read_log, read_store};
+use super::names::{Names, parties};
 use super::query::databases;
 use super::scope::Scope;
 use super::types::change::ConversionChange;
@@ -29,6 +30,7 @@ use crate::event_log::EventLog;
 use crate::event_log::reader::{self, AttemptRecord, AttemptsOf, CLOCKS, time_of};
 use crate::store::conversion_search::ConversionRecord;
 use crate::store::delivery_search::DeliveryRecord;
+use crate::store::visible_names::Named;
 use crate::store::{clicks, conversion_history, conversion_search, delivery_search};
 
 /// Conversions that were read together.
@@ -42,6 +44,7 @@ pub struct Conversions {
     deliveries: Shared<usize, Vec<Delivery>>,
     attempts: Shared<usize, Vec<PostbackAttempt>>,
     click: Shared<(), Click>,
+    names: Names,
 }
 
 impl Conversions {
@@ -55,11 +58,19 @@ impl Conversions {
             deliveries: Shared::default(),
             attempts: Shared::default(),
             click: Shared::default(),
+            names: Names::of(
+                scope,
+                rows.iter().flat_map(|row| parties(row.offer_id, row.partner_id, row.advertiser_id)),
+            ),
         })
     }
 
     pub fn scope(&self) -> Scope {
         self.scope
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What has happened to one of them, oldest first; `each` changes at most.
@@ -110,7 +121,11 @@ impl Conversions {
         let (pool, scope, ids) = (databases(ctx).pool.clone(), self.scope, self.clicks.clone());
         let read = async move {
             let clicks = read_store(clicks::by_ids(&pool, scope, &ids)).await?;
-            Ok(clicks.iter().map(|click| (click.click_id.0, Click::kept(scope, click))).collect())
+            let ids = clicks
+                .iter()
+                .flat_map(|click| parties(click.offer_id.0, click.partner_id.0, click.advertiser_id.0));
+            let names = Arc::new(Names::of(scope, ids));
+            Ok(clicks.iter().map(|click| (click.click_id.0, Click::kept(scope, click, &names))).collect())
         };
         self.click.of((), click_id, read).await
     }
@@ -123,17 +138,25 @@ pub struct Deliveries {
     leads: Vec<Uuid>,
     attempts: Shared<usize, Vec<PostbackAttempt>>,
     conversion: Shared<(), Conversion>,
+    names: Names,
 }
 
 impl Deliveries {
     pub fn of(scope: Scope, rows: &[DeliveryRecord]) -> Arc<Self> {
+        let postbacks = rows.iter().map(|row| (Named::Postback, Some(row.postback_id)));
+        let parties = rows.iter().flat_map(|row| parties(row.offer_id, row.partner_id, row.advertiser_id));
         Arc::new(Self {
             scope,
             deliveries: rows.iter().map(|row| row.delivery_id).collect(),
             leads: distinct(rows.iter().filter_map(|row| row.lead_id)),
             attempts: Shared::default(),
             conversion: Shared::default(),
+            names: Names::of(scope, postbacks.chain(parties)),
         })
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The lines of one of them in the postback log, oldest first.
@@ -168,21 +191,29 @@ pub struct Attempts {
     leads: Vec<Uuid>,
     delivery: Shared<(), Delivery>,
     conversion: Shared<(), Conversion>,
+    names: Names,
 }
 
 impl Attempts {
     pub fn of(scope: Scope, rows: &[AttemptRecord]) -> Arc<Self> {
+        let postbacks = rows.iter().map(|row| (Named::Postback, Some(row.postback_id)));
+        let parties = rows.iter().flat_map(|row| parties(row.offer_id, row.partner_id, row.advertiser_id));
         Arc::new(Self {
             scope,
             deliveries: distinct(rows.iter().map(|row| row.delivery_id)),
             leads: distinct(rows.iter().filter_map(|row| row.lead_id)),
             delivery: Shared::default(),
             conversion: Shared::default(),
+            names: Names::of(scope, postbacks.chain(parties)),
         })
     }
 
     pub fn scope(&self) -> Scope {
         self.scope
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     pub async fn delivery(&self, ctx: &Context<'_>, delivery_id: Uuid) -> Result<Option<Delivery>, Failure> {

@@ -1,16 +1,20 @@
 //! The frame of every answer: its rows, their number, and what they cover.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, OutputType, SimpleObject};
 
 use super::conversions::{ConversionFigures, ConversionStatsRow};
 use super::inbound::{InboundFigures, InboundStatsRow};
-use super::key::Keys;
+use super::key::{Keys, named_ids};
 use super::postbacks::{PostbackFigures, PostbackStatsRow};
 use super::timings::{TimingFigures, TimingsRow};
 use crate::domain::zone::Zone;
 use crate::event_log::EventLog;
 use crate::event_log::reader::stats::{GroupRow, Grouping, Order, Stats};
 use crate::graphql::failure::{Failure, read_log};
+use crate::graphql::names::Names;
+use crate::graphql::query::scope;
 use crate::graphql::scalars::Time;
 
 /// Groups with their figures.
@@ -108,8 +112,11 @@ where
         }
         (Some(grouped), _) => (grouped.rows, grouped.is_cut),
     };
+    let dimensions = &grouping.dimensions;
+    let ids = rows.iter().flat_map(|found| named_ids(dimensions, found.keys()));
+    let names = Arc::new(Names::of(scope(ctx)?, ids));
     let shown = |found: &S| {
-        let keys = Keys { dimensions: &grouping.dimensions, texts: found.keys() };
+        let keys = Keys { dimensions, texts: found.keys(), names: &names };
         row(keys, grouping.buckets.as_ref().map(|_| found.bucket_start()), grouping.zone, found)
     };
     Ok(Answer {

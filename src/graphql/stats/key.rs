@@ -1,7 +1,10 @@
 //! What the rows of a group have in common, as fields.
 
+use std::sync::Arc;
+
 use async_graphql::{Enum, ID, SimpleObject};
 use chrono::DateTime;
+use uuid::Uuid;
 
 use crate::domain::retry;
 use crate::domain::status::Status;
@@ -9,14 +12,30 @@ use crate::domain::zone::Zone;
 use crate::domain::{event, verdict};
 use crate::event_log::reader::stats::Dimension;
 use crate::graphql::enums::{ConversionStatus, ErrorKind, Event, Outcome, Verdict};
-use crate::graphql::names::with_names;
+use crate::graphql::names::{Names, with_names};
 use crate::graphql::scalars::Time;
+use crate::store::visible_names::Named;
 
 /// The keys of one row, and how to read them.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
     pub dimensions: &'a [Dimension],
     pub texts: &'a [String],
+    /// Those of all rows.
+    pub names: &'a Arc<Names>,
+}
+
+/// The ids of a row that have names, where `dimensions` are those of its keys.
+pub fn named_ids(dimensions: &[Dimension], texts: &[String]) -> Vec<(Named, Option<Uuid>)> {
+    let named = |dimension: &Dimension| match dimension {
+        Dimension::Offer => Some(Named::Offer),
+        Dimension::Partner => Some(Named::Partner),
+        Dimension::Advertiser => Some(Named::Advertiser),
+        Dimension::Postback => Some(Named::Postback),
+        _ => None,
+    };
+    let pairs = dimensions.iter().zip(texts);
+    pairs.filter_map(|(dimension, text)| Some((named(dimension)?, Uuid::try_parse(text).ok()))).collect()
 }
 
 impl Keys<'_> {
@@ -140,6 +159,8 @@ pub struct PostbackKey {
     response_code: Option<u16>,
     method: Option<String>,
     attempt: Option<u16>,
+    #[graphql(skip)]
+    names: Arc<Names>,
 }
 
 with_names!(PostbackKey {
@@ -171,6 +192,7 @@ impl PostbackKey {
             response_code: keys.number(Dimension::ResponseCode).filter(|code| *code > 0),
             method: keys.text(Dimension::Method),
             attempt: keys.number(Dimension::Attempt),
+            names: keys.names.clone(),
         }
     }
 }
@@ -230,6 +252,8 @@ pub struct ConversionKey {
     currency: Option<String>,
     country: Option<String>,
     device: Option<String>,
+    #[graphql(skip)]
+    names: Arc<Names>,
 }
 
 with_names!(ConversionKey {
@@ -252,6 +276,7 @@ impl ConversionKey {
             currency: keys.text(Dimension::Currency),
             country: keys.text(Dimension::Country),
             device: keys.text(Dimension::Device),
+            names: keys.names.clone(),
         }
     }
 }
@@ -307,6 +332,8 @@ pub struct InboundKey {
     integration_id: Option<ID>,
     method: Option<String>,
     http_status: Option<u16>,
+    #[graphql(skip)]
+    names: Arc<Names>,
 }
 
 with_names!(InboundKey {
@@ -328,6 +355,7 @@ impl InboundKey {
             integration_id: keys.id(Dimension::Integration),
             method: keys.text(Dimension::Method),
             http_status: keys.number(Dimension::HttpStatus),
+            names: keys.names.clone(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `clicks`: every visit through a link.
 
+use std::sync::Arc;
+
 use async_graphql::{ID, InputObject, SimpleObject};
 
 use super::filled;
@@ -8,7 +10,7 @@ use crate::event_log::reader::{ClickFilter, ClickRecord, PrivateFilter};
 use crate::graphql::enums::Device;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
-use crate::graphql::names::with_names;
+use crate::graphql::names::{Names, with_names};
 use crate::graphql::scalars::Time;
 use crate::graphql::scope::Scope;
 
@@ -117,6 +119,8 @@ pub struct Click {
     is_bot: bool,
     /// `utm_*` and every other parameter, by name. Null for advertisers.
     parameters: Option<Vec<ClickParameter>>,
+    #[graphql(skip)]
+    names: Arc<Names>,
 }
 
 with_names!(Click {
@@ -128,7 +132,7 @@ with_names!(Click {
 
 impl Click {
     /// As `scope` sees it.
-    pub fn seen_by(scope: Scope, record: ClickRecord) -> Self {
+    pub fn seen_by(scope: Scope, record: ClickRecord, names: &Arc<Names>) -> Self {
         let is_private = matches!(scope, Scope::Advertiser(_));
         let private = |text: String| filled(text).filter(|_| !is_private);
         let sub = |place: usize| private(record.subs.get(place).cloned().unwrap_or_default());
@@ -153,11 +157,12 @@ impl Click {
             country: filled(record.country),
             device: filled(record.device),
             parameters: (!is_private).then(|| record.parameters.into_iter().map(parameter).collect()),
+            names: names.clone(),
         }
     }
 
     /// As `scope` sees one that PostgreSQL keeps.
-    pub fn kept(scope: Scope, click: &click::Click) -> Self {
+    pub fn kept(scope: Scope, click: &click::Click, names: &Arc<Names>) -> Self {
         let record = ClickRecord {
             click_id: click.click_id.0,
             clicked_at: click.clicked_at,
@@ -174,6 +179,6 @@ impl Click {
             device: click.device.clone(),
             parameters: click.parameters.clone(),
         };
-        Self::seen_by(scope, record)
+        Self::seen_by(scope, record, names)
     }
 }

@@ -15,7 +15,6 @@ use crate::graphql::deliveries::Delivery;
 use crate::graphql::enums::ConversionStatus;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
-use crate::graphql::names;
 use crate::graphql::related::Conversions;
 use crate::graphql::scalars::Time;
 use crate::store::conversion_search::{ConversionFilter, ConversionRecord};
@@ -114,15 +113,15 @@ pub struct Conversion {
 impl Conversion {
     /// Null where the caller may not list the offer, like the names that follow.
     async fn offer_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Offer, &self.offer_id).await
+        self.together.names().name(ctx, Named::Offer, &self.offer_id).await
     }
 
     async fn partner_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Partner, &self.partner_id).await
+        self.together.names().name(ctx, Named::Partner, &self.partner_id).await
     }
 
     async fn advertiser_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Advertiser, &self.advertiser_id).await
+        self.together.names().name(ctx, Named::Advertiser, &self.advertiser_id).await
     }
 
     /// What has happened to it, oldest first: every change of its status, and what caused it. As far

@@ -1,5 +1,7 @@
 //! `inboundLog`: every conversion request received, and what it was told.
 
+use std::sync::Arc;
+
 use async_graphql::{ID, InputObject, SimpleObject};
 
 use super::filled;
@@ -7,7 +9,7 @@ use crate::event_log::reader::{InboundFilter, InboundRecord};
 use crate::graphql::enums::Verdict;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
-use crate::graphql::names::with_names;
+use crate::graphql::names::{Names, with_names};
 use crate::graphql::scalars::Time;
 
 /// Which requests. A list that is empty or absent restricts nothing.
@@ -101,6 +103,8 @@ pub struct InboundRequest {
     /// Body of the answer.
     answer: String,
     is_test: bool,
+    #[graphql(skip)]
+    names: Arc<Names>,
 }
 
 with_names!(InboundRequest {
@@ -110,8 +114,9 @@ with_names!(InboundRequest {
     advertiser_name: Advertiser of advertiser_id,
 });
 
-impl From<InboundRecord> for InboundRequest {
-    fn from(record: InboundRecord) -> Self {
+impl InboundRequest {
+    /// `names` are those of the rows it was read with.
+    pub fn of(record: InboundRecord, names: &Arc<Names>) -> Self {
         Self {
             inbound_id: record.inbound_id.into(),
             received_at: record.received_at.into(),
@@ -131,6 +136,7 @@ impl From<InboundRecord> for InboundRequest {
             reason: record.reason,
             answer: record.answer,
             is_test: record.is_test,
+            names: names.clone(),
         }
     }
 }

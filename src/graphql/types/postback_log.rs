@@ -14,7 +14,6 @@ use crate::graphql::deliveries::Delivery;
 use crate::graphql::enums::{ConversionStatus, Device, ErrorKind, Event, Outcome};
 use crate::graphql::failure::Failure;
 use crate::graphql::filter;
-use crate::graphql::names;
 use crate::graphql::related::Attempts;
 use crate::graphql::scalars::{Microseconds, Time};
 use crate::store::visible_names::Named;
@@ -191,20 +190,20 @@ pub struct PostbackAttempt {
 impl PostbackAttempt {
     /// Null where the caller may not list the offer, like the names that follow.
     async fn offer_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Offer, &self.offer_id).await
+        self.together.names().name(ctx, Named::Offer, &self.offer_id).await
     }
 
     async fn partner_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Partner, &self.partner_id).await
+        self.together.names().name(ctx, Named::Partner, &self.partner_id).await
     }
 
     async fn advertiser_name(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Advertiser, &self.advertiser_id).await
+        self.together.names().name(ctx, Named::Advertiser, &self.advertiser_id).await
     }
 
     /// The host its URL goes to; null for the postbacks of others.
     async fn postback_host(&self, ctx: &Context<'_>) -> Result<Option<String>, Failure> {
-        names::name(ctx, Named::Postback, &self.postback_id).await
+        self.together.names().name(ctx, Named::Postback, &self.postback_id).await
     }
 
     /// What the attempt is one of; null once the history has let it go.

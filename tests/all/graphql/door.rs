@@ -14,7 +14,7 @@ use ricochet::doors::access::Gate;
 use ricochet::doors::limiter::Limiter;
 use ricochet::embedded::graphiql_dir;
 use ricochet::event_log::EventLog;
-use ricochet::graphql::http::{Connections, GraphqlDoor, routes};
+use ricochet::graphql::http::{Connections, GraphqlDoor, Patience, routes};
 use ricochet::graphql::schema;
 use ricochet::graphql::scope::{Grant, Scope};
 use ricochet::store::tokens::{self, CreateTokenError, Revocation};
@@ -46,6 +46,7 @@ fn door_of(stage: &Stage) -> GraphqlDoor {
         graphiql_dir: None,
         connections: Arc::new(Connections::new(10, 10)),
         origins: Origins::default(),
+        patience: Patience::default(),
     }
 }
 
