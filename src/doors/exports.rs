@@ -61,6 +61,11 @@ async fn try_download(
     let parameters = request::of_query(request).map_err(|error| answer::json(400, &error_body(&[error])))?;
     let Asked { wanted, format, counts } =
         filter::read(dataset, &parameters).map_err(|errors| answer::json(400, &error_body(&errors)))?;
+    let scope = principal.scope();
+    if let (Scope::Advertiser(_), Some(parameter)) = (scope, wanted.private_parameter()) {
+        let message = "this is the partner's own affair; leave it out";
+        return Err(refusal(403, parameter, "forbidden", message));
+    }
     let Ok(place) = doors.exports.clone().try_acquire_owned() else {
         let message = "all places for exports are taken; come again after the seconds that Retry-After says";
         let mut answer = refusal(429, "request", "too_many_exports", message);
@@ -68,7 +73,6 @@ async fn try_download(
         return Err(answer);
     };
 
-    let scope = principal.scope();
     let mut answer = HttpResponse::Ok();
     // Errors until the first bytes are told as errors; what comes later breaks the connection.
     let (rows, first, source) = match wanted {

@@ -166,8 +166,14 @@ async fn every_filter_finds_what_it_finds_in_graphql() {
         ..inbound("refused", at(1))
     };
     log_rows(log, [inbound("good", at(0)), refused]).await;
-    let bot =
-        ClickRow { device: "bot", country: "US", link_id: id(2), click_id: id(78), ..click("bot", at(1)) };
+    let bot = ClickRow {
+        device: "bot",
+        country: "US",
+        link_id: id(2),
+        click_id: id(78),
+        partner_clickid: "bots-own",
+        ..click("bot", at(1))
+    };
     log_rows(log, [click("person", at(0)), bot]).await;
     let approved = StoredConversion {
         status: "approved",
@@ -222,6 +228,10 @@ async fn every_filter_finds_what_it_finds_in_graphql() {
                 ("devices=mobile", "devices: [MOBILE]", &["person"]),
                 ("countries=US&link_ids=ID2", "countries: [\"US\"], linkIds: [ID2]", &["bot"]),
                 ("search=ID78", "search: ID78", &["bot"]),
+                ("sub1=tiktok&sub5=spring", "sub1: \"tiktok\", sub5: \"spring\"", &["person", "bot"]),
+                ("sub2=other", "sub2: \"other\"", &[]),
+                ("sub3=3&sub4=4", "sub3: \"3\", sub4: \"4\"", &[]),
+                ("partner_clickid=bots-own", "partnerClickid: \"bots-own\"", &["bot"]),
             ],
         ),
         (
@@ -369,8 +379,22 @@ async fn clicks_and_events_that_happened_are_exported() {
     let token = tokens::create(&world.databases.pool, grant, "").await.unwrap().secret;
     let seen = &rows("clicks", &token).await[0];
     assert_eq!(seen["click_id"], clicks[0]["click_id"]);
-    assert_eq!(seen.get("ip"), None, "who a partner's visitor is, is not the advertiser's");
-    assert_eq!(seen.get("sub1"), None);
+    // The visitor it meets on its own site; how the partner runs its traffic it is not told.
+    assert_eq!((&seen["ip"], &seen["user_agent"]), (&clicks[0]["ip"], &clicks[0]["user_agent"]));
+    let private = ["partner_clickid", "sub1", "sub2", "sub3", "sub4", "sub5", "referrer", "parameters"];
+    for name in private {
+        assert_eq!((seen.get(name), clicks[0].get(name).is_some()), (None, true), "{name}");
+    }
+    for name in &private[..6] {
+        let url = server.url(&format!("/api/v1/export/clicks?{name}=a"));
+        let refused = world.client.get(url).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(refused.status(), 403, "{name}");
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(
+            (&body["errors"][0]["field"], &body["errors"][0]["code"]),
+            (&json!(name), &json!("forbidden"))
+        );
+    }
 }
 
 #[actix_web::test]

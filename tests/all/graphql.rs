@@ -2,8 +2,9 @@
 //! role can see, and how the door answers.
 
 mod clicks;
+mod deliveries;
 mod documents;
-mod door;
+pub mod door;
 mod filters;
 mod nested;
 mod pages;

@@ -5,6 +5,7 @@ mod documented;
 mod faults;
 mod live;
 mod past;
+mod patience;
 pub mod socket;
 mod wire;
 

@@ -15,7 +15,7 @@ use crate::domain::status::Status;
 use crate::domain::verdict::{FieldError, VerdictKind};
 use crate::event_log::reader::export::{Dataset, Export, ExportFormat};
 use crate::event_log::reader::stats::conversions::ChangeFilter;
-use crate::event_log::reader::{AttemptFilter, ClickFilter, InboundFilter, TestRows};
+use crate::event_log::reader::{AttemptFilter, ClickFilter, InboundFilter, PrivateFilter, TestRows};
 use crate::graphql::paging::within_databases;
 use crate::store::conversion_export::Counting;
 use crate::store::conversion_search::ConversionFilter;
@@ -33,6 +33,16 @@ pub struct Asked {
 pub enum Wanted {
     Log(Box<Export>),
     Conversions(Box<ConversionFilter>),
+}
+
+impl Wanted {
+    /// The first parameter that looks for what only the partner and the owner may know: finding would
+    /// tell.
+    pub fn private_parameter(&self) -> Option<&'static str> {
+        let Self::Log(export) = self else { return None };
+        let Export::Clicks(filter) = &**export else { return None };
+        filter.private.first_field()
+    }
 }
 
 /// Reads the parameters, or names every fault.
@@ -149,10 +159,13 @@ impl<'a> Reading<'a> {
             devices: self.devices(),
             is_bot: self.flag("is_bot"),
             click_id: self.id("click_id"),
+            private: PrivateFilter {
+                partner_clickid: self.text("partner_clickid"),
+                subs: PrivateFilter::SUBS.map(|sub| self.text(sub)),
+            },
             search: self.text("search"),
             from: self.time("from"),
             to: self.time("to"),
-            ..ClickFilter::default()
         }
     }
 

@@ -45,11 +45,13 @@ pub struct PrivateFilter {
 }
 
 impl PrivateFilter {
-    /// The first field that is looked for.
+    /// Names of the subs.
+    pub const SUBS: [&str; 5] = ["sub1", "sub2", "sub3", "sub4", "sub5"];
+
+    /// The first field that is looked for, by the name of its column.
     pub fn first_field(&self) -> Option<&'static str> {
-        const SUBS: [&str; 5] = ["sub1", "sub2", "sub3", "sub4", "sub5"];
-        let of_subs = SUBS.into_iter().zip(&self.subs).map(|(field, sub)| (field, sub.is_some()));
-        let mut fields = [("partnerClickid", self.partner_clickid.is_some())].into_iter().chain(of_subs);
+        let of_subs = Self::SUBS.into_iter().zip(&self.subs).map(|(field, sub)| (field, sub.is_some()));
+        let mut fields = [("partner_clickid", self.partner_clickid.is_some())].into_iter().chain(of_subs);
         fields.find_map(|(field, is_asked)| is_asked.then_some(field))
     }
 }

@@ -8,7 +8,7 @@ use super::filled;
 use crate::domain::click;
 use crate::event_log::reader::{ClickFilter, ClickRecord, PrivateFilter};
 use crate::graphql::enums::Device;
-use crate::graphql::failure::Failure;
+use crate::graphql::failure::{Failure, in_camel_case};
 use crate::graphql::filter;
 use crate::graphql::names::{Names, with_names};
 use crate::graphql::scalars::Time;
@@ -58,6 +58,7 @@ impl ClicksFilter {
             ],
         };
         if let (Scope::Advertiser(_), Some(field)) = (scope, private.first_field()) {
+            let field = in_camel_case(field);
             let message = format!("filter.{field}: this is the partner's own affair; leave it out");
             return Err(Failure::Forbidden { message });
         }

@@ -10,7 +10,7 @@ use ricochet::domain::facts::EventFacts;
 use ricochet::domain::ids::{AdvertiserId, ChangeId, ClickId, LeadId, OfferId, PartnerId};
 use ricochet::domain::sample::sample;
 use ricochet::event_log::EventLog;
-use ricochet::event_log::rows::AttemptRow;
+use ricochet::event_log::rows::{AttemptRow, ClickRow, InboundRow};
 use ricochet::graphql::schema;
 use ricochet::graphql::scope::{Grant, Principal};
 use ricochet::store::Pool;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use super::rows::{StoredConversion, attempt, conversion, id, store, store_network};
+use super::rows::{StoredConversion, attempt, click, conversion, id, inbound, store, store_network};
 use super::stage::{Stage, refusal};
 use crate::support::closing_proxy::ClosingProxy;
 
@@ -310,4 +310,60 @@ async fn a_page_takes_as_many_readings_as_one_row() {
     }
     // Five kinds of things in PostgreSQL and two lists of lines in ClickHouse.
     assert_eq!((taken.load(Ordering::SeqCst), proxy.served()), (5, 2));
+}
+
+#[actix_web::test]
+async fn names_beside_ids_are_read_once_a_page() {
+    let stage = network().await;
+    let mut rows = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..60 {
+        execute(
+            &stage.pool,
+            "INSERT INTO partners (partner_id, name) VALUES ($1, 'partner ' || $2)",
+            &[&id(1_000 + number), &number.to_string()],
+        )
+        .await;
+        let lead = Lead::store(&stage, &format!("r{number}")).await;
+        let change = lead.change(&stage, Event::Approve, None, "approved", "request").await;
+        let delivery = lead.finished(&stage, change, 1).await;
+        let partner_id = id(1_000 + number);
+        rows.0.push(AttemptRow { partner_id, ..lead.line(delivery, "partner", 1) });
+        rows.1.push(InboundRow { partner_id: Some(partner_id), ..inbound("r", lead.now) });
+        rows.2.push(ClickRow { partner_id, ..click("agent", lead.now) });
+    }
+    stage.log_rows(rows.0).await;
+    stage.log_rows(rows.1).await;
+    stage.log_rows(rows.2).await;
+    let proxy = ClosingProxy::before(stage.clickhouse_url()).await;
+    let (pool, taken) = counted(stage.database_url());
+    let schema = schema(pool, EventLog::new(&Url::parse(proxy.url.as_str()).unwrap()));
+
+    let parties = "offerName partnerName advertiserName";
+    let stats = "filter: { from: \"2026-01-01T00:00:00Z\" }, groupBy: [OFFER, PARTNER, ADVERTISER";
+    // A reading of each kind of name, beside those of the rows.
+    for (query, list, readings) in [
+        (format!("postbackLog(first: 60) {{ nodes {{ {parties} postbackHost }} }}"), "nodes", 4),
+        (format!("inboundLog(first: 60) {{ nodes {{ {parties} }} }}"), "nodes", 3),
+        (format!("clicks(first: 60) {{ nodes {{ {parties} }} }}"), "nodes", 3),
+        (format!("conversions(first: 60) {{ nodes {{ {parties} }} }}"), "nodes", 1 + 3),
+        (format!("deliveries(first: 60) {{ nodes {{ {parties} postbackHost }} }}"), "nodes", 1 + 4),
+        (
+            format!("conversions(first: 60) {{ nodes {{ partnerName click {{ {parties} }} }} }}"),
+            "nodes",
+            1 + 1 + 1 + 3,
+        ),
+        (format!("postbackStats({stats}, POSTBACK]) {{ rows {{ {parties} postbackHost }} }}"), "rows", 4),
+        (format!("inboundStats({stats}]) {{ rows {{ {parties} }} }}"), "rows", 3),
+    ] {
+        taken.store(0, Ordering::SeqCst);
+        let principal = Principal { token_id: Uuid::nil(), grant: Grant::Owner };
+        let request = async_graphql::Request::new(format!("{{ list: {query} }}")).data(principal);
+        let response = schema.execute(request).await;
+        assert!(response.errors.is_empty(), "{query}: {:?}", response.errors);
+        let data = response.data.into_json().unwrap();
+        let rows = data["list"][list].as_array().unwrap();
+        assert_eq!(rows.len(), 60, "{query}");
+        assert!(rows.iter().all(|row| row["partnerName"].is_string()), "{query}: {}", rows[0]);
+        assert_eq!(taken.load(Ordering::SeqCst), readings, "{query}");
+    }
 }

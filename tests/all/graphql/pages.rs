@@ -24,7 +24,7 @@ async fn page(stage: &Stage, list: &str, node: &str, first: usize, after: Option
 }
 
 /// Reads a list page by page, and lets it grow after each; returns the labels in order.
-async fn read_all(
+pub(super) async fn read_all(
     stage: &Stage,
     list: &str,
     label: &str,
@@ -48,7 +48,7 @@ async fn read_all(
     labels
 }
 
-fn assert_each_once(labels: &[String], rows: i64) {
+pub(super) fn assert_each_once(labels: &[String], rows: i64) {
     let found: HashSet<&str> = labels.iter().map(String::as_str).collect();
     assert_eq!(found.len(), labels.len(), "a row came twice");
     let expected: Vec<String> = (0..rows).map(|number| format!("row {number}")).collect();

@@ -43,8 +43,8 @@ const fn from(name: &'static str, source: &'static str, kind: Kind) -> Column {
 }
 
 impl Column {
-    /// What tells who a partner's visitor is, is not the advertiser's to export, nor what the partner
-    /// gets.
+    /// How a partner runs its traffic is not the advertiser's to export, nor what the partner gets: as
+    /// in the API.
     const fn not_for_advertisers(self) -> Self {
         Self { is_for_advertisers: false, ..self }
     }
@@ -161,8 +161,8 @@ pub const CLICKS: &[Column] = &[
     from("sub3", "subs[3]", Kind::Text).not_for_advertisers(),
     from("sub4", "subs[4]", Kind::Text).not_for_advertisers(),
     from("sub5", "subs[5]", Kind::Text).not_for_advertisers(),
-    column("ip", Kind::Text).not_for_advertisers(),
-    column("user_agent", Kind::Text).not_for_advertisers(),
+    column("ip", Kind::Text),
+    column("user_agent", Kind::Text),
     column("referrer", Kind::Text).not_for_advertisers(),
     column("country", Kind::Text),
     column("device", Kind::Code),
