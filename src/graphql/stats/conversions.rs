@@ -6,9 +6,12 @@ use chrono::Utc;
 use super::answer::{Answer, Gaps, answer};
 use super::grouping::Arguments;
 use super::key::{BucketKey, ConversionDimension, ConversionKey, Keys};
+use super::postbacks::wanted;
 use super::{COST, Sum, rate, shown_shares, shown_sums};
 use crate::event_log::reader::TestRows;
-use crate::event_log::reader::stats::conversions::{self as reader, ChangeFilter, Clicks, clicks_have};
+use crate::event_log::reader::stats::conversions::{
+    self as reader, ChangeFilter, Clicks, ConversionFigure as Figure, clicks_have,
+};
 use crate::event_log::reader::stats::{Dimension, Order};
 use crate::graphql::enums::{ConversionStatus, Device, Direction, Event, TimeBucket};
 use crate::graphql::failure::Failure;
@@ -97,7 +100,43 @@ impl ConversionStatsOrder {
             Self::Key => "group_keys",
         }
     }
+
+    /// What has to be counted for it.
+    fn figures(self) -> &'static [Figure] {
+        match self {
+            Self::Events => &[Figure::Events],
+            Self::Conversions => &[Figure::Conversions],
+            Self::Approved => &[Figure::Approved],
+            Self::Rejected => &[Figure::Rejected],
+            Self::Clicks => &[Figure::Clicks],
+            Self::Key => &[],
+        }
+    }
 }
+
+/// Which figures each field is made of.
+const FIELDS: [(&str, &[Figure]); 20] = [
+    ("events", &[Figure::Events]),
+    ("changes", &[Figure::Changes]),
+    ("conversions", &[Figure::Conversions]),
+    ("convertedClicks", &[Figure::ConvertedClicks]),
+    ("held", &[Figure::Held]),
+    ("approved", &[Figure::Approved]),
+    ("rejected", &[Figure::Rejected]),
+    ("refunded", &[Figure::Refunded]),
+    ("settled", &[Figure::Settled]),
+    ("approvalRate", &[Figure::Approved, Figure::Rejected, Figure::Refunded]),
+    ("reportedAmounts", &[Figure::ReportedAmounts]),
+    ("approvedAmounts", &[Figure::ApprovedAmounts]),
+    ("approvedPayouts", &[Figure::ApprovedPayouts]),
+    ("refundedAmounts", &[Figure::RefundedAmounts]),
+    ("refundedPayouts", &[Figure::RefundedPayouts]),
+    ("settledPayouts", &[Figure::SettledPayouts]),
+    ("clicks", &[Figure::Clicks]),
+    ("botClicks", &[Figure::BotClicks]),
+    ("conversionRate", &[Figure::Conversions, Figure::Clicks]),
+    ("epc", &[Figure::ApprovedPayouts, Figure::Clicks]),
+];
 
 /// Figures of conversions, each counted at the time of the change that made it so. All are exact.
 #[derive(SimpleObject)]
@@ -228,7 +267,8 @@ impl ConversionStatsQuery {
             now: Utc::now(),
         }
         .read()?;
-        let stats = reader::conversion_stats(scope, &filter, grouping, clicks);
+        let wanted = wanted(ctx, &FIELDS, order_by.figures());
+        let stats = reader::conversion_stats(scope, &filter, grouping, clicks, &wanted);
         let order = Order { by: order_by.by(), direction: direction.into() };
         let figures = |found: &reader::ConversionFigures| ConversionFigures::seen_by(scope, found, clicks);
         let row = |keys: Keys<'_>, start, zone, found: &reader::ConversionFigures| ConversionStatsRow {

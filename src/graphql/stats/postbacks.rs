@@ -110,11 +110,7 @@ const FIELDS: [(&str, &[AttemptFigure]); 13] = [
 ];
 
 /// The figures that selected fields of the rows or the total are made of.
-pub fn wanted(
-    ctx: &Context<'_>,
-    fields: &[(&str, &[AttemptFigure])],
-    order: &[AttemptFigure],
-) -> Vec<AttemptFigure> {
+pub fn wanted<F: Copy + PartialEq>(ctx: &Context<'_>, fields: &[(&str, &[F])], order: &[F]) -> Vec<F> {
     let (rows, total) = (ctx.look_ahead().field("rows"), ctx.look_ahead().field("total"));
     let mut wanted = order.to_vec();
     for (field, figures) in fields {

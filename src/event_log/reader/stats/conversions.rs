@@ -2,7 +2,8 @@
 //! and how many clicks they came of.
 //!
 //! A change carries several events (a sale that is approved at once is `sale` and `approve`), each
-//! with a row of its own. Figures count the change once, whichever of its events the filter finds.
+//! with a row of its own. Figures count the change once, whichever of its events the filter finds; only
+//! the number of events is counted by rows, in a reading of its own.
 
 use chrono::{DateTime, Utc};
 use clickhouse::Row;
@@ -108,6 +109,49 @@ pub struct ConversionFigures {
 }
 group_row!(ConversionFigures);
 
+/// A figure of a group of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConversionFigure {
+    Events,
+    Changes,
+    Conversions,
+    ConvertedClicks,
+    Held,
+    Approved,
+    Rejected,
+    Refunded,
+    Settled,
+    ReportedAmounts,
+    ApprovedAmounts,
+    ApprovedPayouts,
+    RefundedAmounts,
+    RefundedPayouts,
+    SettledPayouts,
+    Clicks,
+    BotClicks,
+}
+
+/// All that a row has.
+const FIGURES: [ConversionFigure; 17] = [
+    ConversionFigure::Events,
+    ConversionFigure::Changes,
+    ConversionFigure::Conversions,
+    ConversionFigure::ConvertedClicks,
+    ConversionFigure::Held,
+    ConversionFigure::Approved,
+    ConversionFigure::Rejected,
+    ConversionFigure::Refunded,
+    ConversionFigure::Settled,
+    ConversionFigure::ReportedAmounts,
+    ConversionFigure::ApprovedAmounts,
+    ConversionFigure::ApprovedPayouts,
+    ConversionFigure::RefundedAmounts,
+    ConversionFigure::RefundedPayouts,
+    ConversionFigure::SettledPayouts,
+    ConversionFigure::Clicks,
+    ConversionFigure::BotClicks,
+];
+
 /// A conversion that was not there before.
 const IS_NEW: &str = "status_from = '' AND isNotNull(lead_id)";
 const IS_APPROVED: &str = "status = 'approved' AND status_from != 'approved'";
@@ -115,109 +159,148 @@ const IS_REFUNDED: &str = "status = 'rejected' AND status_from = 'approved'";
 /// Of all changes of an approved conversion, only its settlement leaves it as it is.
 const IS_SETTLED: &str = "status = 'approved' AND status_from = 'approved'";
 
-fn figures_of_changes(event_count: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("event_count", event_count.into()),
-        ("change_count", "uniqExact(change_id)".into()),
-        ("conversion_count", format!("uniqExactIf(change_id, {IS_NEW})")),
-        ("converted_click_count", format!("uniqExactIf(click_id, {IS_NEW})")),
-        ("held_count", "uniqExactIf(change_id, status = 'hold' AND status_from != 'hold')".into()),
-        ("approved_count", format!("uniqExactIf(change_id, {IS_APPROVED})")),
-        (
-            "rejected_count",
-            "uniqExactIf(change_id, status = 'rejected' AND status_from != 'rejected')".into(),
-        ),
-        ("refunded_count", format!("uniqExactIf(change_id, {IS_REFUNDED})")),
-        ("settled_count", format!("uniqExactIf(change_id, {IS_SETTLED})")),
-        ("reported_amount_sums", sum_by_currency("amount", "currency", IS_NEW)),
-        ("approved_amount_sums", sum_by_currency("amount", "currency", IS_APPROVED)),
-        ("approved_payout_sums", sum_by_currency("payout", "payout_currency", IS_APPROVED)),
-        ("refunded_amount_sums", sum_by_currency("amount", "currency", IS_REFUNDED)),
-        ("refunded_payout_sums", sum_by_currency("payout", "payout_currency", IS_REFUNDED)),
-        ("settled_payout_sums", sum_by_currency("payout", "payout_currency", IS_SETTLED)),
-        ("click_count", NO_COUNT.into()),
-        ("bot_click_count", NO_COUNT.into()),
-    ]
-}
+impl ConversionFigure {
+    /// The name of its column in the answer.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Events => "event_count",
+            Self::Changes => "change_count",
+            Self::Conversions => "conversion_count",
+            Self::ConvertedClicks => "converted_click_count",
+            Self::Held => "held_count",
+            Self::Approved => "approved_count",
+            Self::Rejected => "rejected_count",
+            Self::Refunded => "refunded_count",
+            Self::Settled => "settled_count",
+            Self::ReportedAmounts => "reported_amount_sums",
+            Self::ApprovedAmounts => "approved_amount_sums",
+            Self::ApprovedPayouts => "approved_payout_sums",
+            Self::RefundedAmounts => "refunded_amount_sums",
+            Self::RefundedPayouts => "refunded_payout_sums",
+            Self::SettledPayouts => "settled_payout_sums",
+            Self::Clicks => "click_count",
+            Self::BotClicks => "bot_click_count",
+        }
+    }
 
-/// The figures of a click: none of a conversion, and itself.
-fn figures_of_clicks() -> Vec<(&'static str, String)> {
-    let nothing = |name: &str| if name.ends_with("_sums") { NO_SUMS } else { NO_COUNT };
-    figures_of_changes("")
-        .into_iter()
-        .map(|(name, _)| match name {
-            "click_count" => (name, "count()".to_owned()),
-            "bot_click_count" => (name, "countIf(device = 'bot')".to_owned()),
-            name => (name, nothing(name).to_owned()),
+    /// What stands in the answer where it is not counted.
+    fn nothing(self) -> &'static str {
+        if self.name().ends_with("_sums") { NO_SUMS } else { NO_COUNT }
+    }
+
+    /// Of changes, each of which is one row; `None` for what is counted otherwise.
+    fn of_changes(self) -> Option<String> {
+        Some(match self {
+            Self::Events | Self::Clicks | Self::BotClicks => return None,
+            Self::Changes => "count()".into(),
+            Self::Conversions => format!("countIf({IS_NEW})"),
+            Self::ConvertedClicks => format!("uniqExactIf(click_id, {IS_NEW})"),
+            Self::Held => "countIf(status = 'hold' AND status_from != 'hold')".into(),
+            Self::Approved => format!("countIf({IS_APPROVED})"),
+            Self::Rejected => "countIf(status = 'rejected' AND status_from != 'rejected')".into(),
+            Self::Refunded => format!("countIf({IS_REFUNDED})"),
+            Self::Settled => format!("countIf({IS_SETTLED})"),
+            Self::ReportedAmounts => sum_by_currency("amount", "currency", IS_NEW),
+            Self::ApprovedAmounts => sum_by_currency("amount", "currency", IS_APPROVED),
+            Self::ApprovedPayouts => sum_by_currency("payout", "payout_currency", IS_APPROVED),
+            Self::RefundedAmounts => sum_by_currency("amount", "currency", IS_REFUNDED),
+            Self::RefundedPayouts => sum_by_currency("payout", "payout_currency", IS_REFUNDED),
+            Self::SettledPayouts => sum_by_currency("payout", "payout_currency", IS_SETTLED),
         })
-        .collect()
+    }
+
+    /// Of rows, one for each event.
+    fn of_events(self) -> Option<String> {
+        (self == Self::Events).then(|| "count()".into())
+    }
+
+    fn of_clicks(self) -> Option<String> {
+        match self {
+            Self::Clicks => Some("count()".into()),
+            Self::BotClicks => Some("countIf(device = 'bot')".into()),
+            _ => None,
+        }
+    }
 }
 
-/// What a change has besides its events: the same in every row of it.
-const OF_A_CHANGE: &str = "any(recorded_at) AS recorded_at, any(lead_id) AS lead_id, \
-    any(click_id) AS click_id, any(advertiser_id) AS advertiser_id, any(offer_id) AS offer_id, \
-    any(partner_id) AS partner_id, any(link_id) AS link_id, any(action) AS action, \
-    any(status_from) AS status_from, any(status) AS status, any(amount) AS amount, \
-    any(currency) AS currency, any(payout) AS payout, any(payout_currency) AS payout_currency, \
-    any(country) AS country, any(device) AS device";
+/// The wanted ones of all figures as a reading counts them; nothing in place of the rest.
+fn figures(
+    wanted: &[ConversionFigure],
+    counted: impl Fn(ConversionFigure) -> Option<String>,
+) -> Vec<(&'static str, String)> {
+    let figure = |figure: ConversionFigure| {
+        let counted = wanted.contains(&figure).then(|| counted(figure)).flatten();
+        (figure.name(), counted.unwrap_or_else(|| figure.nothing().to_owned()))
+    };
+    FIGURES.into_iter().map(figure).collect()
+}
 
 /// A question about changes in scope, as a filter finds them: an advertiser's own, or those of a
 /// partner's clicks. With clicks, a group that has clicks only is there too; the filter and the
-/// dimensions must be such as clicks have.
+/// dimensions must be such as clicks have. `wanted` are the figures that are looked at, those that
+/// order the groups included.
 pub fn conversion_stats(
     scope: Scope,
     filter: &ChangeFilter,
     grouping: Grouping,
     clicks: Clicks,
+    wanted: &[ConversionFigure],
 ) -> Stats<ConversionFigures> {
+    let search = changes(scope, filter);
     let by_event = grouping.dimensions.contains(&Dimension::Event);
-    let of_changes = question(scope, filter, clicks, by_change(&changes(scope, filter)));
+    let mut parts = vec![once_each(&search, wanted)];
+    if wanted.contains(&ConversionFigure::Events) {
+        parts.push(of_rows(&search, figures(wanted, ConversionFigure::of_events)));
+    }
+    if clicks == Clicks::Counted {
+        parts.push(Aggregation {
+            table: CLICKS.name.to_owned(),
+            conditions: clicks_beside(scope, filter).conditions(),
+            seconds: "toUnixTimestamp(clicked_at)",
+            figures: figures(wanted, ConversionFigure::of_clicks),
+        });
+    }
+    let of_changes = question(search.clone(), parts);
     if !by_event {
         return Stats::of(of_changes, grouping);
     }
-    let of_events = question(scope, filter, clicks, by_row(&changes(scope, filter)));
+    // Every row is of a group of its own event: no change has two in one.
+    let figures = figures(wanted, |figure| figure.of_changes().or(figure.of_events()));
+    let of_events = question(search.clone(), vec![of_rows(&search, figures)]);
     Stats::of(of_events, grouping).with_ungrouped(of_changes)
 }
 
-/// Every row is of a group of its own event: no change has two in one.
-fn by_row(search: &Search) -> Aggregation {
+fn of_rows(search: &Search, figures: Vec<(&'static str, String)>) -> Aggregation {
     Aggregation {
         table: EVENTS.name.to_owned(),
         conditions: search.conditions(),
         seconds: "toUnixTimestamp(recorded_at)",
-        figures: figures_of_changes("count()"),
+        figures,
     }
 }
 
-/// The rows of a change are one. The conditions stand inside, where the columns are still the table's.
-fn by_change(search: &Search) -> Aggregation {
+/// The rows of a change are one: but for the event they are the same, and they lie side by side in the
+/// table's own order, so that the first of each is picked as they are read. The conditions stand inside:
+/// whichever of its events the filter finds.
+fn once_each(search: &Search, wanted: &[ConversionFigure]) -> Aggregation {
     let table = format!(
-        "(SELECT change_id, count() AS events_carried, {OF_A_CHANGE} FROM (SELECT * FROM {}) GROUP BY change_id)",
+        "(SELECT * FROM {} ORDER BY recorded_at, change_id LIMIT 1 BY recorded_at, change_id)",
         search.from()
     );
     Aggregation {
         table,
         conditions: Vec::new(),
         seconds: "toUnixTimestamp(recorded_at)",
-        figures: figures_of_changes("sum(events_carried)"),
+        figures: figures(wanted, ConversionFigure::of_changes),
     }
 }
 
-fn question(scope: Scope, filter: &ChangeFilter, clicks: Clicks, changes_part: Aggregation) -> Question {
-    let mut parts = vec![changes_part];
-    if clicks == Clicks::Counted {
-        parts.push(Aggregation {
-            table: CLICKS.name.to_owned(),
-            conditions: clicks_beside(scope, filter).conditions(),
-            seconds: "toUnixTimestamp(clicked_at)",
-            figures: figures_of_clicks(),
-        });
-    }
+fn question(search: Search, parts: Vec<Aggregation>) -> Question {
     let added = |name: &str| match name.ends_with("_sums") {
         true => format!("sumMap(part_{name})"),
         false => format!("sum(part_{name})"),
     };
-    Question { search: changes(scope, filter), parts, added }
+    Question { search, parts, added }
 }
 
 /// The search for changes in scope, by a filter.

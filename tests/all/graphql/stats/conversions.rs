@@ -262,6 +262,41 @@ async fn every_figure_of_conversions_is_that_of_its_changes() {
     }
 }
 
+/// Only what is asked for is counted: alone, every field says what it says among all others.
+#[actix_web::test]
+async fn every_figure_of_conversions_stands_alone() {
+    let mut dice = Dice::of(seed());
+    let stage = Stage::set().await;
+    let events: Vec<ConversionEventRow> = (0..200).flat_map(|_| any_change(&mut dice)).collect();
+    stage.log_rows(events).await;
+    log_clicks(&stage, &(0..200).map(|_| any_click(&mut dice)).collect::<Vec<_>>()).await;
+    let fields = FIGURES.replace("{ currency amount }", "");
+    for arguments in ["withClicks: true, groupBy: [OFFER]", "groupBy: [OFFER, EVENT]", "groupBy: [EVENT]"] {
+        for order in ["KEY", "EVENTS", "APPROVED", "CLICKS"] {
+            let asked = async |figures: &str| {
+                let query = format!(
+                    "{{ conversionStats({arguments}, orderBy: {order}) {{ rows {{ offerId event FIGURES }} total {{ FIGURES }} }} }}"
+                );
+                stage.data(Grant::Owner, &query.replace("FIGURES", figures)).await["conversionStats"].take()
+            };
+            let all = asked(FIGURES).await;
+            for field in fields.split_whitespace() {
+                let selected = if field.ends_with("ounts") || field.ends_with("Payouts") || field == "epc" {
+                    format!("{field} {{ currency amount }}")
+                } else {
+                    field.to_owned()
+                };
+                let alone = asked(&selected).await;
+                let only = |row: &Value| json!([row["offerId"], row["event"], row[field]]);
+                let rows =
+                    |answer: &Value| answer["rows"].as_array().unwrap().iter().map(only).collect::<Vec<_>>();
+                assert_eq!(rows(&alone), rows(&all), "{arguments} {order} {field}");
+                assert_eq!(alone["total"][field], all["total"][field], "{arguments} {order} {field}");
+            }
+        }
+    }
+}
+
 #[actix_web::test]
 async fn clicks_are_counted_only_by_what_they_have() {
     let stage = Stage::set().await;
