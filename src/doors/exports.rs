@@ -12,6 +12,7 @@
 mod conversions;
 mod filter;
 mod parameters;
+mod parquet;
 mod pump;
 
 use actix_web::http::header::{
@@ -132,7 +133,7 @@ async fn of_conversions(
         tracing::warn!(%error, "an export did not begin: PostgreSQL did not go along");
         answer::not_durable(NotDurable::StoreAway)
     })?;
-    let lines = Lines::of(scope, format);
+    let mut lines = Lines::of(scope, format);
     Ok((begun.rows, Some(lines.beginning()), Source::Conversions(begun.portions, lines)))
 }
 

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use reqwest::{Client, Response};
 use ricochet::domain::ids::{AdvertiserId, PartnerId};
 use ricochet::event_log::EventLog;
+use ricochet::event_log::reader::export::Dataset;
 use ricochet::event_log::rows::{AttemptRow, ClickRow, InboundRow, LogRow, decode, encode};
 use ricochet::graphql::scope::{Grant, Scope};
 use ricochet::store::tokens;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::graphql::rows::{
     StoredConversion, at, attempt, click, conversion, id, inbound, store, store_network,
 };
+use crate::support::clickhouse::ClickHouseUser;
 use crate::support::databases::Databases;
 use crate::support::eventually;
 use crate::support::server::{Server, client};
@@ -322,8 +324,66 @@ async fn conversions_are_exported_as_they_stand() {
         let payout = grant.scope().sees_payouts().then_some(json!("12.5"));
         assert_eq!((row["amount"].as_str(), row.get("payout").cloned()), (Some("25"), payout), "{grant:?}");
     }
-    let refused = stage.refusal("conversions?format=parquet", &stage.token).await;
-    assert_eq!(refused, (400, vec![("format".to_owned(), "invalid".to_owned())]));
+}
+
+#[actix_web::test]
+async fn conversions_in_parquet_are_those_in_ndjson() {
+    let stage = Stage::new().await;
+    // Several row groups, the last of them not full; texts of every length, and what there is none of.
+    let many = "INSERT INTO conversions (lead_id, advertiser_id, offer_id, partner_id, link_id, action_id, action,
+            action_kind, click_id, request_id, customer_id, status, amount, currency, payout, payout_currency, comment,
+            fields, is_test, is_once_per_click, created_at, updated_at, occurred_at)
+        SELECT gen_random_uuid(), $1, $1, $1, $1, $1, 'sale', 'sale', gen_random_uuid(), 'r' || number,
+            CASE WHEN number % 3 = 0 THEN 'c' || number END, (ARRAY['hold', 'approved', 'rejected'])[1 + number % 3],
+            CASE WHEN number % 5 > 0 THEN number / 100.0 END, CASE WHEN number % 5 > 0 THEN 'USD' END, 12.345678, 'EUR',
+            repeat('é=', number % 100), '{}', number % 7 = 0, true, time, time, time
+        FROM generate_series(1, 45001) AS number,
+            LATERAL (SELECT $2::timestamptz + number * interval '1001 us') AS at(time)";
+    stage.databases.pool.get().await.unwrap().execute(many, &[&id(1), &at(0)]).await.unwrap();
+    let advertiser = Grant::Advertiser(AdvertiserId(id(1)));
+    let advertiser = tokens::create(&stage.databases.pool, advertiser, "").await.unwrap().secret;
+    let clickhouse = ClickHouseUser::of(&stage.databases.clickhouse_url);
+    for (table, token, filter) in [
+        ("of_all", &stage.token, ""),
+        ("of_advertiser", &advertiser, "&is_test=true"),
+        ("of_none", &advertiser, "&request_id=nobodys"),
+    ] {
+        let expected = stage.rows(&format!("conversions?format=ndjson{filter}"), token).await;
+        let answer = stage.ask(&format!("conversions?format=parquet{filter}"), token).await;
+        let file = answer.bytes().await.unwrap();
+        assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+        // Its own schema is the table's; a file without rows has one too.
+        let names: Vec<&str> = Dataset::Conversions
+            .columns()
+            .iter()
+            .map(|column| column.name)
+            .filter(|name| token != &advertiser || !name.starts_with("payout"))
+            .collect();
+        let column = |name: &&str| match *name {
+            "created_at" | "updated_at" => format!("{name} DateTime64(6, 'UTC')"),
+            "amount" | "payout" => format!("{name} Nullable(Decimal(38, 6))"),
+            "is_test" => format!("{name} Bool"),
+            name => format!("{name} Nullable(String)"),
+        };
+        let columns: Vec<String> = names.iter().map(column).collect();
+        clickhouse.text(&format!("CREATE TABLE {table} ({}) ENGINE = Memory", columns.join(", "))).await;
+        let (status, refusal) = clickhouse.send(&format!("INSERT INTO {table} FORMAT Parquet"), file).await;
+        assert_eq!(status, 200, "{refusal}");
+        let shown = |name: &&str| match *name {
+            "created_at" | "updated_at" => {
+                format!("formatDateTime({table}.{name}, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC') AS {name}")
+            }
+            "amount" | "payout" => format!("toString({table}.{name}) AS {name}"),
+            name => name.to_owned(),
+        };
+        let shown: Vec<String> = names.iter().map(shown).collect();
+        let order = format!("ORDER BY {table}.created_at, {table}.lead_id");
+        let found = clickhouse.rows(&format!("SELECT {} FROM {table} {order}", shown.join(", "))).await;
+        assert_eq!(found.len(), expected.len(), "{table}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{table}");
+        }
+    }
 }
 
 #[actix_web::test]

@@ -70,10 +70,6 @@ pub fn read(dataset: Dataset, parameters: &[(String, String)]) -> Result<Asked, 
         Dataset::ConversionEvents => log(Export::ConversionEvents(reading.changes())),
         Dataset::Conversions => Wanted::Conversions(Box::new(reading.conversions())),
     };
-    if dataset == Dataset::Conversions && format == Some(ExportFormat::Parquet) {
-        let message = "conversions are written as csv or ndjson; take conversion-events for parquet";
-        reading.faults.push(FieldError::new("format", "invalid", message));
-    }
     if reading.faults.is_empty() {
         Ok(Asked { wanted, format: format.unwrap_or(ExportFormat::Csv), counts })
     } else {

@@ -25,6 +25,8 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 pub enum Source {
     Log(BytesCursor),
     Conversions(Receiver<Result<Portion, StoreError>>, Lines),
+    /// All has been read.
+    Over,
 }
 
 impl Source {
@@ -33,10 +35,15 @@ impl Source {
             Self::Log(cursor) => Ok(cursor.next().await?),
             Self::Conversions(portions, lines) => match portions.recv().await {
                 Some(Ok(Portion::Rows(rows))) => Ok(Some(lines.of_rows(&rows))),
-                Some(Ok(Portion::End)) => Ok(None),
+                Some(Ok(Portion::End)) => {
+                    let last = lines.end();
+                    *self = Self::Over;
+                    Ok(last)
+                }
                 Some(Err(error)) => Err(error.into()),
                 None => Err(Stopped::Cut),
             },
+            Self::Over => Ok(None),
         }
     }
 }

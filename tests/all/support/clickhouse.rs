@@ -1,6 +1,6 @@
 //! ClickHouse asked directly over HTTP, as a user of one's choice.
 
-use reqwest::Client;
+use reqwest::{Body, Client};
 use serde_json::Value;
 use url::Url;
 
@@ -25,19 +25,30 @@ impl ClickHouseUser {
 
     /// The same with values for the parameters of the statement.
     pub async fn ask_with(&self, statement: &str, parameters: &[(&str, &str)]) -> (u16, String) {
+        let parameters: Vec<(String, &str)> =
+            parameters.iter().map(|(name, value)| (format!("param_{name}"), *value)).collect();
+        self.post(&parameters, statement.to_owned()).await
+    }
+
+    /// The same with data behind the statement.
+    pub async fn send(&self, statement: &str, data: impl Into<Body>) -> (u16, String) {
+        self.post(&[("query".to_owned(), statement)], data).await
+    }
+
+    async fn post(&self, parameters: &[(String, &str)], body: impl Into<Body>) -> (u16, String) {
         let mut url = self.url.join("/").unwrap();
         url.set_username("").unwrap();
         url.set_password(None).unwrap();
         url.query_pairs_mut().append_pair("database", self.url.path().trim_matches('/'));
         for (name, value) in parameters {
-            url.query_pairs_mut().append_pair(&format!("param_{name}"), value);
+            url.query_pairs_mut().append_pair(name, value);
         }
         let request = self
             .client
             .post(url)
             .header("X-ClickHouse-User", self.url.username())
             .header("X-ClickHouse-Key", self.url.password().unwrap_or_default())
-            .body(statement.to_owned());
+            .body(body);
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap().trim().to_owned())
     }
