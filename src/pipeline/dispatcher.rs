@@ -29,7 +29,7 @@ use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueuePosition}
 use crate::store::{StoreError, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
-const HORIZON_SLACK: TimeDelta = TimeDelta::seconds(2);
+const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
 /// Between tries while PostgreSQL is away.

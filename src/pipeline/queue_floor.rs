@@ -2,8 +2,9 @@
 //!
 //! PostgreSQL cannot clear away what has left a queue while any transaction is older than that,
 //! and a reading from the beginning passes over all of it. So a long queue is read on from where
-//! the last reading ended. What was committed behind that place is found by a sweep from the
-//! beginning, at most one in twenty parts of the time.
+//! the last reading ended; but never from a place that transactions under way may yet write before,
+//! for what they add has to be found at once. What is committed behind that place all the same is
+//! found by a sweep from the beginning, at most one in twenty parts of the time.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ pub struct Reading<P> {
     pub from: Option<P>,
     /// The last of what it found.
     pub reached: Option<P>,
-    /// What entered the queue after this was not due, or not there, when the reading began.
+    /// Up to here everything was there, but for stragglers, when the reading began.
     pub horizon: P,
     /// It found as much as it asked for, so there may be more.
     pub is_full: bool,
@@ -59,15 +60,16 @@ impl<P: Copy + Ord> QueueFloor<P> {
 
     pub fn note(&mut self, reading: Reading<P>, now: Instant) {
         let earlier = self.floor.take();
+        let reached = reading.reached.map(|reached| reached.min(reading.horizon));
         let (position, next_sweep) = match (reading.from, earlier) {
-            (Some(from), Some(floor)) => (reading.reached.max(Some(from)), floor.next_sweep),
+            (Some(from), Some(floor)) => (reached.max(Some(from)), floor.next_sweep),
             // A sweep, or a reading that another one has overtaken.
             (_, earlier) => {
                 if !reading.is_full && reading.took <= CHEAP_SWEEP {
                     return;
                 }
                 let position = match reading.is_full {
-                    true => reading.reached,
+                    true => reached,
                     false => earlier.map(|floor| floor.position).max(Some(reading.horizon)),
                 };
                 (position, now + SWEEP_EVERY.max(reading.took * SWEEP_SHARE).min(LONGEST_PAUSE))
@@ -109,6 +111,15 @@ mod tests {
         queue.note(reading(None, Some(7), false, 1_000), later);
         assert_eq!(queue.start(later + Duration::from_secs(19)), Some(1_000));
         assert_eq!(queue.start(later + Duration::from_secs(20)), None);
+    }
+
+    #[test]
+    fn what_is_being_written_behind_the_last_one_found_is_read_next() {
+        let (mut queue, now) = (QueueFloor::default(), Instant::now());
+        queue.note(reading(None, Some(1_300), true, 1), now);
+        assert_eq!(queue.start(now), Some(1_000));
+        queue.note(reading(Some(1_000), Some(1_400), true, 1), now);
+        assert_eq!(queue.start(now), Some(1_000));
     }
 
     #[test]
