@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -110,43 +110,22 @@ pub async fn find(
     pool: &Pool,
     references: &[(AdvertiserId, String)],
 ) -> Result<HashMap<(AdvertiserId, String), Found>, StoreError> {
-    let ours: Vec<Uuid> = references.iter().filter_map(|(_, text)| text.parse().ok()).collect();
-    let (advertisers, texts): (Vec<Uuid>, Vec<&str>) =
-        references.iter().map(|(advertiser, text)| (advertiser.0, text.as_str())).unzip();
+    type Reference = (AdvertiserId, String);
+    let (like_ours, others): (Vec<&Reference>, Vec<&Reference>) =
+        references.iter().partition(|(_, text)| Uuid::try_parse(text).is_ok());
+    let ours: Vec<Uuid> = like_ours.iter().filter_map(|(_, text)| text.parse().ok()).collect();
 
     let client = pool.get().await?;
-    let by_id = client.prepare_cached("SELECT * FROM clicks WHERE click_id = ANY($1)").await?;
-    let by_partner = client
-        .prepare_cached(
-            "SELECT click.* FROM unnest($1::uuid[], $2::text[]) AS wanted(advertiser_id, partner_clickid)
-             CROSS JOIN LATERAL (
-                 SELECT * FROM clicks
-                 WHERE clicks.advertiser_id = wanted.advertiser_id
-                   AND clicks.partner_clickid = wanted.partner_clickid
-                 LIMIT 10
-             ) AS click",
-        )
-        .await?;
-    let (by_id, by_partner) = tokio::try_join!(
-        biased;
-        async { client.query(&by_id, &[&ours]).await },
-        async { client.query(&by_partner, &[&advertisers, &texts]).await },
-    )?;
+    let (of_id, mut of_partner) =
+        tokio::try_join!(biased; by_our_id(&client, &ours), by_partner_id(&client, &others))?;
+    let is_found = |(advertiser, text): &Reference| {
+        let click: Option<&Arc<Click>> = text.parse().ok().and_then(|id: Uuid| of_id.get(&id));
+        click.is_some_and(|click| click.advertiser_id == *advertiser)
+    };
+    // A partner's tracker may use UUIDs as well.
+    let unknown: Vec<&Reference> = like_ours.into_iter().filter(|reference| !is_found(reference)).collect();
+    of_partner.extend(by_partner_id(&client, &unknown).await?);
 
-    let mut of_id: HashMap<Uuid, Arc<Click>> = HashMap::new();
-    for row in &by_id {
-        let click = read(row)?;
-        of_id.insert(click.click_id.0, Arc::new(click));
-    }
-    let mut of_partner: HashMap<(AdvertiserId, String), Vec<Arc<Click>>> = HashMap::new();
-    for row in &by_partner {
-        let click = read(row)?;
-        let clicks = of_partner.entry((click.advertiser_id, click.partner_clickid.clone())).or_default();
-        // The same reference twice in one batch finds its click twice.
-        if !clicks.iter().any(|known| known.click_id == click.click_id) {
-            clicks.push(Arc::new(click));
-        }
-    }
     let found = references.iter().map(|key| {
         let by_our_id = key.1.parse().ok().and_then(|id: Uuid| of_id.get(&id));
         let found = match (by_our_id.filter(|click| click.advertiser_id == key.0), of_partner.get(key)) {
@@ -158,6 +137,54 @@ pub async fn find(
         (key.clone(), found)
     });
     Ok(found.collect())
+}
+
+async fn by_our_id(client: &Client, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Click>>, StoreError> {
+    let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
+        return Ok(HashMap::new());
+    };
+    // The bounds leave out the partitions of other months, which a list of ids does not.
+    let statement = client
+        .prepare_cached("SELECT * FROM clicks WHERE click_id = ANY($1) AND click_id BETWEEN $2 AND $3")
+        .await?;
+    let mut found = HashMap::new();
+    for row in client.query(&statement, &[&ids, first, last]).await? {
+        let click = read(&row)?;
+        found.insert(click.click_id.0, Arc::new(click));
+    }
+    Ok(found)
+}
+
+async fn by_partner_id(
+    client: &Client,
+    references: &[&(AdvertiserId, String)],
+) -> Result<HashMap<(AdvertiserId, String), Vec<Arc<Click>>>, StoreError> {
+    let mut found: HashMap<(AdvertiserId, String), Vec<Arc<Click>>> = HashMap::new();
+    if references.is_empty() {
+        return Ok(found);
+    }
+    let (advertisers, texts): (Vec<Uuid>, Vec<&str>) =
+        references.iter().map(|(advertiser, text)| (advertiser.0, text.as_str())).unzip();
+    let statement = client
+        .prepare_cached(
+            "SELECT click.* FROM unnest($1::uuid[], $2::text[]) AS wanted(advertiser_id, partner_clickid)
+             CROSS JOIN LATERAL (
+                 SELECT * FROM clicks
+                 WHERE clicks.advertiser_id = wanted.advertiser_id
+                   AND clicks.partner_clickid = wanted.partner_clickid
+                 LIMIT 10
+             ) AS click",
+        )
+        .await?;
+    for row in client.query(&statement, &[&advertisers, &texts]).await? {
+        let click = read(&row)?;
+        let clicks = found.entry((click.advertiser_id, click.partner_clickid.clone())).or_default();
+        // The same reference twice in one batch finds its click twice.
+        if !clicks.iter().any(|known| known.click_id == click.click_id) {
+            clicks.push(Arc::new(click));
+        }
+    }
+    Ok(found)
 }
 
 /// Those of `ids` that are in scope: an advertiser's are those to its offers, a partner's those

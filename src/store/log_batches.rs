@@ -35,6 +35,9 @@ pub async fn insert(
     statement: &Statement,
     batches: &[EncodedBatch],
 ) -> Result<(), StoreError> {
+    if batches.is_empty() {
+        return Ok(());
+    }
     let logs: Vec<&str> = batches.iter().map(|batch| batch.log.table()).collect();
     let counts: Vec<i32> =
         batches.iter().map(|batch| i32::try_from(batch.row_count).unwrap_or(i32::MAX)).collect();
