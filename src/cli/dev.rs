@@ -45,14 +45,16 @@ pub fn run(args: &DevArgs) -> anyhow::Result<()> {
             engine_program: std::env::current_exe().context("the path of this program")?,
         })?),
     };
-    let database_url = outside_database.or_else(|| engines.as_ref()?.database_url());
-    let database_url = database_url.context("PostgreSQL has no address")?;
+    let own_database = engines.as_ref().and_then(Engines::database_url);
+    let is_own_postgres = own_database.is_some();
+    // People and their programs are told of the one, the server takes the other.
+    let database_url = outside_database.clone().or(own_database).context("PostgreSQL has no address")?;
+    let database_socket_url = outside_database.or_else(|| engines.as_ref()?.database_socket_url());
+    let database_socket_url = database_socket_url.context("PostgreSQL has no address")?;
     let clickhouse_url = outside_clickhouse.or_else(|| engines.as_ref()?.clickhouse_url());
     let clickhouse_url = clickhouse_url.context("ClickHouse has no address")?;
-    let settings = settings(args, &data_dir, database_url, clickhouse_url)?;
-
-    let is_own_postgres = engines.as_ref().is_some_and(|engines| engines.database_url().is_some());
-    let ran = run_server(args, &data_dir, &settings, is_own_postgres);
+    let settings = settings(args, &data_dir, database_socket_url, clickhouse_url)?;
+    let ran = run_server(args, &data_dir, &settings, is_own_postgres, &database_url);
     let stopped = engines.map_or(Ok(()), Engines::stop);
     ran?;
     Ok(stopped?)
@@ -63,6 +65,7 @@ fn run_server(
     data_dir: &Path,
     settings: &Settings,
     is_own_postgres: bool,
+    database_url: &str,
 ) -> anyhow::Result<()> {
     let metrics = metrics::install()?;
     actix::System::new().block_on(async {
@@ -70,7 +73,8 @@ fn run_server(
             tracing::warn!(%error, "the first minutes under load will be bumpy");
         }
         let app = App::start(settings, metrics).await?;
-        let demo = if args.demo { Some(Demo::start(&app, settings, data_dir).await?) } else { None };
+        let demo =
+            if args.demo { Some(Demo::start(&app, settings, database_url, data_dir).await?) } else { None };
         if let Some(demo) = &demo {
             demo::walkthrough::show(demo.file()).await?;
         } else {

@@ -25,7 +25,14 @@ pub struct Demo {
 impl Demo {
     /// Starts the tracker, makes the network unless it is there from an earlier start, and
     /// writes `demo.json` into the data directory.
-    pub async fn start(app: &App, settings: &Settings, data_dir: &Path) -> anyhow::Result<Self> {
+    ///
+    /// `database_url` is how PostgreSQL is reached by whoever reads that file.
+    pub async fn start(
+        app: &App,
+        settings: &Settings,
+        database_url: &str,
+        data_dir: &Path,
+    ) -> anyhow::Result<Self> {
         let path = data_dir.join("demo.json");
         let pool = pool::build(&settings.database_url, 1)?;
         let earlier = DemoFile::read(&path)?;
@@ -40,7 +47,7 @@ impl Demo {
             None => network::create(&pool, &tracker_url).await?,
         };
         file.move_to(&format!("http://{}", reachable(app.address)));
-        file.database_url.clone_from(&settings.database_url);
+        database_url.clone_into(&mut file.database_url);
         file.clickhouse_url.clone_from(&settings.clickhouse_url);
         file.write(&path)?;
         app.refresh_catalogue().await.context("the demo network cannot be read back")?;

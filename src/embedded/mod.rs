@@ -112,6 +112,11 @@ impl Engines {
         self.postgres().ok()?.url()
     }
 
+    /// The same by its socket, for whoever runs beside it: cheaper than loopback.
+    pub fn database_socket_url(&self) -> Option<String> {
+        self.postgres().ok()?.socket_url()
+    }
+
     /// `http://user:password@127.0.0.1:port/ricochet`, the path being the database; `None`
     /// while it does not run. ClickHouse itself takes the database as a parameter or header.
     pub fn clickhouse_url(&self) -> Option<String> {

@@ -77,6 +77,26 @@ fn a_taken_port_is_exchanged_at_the_next_start() {
 }
 
 #[test]
+fn postgres_has_a_socket_wherever_one_fits() {
+    for (name, has_socket) in [("a \"b\", c%20$d", true), (&*"deep".repeat(30), false)] {
+        let directory = passable_directory();
+        let engines = Engines::start(EngineOptions {
+            data_dir: directory.path().join(name),
+            postgres: true,
+            clickhouse: false,
+            engine_program: PathBuf::new(),
+        })
+        .unwrap();
+        let url = engines.database_socket_url().unwrap();
+        assert_eq!(url.contains("127.0.0.1"), !has_socket, "{url}");
+        for url in [url, engines.database_url().unwrap()] {
+            let answer = ask_postgres(&url, async |client| client.query_one("SELECT 7", &[]).await.unwrap());
+            assert_eq!(answer.get::<_, i32>(0), 7);
+        }
+    }
+}
+
+#[test]
 fn clickhouse_lets_in_its_two_users_and_nobody_else() {
     let directory = passable_directory();
     let engines = start_in(directory.path()).unwrap();
@@ -226,9 +246,12 @@ fn count_sql(engines: &Engines, sql: &str) -> i64 {
 }
 
 fn with_postgres<T>(engines: &Engines, ask: impl AsyncFnOnce(&tokio_postgres::Client) -> T) -> T {
-    let url = engines.database_url().unwrap();
+    ask_postgres(&engines.database_url().unwrap(), ask)
+}
+
+fn ask_postgres<T>(url: &str, ask: impl AsyncFnOnce(&tokio_postgres::Client) -> T) -> T {
     block_on(async {
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
         let answer = ask(&client).await;
         drop(client);
