@@ -139,6 +139,8 @@ impl EventLog {
             .with_setting("async_insert", "0")
             // One shipment is one block, however large: parallel parsing would cut it anywhere.
             .with_setting("input_format_parallel_parsing", "0")
+            // With its views, it takes one core and leaves the others to those who wait for answers.
+            .with_setting("max_threads", "1")
             .with_setting("max_insert_block_size", "1048576")
             .with_setting("input_format_skip_unknown_fields", "1");
         if self.cluster.is_some() {

@@ -18,9 +18,10 @@ use crate::event_log::rows::{Log, decode};
 use crate::store::log_batches::{self, Shipment};
 use crate::store::{migrations, names};
 
-/// Between looks for something to ship: a row is in ClickHouse about this long after its commit.
-/// Each insert costs ClickHouse a few parts and their fsync, however few rows it has.
-const ROUND: Duration = Duration::from_secs(1);
+/// After each log: together about a second, so a row is in ClickHouse about that long after its
+/// commit. Each insert costs ClickHouse a few parts and their fsync, however few rows it has; one
+/// straight after the other, they would keep a core from those who wait for answers for that much longer.
+const PAUSE: Duration = Duration::from_millis(1_000 / Log::ALL.len() as u64);
 /// Between tries while ClickHouse is away.
 const AWAY_ROUND: Duration = Duration::from_secs(1);
 /// After this, another node takes a shipment over.
@@ -85,10 +86,10 @@ impl LogShipper {
             let round = match tell_names(&services, &mut book).await {
                 Naming::Away => Round::Away,
                 Naming::Refused => {
-                    ship_all(&services, &mut floors).await;
+                    ship_all(&services, &mut floors, PAUSE).await;
                     Round::Away
                 }
-                Naming::Done => ship_all(&services, &mut floors).await,
+                Naming::Done => ship_all(&services, &mut floors, PAUSE).await,
             };
             (round, floors, book)
         };
@@ -97,7 +98,7 @@ impl LogShipper {
             this.book = book;
             // After any trouble the tables are looked at again: ClickHouse may have been emptied.
             this.is_migrated = matches!(round, Round::Done);
-            let wait = if this.is_migrated { ROUND } else { AWAY_ROUND };
+            let wait = if this.is_migrated { Duration::ZERO } else { AWAY_ROUND };
             ctx.run_later(wait, Self::next_round);
         }));
     }
@@ -123,10 +124,11 @@ async fn prepare(services: &Services, database_url: &str, retention: LogRetentio
 
 /// Ships what waits. Also called once more when the server stops.
 pub async fn flush(services: &Services) {
-    ship_all(services, &mut Floors::default()).await;
+    ship_all(services, &mut Floors::default(), Duration::ZERO).await;
 }
 
-async fn ship_all(services: &Services, floors: &mut Floors) -> Round {
+/// Ships what waits of one log after the other, with a pause after each.
+async fn ship_all(services: &Services, floors: &mut Floors, pause: Duration) -> Round {
     for (log, floor) in Log::ALL.into_iter().zip(floors) {
         loop {
             let began = Instant::now();
@@ -161,8 +163,14 @@ async fn ship_all(services: &Services, floors: &mut Floors) -> Round {
                 break;
             }
         }
+        note_reachability(services, "", true);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+            if services.slots.is_closed() {
+                return Round::Away;
+            }
+        }
     }
-    note_reachability(services, "", true);
     Round::Done
 }
 
