@@ -40,7 +40,8 @@ use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
 use crate::pipeline::{destination_exchange, health_watch};
 use crate::store::partitions::Retention;
-use crate::store::{Pool, StoreError, migrations, nodes, pool, resealing};
+use crate::store::pool::Pools;
+use crate::store::{Pool, StoreError, migrations, nodes, resealing};
 use crate::tail::Feed;
 
 /// How often sources whose rates have recovered are forgotten.
@@ -65,13 +66,14 @@ pub struct Doors {
 /// A running server.
 pub struct App {
     services: Arc<Services>,
+    pools: Pools,
     server: ServerHandle,
     /// Where it listens, with the port it got.
     pub address: SocketAddr,
     grace_period: Duration,
     connections: Arc<Connections>,
     /// Threads of the actors; they live as long as the app.
-    _arbiters: [Arbiter; 2],
+    _arbiters: [Arbiter; 3],
 }
 
 impl App {
@@ -86,11 +88,9 @@ impl App {
         for migration in applied {
             tracing::info!(migration, "migrated");
         }
-        // Readers have connections of their own: however many dashboards ask, conversions are taken.
-        let reader_connections = settings.database_connections / 4;
-        let readers = pool::build(&settings.database_url, reader_connections)?;
-        let pool = pool::build(&settings.database_url, settings.database_connections - reader_connections)?;
-        let resealed = resealing::reseal(&pool, &settings.keyring).await?;
+        let pools = Pools::build(&settings.database_url, settings.database_connections, settings.lanes)?;
+        let readers = pools.readers.clone();
+        let resealed = resealing::reseal(&pools.common, &settings.keyring).await?;
         resealed.need_every_key()?;
         if resealed.secrets > 0 {
             tracing::info!(secrets = resealed.secrets, "encrypted again under the first master key");
@@ -99,7 +99,7 @@ impl App {
         let services = Arc::new(
             Services::new(
                 node,
-                pool,
+                &pools,
                 log,
                 settings.keyring.clone(),
                 settings.outbound.policy.clone(),
@@ -121,6 +121,8 @@ impl App {
 
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
+        // For what takes its time: no conversion and no postback waits for it.
+        let background_arbiter = Arbiter::new();
         let mut vital = Vec::new();
         let sender = HttpSender::new(&settings.outbound)?;
         let supervisor = start_dispatching(&services, sender.clone(), &dispatch_arbiter.handle(), &mut vital);
@@ -137,7 +139,7 @@ impl App {
             move |_| ClickRecorder::new(services, supervisor.recipient(), bound, largest)
         });
         vital.push(Vital::new("click recorder", &clicks));
-        let shipper = LogShipper::start_in_arbiter(&dispatch_arbiter.handle(), {
+        let shipper = LogShipper::start_in_arbiter(&background_arbiter.handle(), {
             let (services, database_url) = (services.clone(), settings.database_url.clone());
             let retention = settings.log_retention;
             move |_| LogShipper::new(services, database_url, retention)
@@ -148,7 +150,7 @@ impl App {
             move |_| QuarantineReleaser::new(services, lanes)
         });
         vital.push(Vital::new("quarantine releaser", &releaser));
-        let runner = Supervisor::start_in_arbiter(&dispatch_arbiter.handle(), {
+        let runner = Supervisor::start_in_arbiter(&background_arbiter.handle(), {
             let services = services.clone();
             move |_| JobRunner::new(services)
         });
@@ -222,11 +224,12 @@ impl App {
         let grace_period = settings.grace_period;
         Ok(Self {
             services,
+            pools,
             server: handle,
             address,
             grace_period,
             connections,
-            _arbiters: [lane_arbiter, dispatch_arbiter],
+            _arbiters: [lane_arbiter, dispatch_arbiter, background_arbiter],
         })
     }
 
@@ -258,7 +261,7 @@ impl App {
         if let Err(error) = nodes::leave(&self.services.pool, self.services.node).await {
             tracing::warn!(%error, "the node's lease is left to lapse");
         }
-        self.services.pool.close();
+        self.pools.close();
         tracing::info!("stopped");
     }
 }

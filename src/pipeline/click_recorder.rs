@@ -67,7 +67,7 @@ async fn record(
     clicks: &[Click],
 ) -> Vec<Result<(), NotDurable>> {
     let (news, postbacks) = click_news::of_clicks(clicks, &services.catalogue(), services.node);
-    match clicks::insert(&services.pool, services.node, clicks, &news).await {
+    match clicks::insert(&services.lane_pool, services.node, clicks, &news).await {
         Ok(()) => {
             if !postbacks.is_empty() {
                 // A hint: the rescuer's scan would find them too.

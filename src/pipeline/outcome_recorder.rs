@@ -89,7 +89,7 @@ impl OutcomeRecorder {
 async fn record(services: &Services, records: &[AttemptRecord]) {
     let mut parts = vec![records];
     while let Some(part) = parts.pop() {
-        match outcomes::record(&services.pool, services.node, services.now(), part).await {
+        match outcomes::record(&services.outcome_pool, services.node, services.now(), part).await {
             Ok(superseded) => {
                 if superseded > 0 {
                     tracing::warn!(superseded, "attempts came back after their claims had lapsed");

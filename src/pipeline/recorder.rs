@@ -105,7 +105,7 @@ async fn record(
             born_claimed.extend(outcome.claimed.iter().map(|(one, _)| one.delivery_id));
             (recording, outcome)
         };
-        let result = conversions::record(&services.pool, services.node, now, &keys, decide).await;
+        let result = conversions::record(&services.lane_pool, services.node, now, &keys, decide).await;
         metrics::histogram!("ricochet_record_seconds").record(started.elapsed());
         tries += 1;
         match result {

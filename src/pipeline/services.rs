@@ -15,12 +15,16 @@ use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::NodeId;
 use crate::event_log::EventLog;
+use crate::store::pool::Pools;
 use crate::store::secrets::Keyring;
 use crate::store::{Pool, StoreError, catalogue};
 
 pub struct Services {
     pub node: NodeId,
     pub pool: Pool,
+    /// See [`Pools`].
+    pub lane_pool: Pool,
+    pub outcome_pool: Pool,
     pub log: EventLog,
     pub keyring: Keyring,
     pub outbound_policy: Policy,
@@ -38,16 +42,18 @@ impl Services {
     /// Loads the catalogue. `capacity`: most requests to destinations under way at once.
     pub async fn new(
         node: NodeId,
-        pool: Pool,
+        pools: &Pools,
         log: EventLog,
         keyring: Keyring,
         outbound_policy: Policy,
         capacity: usize,
     ) -> Result<Self, StoreError> {
-        let catalogue = ArcSwap::from_pointee(catalogue::load(&pool, &keyring).await?);
+        let catalogue = ArcSwap::from_pointee(catalogue::load(&pools.common, &keyring).await?);
         Ok(Self {
             node,
-            pool,
+            pool: pools.common.clone(),
+            lane_pool: pools.lanes.clone(),
+            outcome_pool: pools.outcomes.clone(),
             log,
             keyring,
             outbound_policy,

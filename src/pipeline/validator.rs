@@ -74,7 +74,7 @@ impl Handler<ValidateBatch> for Validator {
         AtomicResponse::new(Box::pin(
             async move {
                 let ValidateBatch { submissions, ticket } = batch;
-                match clicks::find(&services.pool, &click_references(&submissions)).await {
+                match clicks::find(&services.lane_pool, &click_references(&submissions)).await {
                     Ok(clicks) => {
                         let catalogue = services.catalogue();
                         let items = submissions.into_iter().map(|one| validate(one, &clicks, &catalogue)).collect();

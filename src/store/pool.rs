@@ -9,6 +9,41 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+/// The connections of a node, by who uses them.
+///
+/// What serves a connection is a task on the thread that made it. Where a pool's users are all on
+/// one thread, nothing that PostgreSQL answers passes from thread to thread.
+#[derive(Clone)]
+pub struct Pools {
+    /// For batches of conversions and of clicks: of the lanes' thread only.
+    pub lanes: Pool,
+    /// For batches of outcomes, which are written one after the other: of the dispatchers' thread only.
+    pub outcomes: Pool,
+    /// For GraphQL: however many dashboards ask, conversions are taken.
+    pub readers: Pool,
+    pub common: Pool,
+}
+
+impl Pools {
+    /// At most `connections` in all; a lane uses one at a time, and so does the click recorder.
+    pub fn build(database_url: &str, connections: usize, lanes: usize) -> anyhow::Result<Self> {
+        let readers = connections / 4;
+        let lanes = (lanes + 1).min(connections / 2 - 1);
+        Ok(Self {
+            lanes: build(database_url, lanes)?,
+            outcomes: build(database_url, 1)?,
+            readers: build(database_url, readers)?,
+            common: build(database_url, connections - readers - lanes - 1)?,
+        })
+    }
+
+    pub fn close(&self) {
+        for pool in [&self.lanes, &self.outcomes, &self.readers, &self.common] {
+            pool.close();
+        }
+    }
+}
+
 /// How long a caller waits for a connection before it hears that PostgreSQL is away.
 const WAIT: Duration = Duration::from_secs(5);
 
