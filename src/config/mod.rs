@@ -110,7 +110,7 @@ impl Settings {
             listen: reader.parse("RICOCHET_LISTEN", "an address and port such as 127.0.0.1:8080")?,
             workers: reader.in_range("RICOCHET_WORKERS", 1, 64)?,
             lanes: reader.in_range("RICOCHET_LANES", 1, 64)?,
-            database_connections: reader.in_range("RICOCHET_DATABASE_CONNECTIONS", 4, 1_000)?,
+            database_connections: reader.in_range("RICOCHET_DATABASE_CONNECTIONS", 8, 1_000)?,
             batch_requests: reader.in_range("RICOCHET_BATCH_REQUESTS", 1, 2_000)?,
             queue_requests: reader.in_range("RICOCHET_QUEUE_REQUESTS", 1, 1_000_000)?,
             outbound_requests: reader.in_range("RICOCHET_OUTBOUND_REQUESTS", 16, 1_000_000)?,

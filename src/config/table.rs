@@ -50,14 +50,14 @@ pub const SETTINGS: &[Setting] = &[
     defaulted("RICOCHET_WORKERS", "2", "a whole number from 1 to 64", "HTTP worker threads."),
     defaulted(
         "RICOCHET_LANES",
-        "2",
+        "1",
         "a whole number from 1 to 64",
-        "Conversion batches in flight at once; requests of one click always take the same lane.",
+        "Conversion batches in flight at once, a core of PostgreSQL's each; requests of one click always take the same lane.",
     ),
     defaulted(
         "RICOCHET_DATABASE_CONNECTIONS",
         "16",
-        "a whole number from 4 to 1000",
+        "a whole number from 8 to 1000",
         "Most PostgreSQL connections of this node; a quarter of them is kept for GraphQL.",
     ),
     defaulted(

@@ -9,7 +9,7 @@ fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn defaults_hold_where_nothing_is_said() {
     let settings = Settings::from_values(values(&[])).unwrap();
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(settings.lanes, 2);
+    assert_eq!(settings.lanes, 1);
 }
 
 #[test]
