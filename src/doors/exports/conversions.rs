@@ -2,6 +2,7 @@
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, SecondsFormat};
+use parquet::errors::ParquetError;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -43,7 +44,7 @@ impl Lines {
     }
 
     /// The rows, or, where rows wait for others, those that waited long enough.
-    pub fn of_rows(&mut self, rows: &[ConversionRecord]) -> Bytes {
+    pub fn of_rows(&mut self, rows: &[ConversionRecord]) -> Result<Bytes, ParquetError> {
         let mut lines = Vec::new();
         for row in rows {
             match self {
@@ -57,18 +58,18 @@ impl Lines {
                     lines.push(b'\n');
                 }
                 Self::Parquet(columns, file) => {
-                    lines.extend(file.add(columns.iter().map(|column| cell(column, row))));
+                    lines.extend(file.add(columns.iter().map(|column| cell(column, row)))?);
                 }
             }
         }
-        lines.into()
+        Ok(lines.into())
     }
 
     /// What stands after the last row.
-    pub fn end(&mut self) -> Option<Bytes> {
+    pub fn end(&mut self) -> Result<Option<Bytes>, ParquetError> {
         match self {
-            Self::Csv(_) | Self::Ndjson(_) => None,
-            Self::Parquet(_, file) => Some(file.end()),
+            Self::Csv(_) | Self::Ndjson(_) => Ok(None),
+            Self::Parquet(_, file) => file.end().map(Some),
         }
     }
 }
@@ -196,13 +197,14 @@ mod tests {
     fn every_column_has_a_value_and_no_spreadsheet_runs_it() {
         for format in ExportFormat::ALL {
             let mut lines = Lines::of(Scope::Everything, *format);
-            let written = [lines.of_rows(&[row("x")]), lines.end().unwrap_or_default()].concat();
+            let written =
+                [lines.of_rows(&[row("x")]).unwrap(), lines.end().unwrap().unwrap_or_default()].concat();
             assert!(!written.is_empty(), "{format:?}");
         }
         for (comment, shown) in
             [("=1+1", "'=1+1"), ("-12.5", "-12.5"), ("-x", "'-x"), ("a,b", "\"a,b\""), ("+", "'+")]
         {
-            let lines = Lines::of(Scope::Everything, ExportFormat::Csv).of_rows(&[row(comment)]);
+            let lines = Lines::of(Scope::Everything, ExportFormat::Csv).of_rows(&[row(comment)]).unwrap();
             let text = String::from_utf8(lines.to_vec()).unwrap();
             assert!(text.contains(&format!(",USD,,,{shown},false,1970-01-01T00:00:00.000000Z,")), "{text}");
         }

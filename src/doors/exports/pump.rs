@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::Stream;
 use futures_util::stream;
+use parquet::errors::ParquetError;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -34,9 +35,9 @@ impl Source {
         match self {
             Self::Log(cursor) => Ok(cursor.next().await?),
             Self::Conversions(portions, lines) => match portions.recv().await {
-                Some(Ok(Portion::Rows(rows))) => Ok(Some(lines.of_rows(&rows))),
+                Some(Ok(Portion::Rows(rows))) => Ok(Some(lines.of_rows(&rows)?)),
                 Some(Ok(Portion::End)) => {
-                    let last = lines.end();
+                    let last = lines.end()?;
                     *self = Self::Over;
                     Ok(last)
                 }
@@ -68,6 +69,8 @@ enum Stopped {
     Gone,
     #[error("the caller took nothing for {STANDSTILL:?}")]
     Standstill,
+    #[error("writing Parquet: {0}")]
+    Parquet(#[from] ParquetError),
     #[error("compressing: {0}")]
     Compression(#[from] io::Error),
 }
@@ -88,7 +91,13 @@ pub fn start(
         let code = match &outcome {
             Ok(()) => "complete",
             Err(Stopped::Gone | Stopped::Standstill) => "abandoned",
-            Err(Stopped::Log(_) | Stopped::Store(_) | Stopped::Cut | Stopped::Compression(_)) => "broken",
+            Err(
+                Stopped::Log(_)
+                | Stopped::Store(_)
+                | Stopped::Cut
+                | Stopped::Parquet(_)
+                | Stopped::Compression(_),
+            ) => "broken",
         };
         metrics::counter!("ricochet_exports_total", "outcome" => code).increment(1);
         match outcome {
