@@ -29,6 +29,7 @@ use crate::graphql;
 use crate::graphql::http::{Connections, GraphqlDoor, Patience, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
+use crate::pipeline::dispatcher::Ward;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::job_runner::JobRunner;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
@@ -73,7 +74,7 @@ pub struct App {
     grace_period: Duration,
     connections: Arc<Connections>,
     /// Threads of the actors; they live as long as the app.
-    _arbiters: [Arbiter; 3],
+    _arbiters: [Arbiter; 4],
 }
 
 impl App {
@@ -121,11 +122,15 @@ impl App {
 
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
+        // For destinations that are not known to be well.
+        let ward_arbiter = Arbiter::new();
         // For what takes its time: no conversion and no postback waits for it.
         let background_arbiter = Arbiter::new();
         let mut vital = Vec::new();
         let sender = HttpSender::new(&settings.outbound)?;
-        let supervisor = start_dispatching(&services, sender.clone(), &dispatch_arbiter.handle(), &mut vital);
+        let ward = Ward { arbiter: ward_arbiter.handle(), sender: sender.for_another_thread() };
+        let supervisor =
+            start_dispatching(&services, sender.clone(), ward, &dispatch_arbiter.handle(), &mut vital);
         let sizes = LaneSizes {
             lanes: settings.lanes,
             queue_requests: settings.queue_requests,
@@ -229,7 +234,7 @@ impl App {
             address,
             grace_period,
             connections,
-            _arbiters: [lane_arbiter, dispatch_arbiter, background_arbiter],
+            _arbiters: [lane_arbiter, dispatch_arbiter, ward_arbiter, background_arbiter],
         })
     }
 
@@ -306,6 +311,7 @@ fn outbound_capacity(settings: &Settings) -> usize {
 fn start_dispatching(
     services: &Arc<Services>,
     sender: HttpSender,
+    ward: Ward,
     arbiter: &ArbiterHandle,
     vital: &mut Vec<Vital>,
 ) -> Addr<DispatcherSupervisor> {
@@ -316,7 +322,7 @@ fn start_dispatching(
     vital.push(Vital::new("outcome recorder", &outcomes));
     let supervisor = DispatcherSupervisor::start_in_arbiter(arbiter, {
         let services = services.clone();
-        move |_| DispatcherSupervisor::new(services, sender, outcomes)
+        move |_| DispatcherSupervisor::new(services, sender, outcomes, ward)
     });
     vital.push(Vital::new("dispatcher supervisor", &supervisor));
     let rescuer = Rescuer::start_in_arbiter(arbiter, {

@@ -56,7 +56,7 @@ pub fn findings(
         Scope::Offer(id) => (format!("for offer {id}"), format!("offer {}", facts.offer_id)),
         Scope::Link(id) => (format!("for link {id}"), format!("link {}", facts.link_id)),
     };
-    let covers = postback.scope.covers(facts);
+    let covers = postback.scope.covers(facts.offer_id, facts.link_id);
     let is_replaced = postback.scope == Scope::Global && replaces_global(catalogue, postback.owner, facts);
     let hears = postback.events.contains(&event);
     let asked: Vec<&str> = postback.events.iter().map(|event| event.code()).collect();

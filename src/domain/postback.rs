@@ -112,11 +112,12 @@ impl Postback {
 }
 
 impl Scope {
-    pub fn covers(self, facts: &EventFacts) -> bool {
+    /// Whether it is for what happens at that offer through that link.
+    pub fn covers(self, offer: OfferId, link: LinkId) -> bool {
         match self {
             Self::Global => true,
-            Self::Offer(offer_id) => offer_id == facts.offer_id,
-            Self::Link(link_id) => link_id == facts.link_id,
+            Self::Offer(offer_id) => offer_id == offer,
+            Self::Link(link_id) => link_id == link,
         }
     }
 }
@@ -127,7 +128,9 @@ pub fn replaces_global(catalogue: &Catalogue, owner: Owner, facts: &EventFacts) 
     let offer = catalogue.offers.get(&facts.offer_id);
     offer.is_some_and(|offer| offer.offer_postbacks == OfferPostbacks::Replace)
         && catalogue.postbacks_of(owner).iter().any(|postback| {
-            postback.scope != Scope::Global && postback.scope.covers(facts) && !postback.events.is_empty()
+            postback.scope != Scope::Global
+                && postback.scope.covers(facts.offer_id, facts.link_id)
+                && !postback.events.is_empty()
         })
 }
 
@@ -147,7 +150,7 @@ pub fn subscribers<'a>(
             let postbacks = catalogue.postbacks_of(owner).iter();
             postbacks.filter(move |postback| !(is_replaced && postback.scope == Scope::Global))
         })
-        .filter(|postback| postback.scope.covers(facts))
+        .filter(|postback| postback.scope.covers(facts.offer_id, facts.link_id))
         .flat_map(|postback| {
             events.iter().filter(|event| postback.events.contains(event)).map(move |event| (postback, *event))
         })

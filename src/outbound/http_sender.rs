@@ -56,7 +56,7 @@ pub struct HttpSender {
 }
 
 struct Inner {
-    connector: Connector,
+    connector: Arc<Connector>,
     pool: Pool,
 }
 
@@ -83,14 +83,21 @@ impl HttpSender {
 
     /// With names looked up elsewhere.
     pub fn with_resolver(settings: &OutboundSettings, resolver: Arc<dyn Resolve>) -> anyhow::Result<Self> {
-        let connector = Connector {
+        let connector = Arc::new(Connector {
             policy: settings.policy.clone(),
             resolver,
             tls: TlsSettings::load(settings.ca_file.as_deref())?,
             proxy: settings.proxy.clone(),
-        };
+        });
         let pool = Pool::new(open_files::idle_connections());
         Ok(Self { inner: Arc::new(Inner { connector, pool }) })
+    }
+
+    /// One with connections of its own, for another thread: a connection is served by the thread
+    /// that opened it. It keeps a quarter as many.
+    pub fn for_another_thread(&self) -> Self {
+        let pool = Pool::new(open_files::idle_connections() / 4);
+        Self { inner: Arc::new(Inner { connector: self.inner.connector.clone(), pool }) }
     }
 
     /// Sends `request` to `url`, its own URL parsed; `timeout` covers everything from the name

@@ -4,6 +4,9 @@
 //! backlog stays in PostgreSQL and is claimed as places become free. When and how much is for
 //! [`crate::domain::destination`] to decide; where that says "not before", the dispatcher sleeps
 //! until exactly then.
+//!
+//! Destinations that are known to be well are sent to from its own thread, the others from the
+//! [`Ward`]'s: should a thousand that hang be tried at once, nobody else waits behind them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -41,10 +44,18 @@ pub struct Dispatcher {
     slots: Arc<DestinationSlots>,
     sender: HttpSender,
     outcomes: Addr<OutcomeRecorder>,
+    ward: Ward,
     is_claiming: bool,
     /// A hint came while a claim was under way.
     claim_again: bool,
     alarm: Option<(Moment, SpawnHandle)>,
+}
+
+/// The thread from which destinations are sent to that are not known to be well, and what it sends with.
+#[derive(Clone)]
+pub struct Ward {
+    pub arbiter: ArbiterHandle,
+    pub sender: HttpSender,
 }
 
 /// Send a delivery this node has claimed.
@@ -66,6 +77,7 @@ impl Dispatcher {
         postback_id: PostbackId,
         sender: HttpSender,
         outcomes: Addr<OutcomeRecorder>,
+        ward: Ward,
     ) -> Self {
         let slots = services.slots.of(postback_id);
         Self {
@@ -74,6 +86,7 @@ impl Dispatcher {
             slots,
             sender,
             outcomes,
+            ward,
             is_claiming: false,
             claim_again: false,
             alarm: None,
@@ -107,9 +120,10 @@ impl Dispatcher {
         freed: Addr<Self>,
     ) {
         let services = self.services.clone();
-        let sender = self.sender.clone();
+        let is_well = self.slots.is_well();
+        let sender = if is_well { self.sender.clone() } else { self.ward.sender.clone() };
         let outcomes = self.outcomes.clone();
-        actix::spawn(async move {
+        let attempt = async move {
             while let Err(wait) = slot.begin() {
                 tokio::time::sleep(wait).await;
             }
@@ -135,7 +149,13 @@ impl Dispatcher {
                 pause(&services, postback.postback_id).await;
             }
             outcomes.do_send(AttemptMade { record, slot, freed });
-        });
+        };
+        if is_well {
+            actix::spawn(attempt);
+        } else {
+            // Where that thread has ended, so has the server; the claim will be rescued.
+            self.ward.arbiter.spawn(attempt);
+        }
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {

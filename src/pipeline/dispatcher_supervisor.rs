@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed, release};
+use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed, Ward, release};
 use super::outcome_recorder::OutcomeRecorder;
 use super::services::Services;
 use super::slots::Slot;
@@ -34,6 +34,7 @@ pub struct DispatcherSupervisor {
     services: Arc<Services>,
     sender: HttpSender,
     outcomes: Addr<OutcomeRecorder>,
+    ward: Ward,
     dispatchers: HashMap<PostbackId, Employed>,
     /// Claimed and not yet handed on, by hint: each holds its place, so there are no more than places.
     to_hand_on: VecDeque<std::vec::IntoIter<(ClaimedDelivery, Slot)>>,
@@ -62,16 +63,22 @@ pub struct Send(pub Vec<(ClaimedDelivery, Slot)>);
 pub struct Due(pub Vec<PostbackId>);
 
 impl DispatcherSupervisor {
-    pub fn new(services: Arc<Services>, sender: HttpSender, outcomes: Addr<OutcomeRecorder>) -> Self {
-        Self { services, sender, outcomes, dispatchers: HashMap::new(), to_hand_on: VecDeque::new() }
+    pub fn new(
+        services: Arc<Services>,
+        sender: HttpSender,
+        outcomes: Addr<OutcomeRecorder>,
+        ward: Ward,
+    ) -> Self {
+        let (dispatchers, to_hand_on) = (HashMap::new(), VecDeque::new());
+        Self { services, sender, outcomes, ward, dispatchers, to_hand_on }
     }
 
     /// None while one that has died must not be started yet.
     fn dispatcher(&mut self, postback: PostbackId) -> Option<&Addr<Dispatcher>> {
         let now = Instant::now();
         let start = || {
-            Dispatcher::new(self.services.clone(), postback, self.sender.clone(), self.outcomes.clone())
-                .start()
+            let (services, sender) = (self.services.clone(), self.sender.clone());
+            Dispatcher::new(services, postback, sender, self.outcomes.clone(), self.ward.clone()).start()
         };
         let employed = self.dispatchers.entry(postback).or_insert_with(|| Employed {
             dispatcher: start(),

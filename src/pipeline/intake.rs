@@ -26,6 +26,12 @@ pub struct LaneIsFree;
 /// Travels with a batch; wherever the batch ends, well or badly, the lane is free again.
 pub struct LaneTicket(Recipient<LaneIsFree>);
 
+impl LaneTicket {
+    pub fn of(lane: Recipient<LaneIsFree>) -> Self {
+        Self(lane)
+    }
+}
+
 impl Drop for LaneTicket {
     fn drop(&mut self) {
         self.0.do_send(LaneIsFree);
@@ -40,7 +46,7 @@ impl Intake {
     fn send_next_batch(&mut self, ctx: &mut Context<Self>) {
         if let Some(submissions) = self.batcher.next_batch() {
             metrics::histogram!("ricochet_batch_requests").record(submissions.len() as f64);
-            let ticket = LaneTicket(ctx.address().recipient());
+            let ticket = LaneTicket::of(ctx.address().recipient());
             self.validator.do_send(ValidateBatch { submissions, ticket });
         }
     }

@@ -1,4 +1,5 @@
-//! The lanes: each a chain Intake → Validator → StatusMapper → Recorder.
+//! The lanes: each a chain Intake → Validator → StatusMapper → Recorder, and beside it a WideGate →
+//! StatusMapper → Recorder for what very many destinations hear of.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, RwLock};
@@ -13,6 +14,7 @@ use super::recorder::{self, Recorder};
 use super::services::Services;
 use super::status_mapper::StatusMapper;
 use super::validator::Validator;
+use super::wide_gate::WideGate;
 use crate::domain::verdict::Verdict;
 
 /// A verdict that comes once it is durable; an error where its lane died.
@@ -32,6 +34,14 @@ struct Lane {
     validator: Addr<Validator>,
     mapper: Addr<StatusMapper>,
     recorder: Addr<Recorder>,
+    wide: Wide,
+}
+
+/// What goes beside the lane.
+struct Wide {
+    gate: Addr<WideGate>,
+    mapper: Addr<StatusMapper>,
+    recorder: Addr<Recorder>,
 }
 
 impl Lane {
@@ -40,6 +50,9 @@ impl Lane {
             && self.validator.connected()
             && self.mapper.connected()
             && self.recorder.connected()
+            && self.wide.gate.connected()
+            && self.wide.mapper.connected()
+            && self.wide.recorder.connected()
     }
 }
 
@@ -134,22 +147,37 @@ fn start_lane(
     sizes: LaneSizes,
     arbiter: &ArbiterHandle,
 ) -> Lane {
-    let recorder = Recorder::start_in_arbiter(arbiter, {
-        let (services, supervisor) = (services.clone(), supervisor.clone());
-        move |_| Recorder::new(services, supervisor)
+    let bound = sizes.queue_requests.div_ceil(sizes.lanes);
+    let start_end = || {
+        let recorder = Recorder::start_in_arbiter(arbiter, {
+            let (services, supervisor) = (services.clone(), supervisor.clone());
+            move |_| Recorder::new(services, supervisor)
+        });
+        let mapper = StatusMapper::start_in_arbiter(arbiter, {
+            let recorder = recorder.clone();
+            move |_| StatusMapper::new(recorder)
+        });
+        (mapper, recorder)
+    };
+    let (wide_mapper, wide_recorder) = start_end();
+    let gate = WideGate::start_in_arbiter(arbiter, {
+        let mapper = wide_mapper.clone();
+        move |_| WideGate::new(mapper, bound)
     });
-    let mapper = StatusMapper::start_in_arbiter(arbiter, {
-        let recorder = recorder.clone();
-        move |_| StatusMapper::new(recorder)
-    });
+    let (mapper, recorder) = start_end();
     let validator = Validator::start_in_arbiter(arbiter, {
-        let (services, mapper) = (services.clone(), mapper.clone());
-        move |_| Validator::new(services, mapper)
+        let (services, mapper, gate) = (services.clone(), mapper.clone(), gate.clone());
+        move |_| Validator::new(services, mapper, gate)
     });
     let intake = Intake::start_in_arbiter(arbiter, {
         let validator = validator.clone();
-        let bound = sizes.queue_requests.div_ceil(sizes.lanes);
         move |_| Intake::new(validator, bound, sizes.batch_requests)
     });
-    Lane { intake, validator, mapper, recorder }
+    Lane {
+        intake,
+        validator,
+        mapper,
+        recorder,
+        wide: Wide { gate, mapper: wide_mapper, recorder: wide_recorder },
+    }
 }

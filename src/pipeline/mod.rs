@@ -43,3 +43,4 @@ pub mod services;
 pub mod slots;
 pub mod status_mapper;
 pub mod validator;
+pub mod wide_gate;

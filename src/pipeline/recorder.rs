@@ -48,7 +48,9 @@ impl Handler<RecordBatch> for Recorder {
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
         let work = async move {
-            record_and_answer(&services, &supervisor, items).await;
+            if !items.is_empty() {
+                record_and_answer(&services, &supervisor, items).await;
+            }
             drop(ticket);
         };
         AtomicResponse::new(Box::pin(work.into_actor(self)))

@@ -222,6 +222,11 @@ impl DestinationSlots {
         self.lock().parked_until(self.common.now()).is_some()
     }
 
+    /// Whether it answered when it was last heard of, and is not silent.
+    pub fn is_well(&self) -> bool {
+        self.lock().is_well(self.common.now())
+    }
+
     pub fn is_idle(&self) -> bool {
         self.lock().taken() == 0
     }

@@ -10,6 +10,7 @@ use super::inbound::{Asked, InboundRecord, NotDurable, Origin, Reply, Submission
 use super::intake::LaneTicket;
 use super::services::Services;
 use super::status_mapper::{MapBatch, StatusMapper};
+use super::wide_gate::{WideGate, Widely, is_wide};
 use crate::domain::catalogue::{Action as PaidAction, Catalogue, Offer};
 use crate::domain::click::Click;
 use crate::domain::completion::Completion;
@@ -25,6 +26,7 @@ use crate::store::clicks::{self, Found};
 pub struct Validator {
     services: Arc<Services>,
     mapper: Addr<StatusMapper>,
+    wide: Addr<WideGate>,
 }
 
 #[derive(Message)]
@@ -56,8 +58,8 @@ pub struct Validated {
 }
 
 impl Validator {
-    pub fn new(services: Arc<Services>, mapper: Addr<StatusMapper>) -> Self {
-        Self { services, mapper }
+    pub fn new(services: Arc<Services>, mapper: Addr<StatusMapper>, wide: Addr<WideGate>) -> Self {
+        Self { services, mapper, wide }
     }
 }
 
@@ -70,14 +72,21 @@ impl Handler<ValidateBatch> for Validator {
 
     fn handle(&mut self, batch: ValidateBatch, _: &mut Self::Context) -> Self::Result {
         let services = self.services.clone();
-        let mapper = self.mapper.clone();
+        let (mapper, wide) = (self.mapper.clone(), self.wide.clone());
         AtomicResponse::new(Box::pin(
             async move {
                 let ValidateBatch { submissions, ticket } = batch;
                 match clicks::find(&services.lane_pool, &click_references(&submissions)).await {
                     Ok(clicks) => {
                         let catalogue = services.catalogue();
-                        let items = submissions.into_iter().map(|one| validate(one, &clicks, &catalogue)).collect();
+                        let items = submissions.into_iter().map(|one| validate(one, &clicks, &catalogue));
+                        let goes_wide = |item: &Validated| {
+                            item.result.as_ref().is_ok_and(|matched| is_wide(&catalogue, &matched.click))
+                        };
+                        let (to_wide, items): (Vec<_>, Vec<_>) = items.partition(goes_wide);
+                        if !to_wide.is_empty() {
+                            wide.do_send(Widely(to_wide));
+                        }
                         mapper.do_send(MapBatch { items, ticket });
                     }
                     Err(error) => {

@@ -249,8 +249,13 @@ impl Destination {
     }
 
     fn standing(&self, now: Moment) -> Standing {
+        if self.is_well(now) { Standing::Proven } else { Standing::Unproven }
+    }
+
+    /// Whether it answered when it was last heard of, and is not silent.
+    pub fn is_well(&self, now: Moment) -> bool {
         let is_silent = self.taken > 0 && now.since(self.stirred_at) > SILENCE;
-        if self.was_well && !is_silent { Standing::Proven } else { Standing::Unproven }
+        self.was_well && !is_silent
     }
 
     pub fn snapshot(&self, now: Moment) -> Snapshot {

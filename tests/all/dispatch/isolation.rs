@@ -5,6 +5,7 @@ use std::time::Duration;
 use ricochet::domain::event::Event;
 use ricochet::domain::postback::{Owner, Scope};
 use ricochet::store::network::{self, NewPostback};
+use serde_json::json;
 
 use super::stage::{postback, report};
 use crate::support::eventually;
@@ -56,6 +57,61 @@ async fn a_thousand_that_hang_leave_the_healthy_one_alone() {
         (HANGING * CONVERSIONS) as i64,
         "each delivery of the hanging ones is still there"
     );
+}
+
+#[tokio::test]
+async fn what_very_many_hear_of_holds_up_nothing_else_and_keeps_its_order() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let mut db = world.databases.pool.get().await.unwrap();
+    let transaction = db.transaction().await.unwrap();
+    for number in 0..70 {
+        let url = format!("{}/{number}?status={{status}}", tracker.url);
+        let postback = NewPostback {
+            owner: Owner::Partner(world.partner),
+            scope: Scope::Link(world.fixed.1),
+            events: &[Event::Sale, Event::Reject],
+            url_template: &url,
+            retry_schedule_ms: None,
+            timeout_ms: 10_000,
+            max_in_flight: 32,
+        };
+        network::add_postback(&transaction, &postback).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    let server = Server::start_with(&world.databases, &[("RICOCHET_LANES", "1")]).await;
+    let (wide, narrow) =
+        (world.click(&server, world.fixed.1).await, world.click(&server, world.percent.1).await);
+
+    // While this is held, no delivery is written.
+    let held = db.transaction().await.unwrap();
+    held.batch_execute("LOCK TABLE deliveries IN SHARE MODE").await.unwrap();
+    let of_wide = |status: &str| format!("click_id={wide}&request_id=1&action=sale&status={status}");
+    let (first, second) = (of_wide("new"), of_wide("rejected"));
+    let both = async {
+        let first = world.report(&server, &first);
+        let second = async {
+            eventually("the first one waits", || async {
+                let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'deliveries'::regclass";
+                (world.count(waits).await == 1).then_some(())
+            })
+            .await;
+            let second = world.report(&server, &second);
+            let other = async {
+                let other = format!("click_id={narrow}&request_id=2&action=deposit&status=new&price=10");
+                let (status, answer) = world.report(&server, &other).await;
+                assert_eq!((status, &answer["status"]), (200, &json!("success")), "{answer}");
+                held.rollback().await.unwrap();
+            };
+            tokio::join!(second, other).0
+        };
+        tokio::join!(first, second)
+    };
+    let ((first, _), (second, answer)) = both.await;
+    assert_eq!((first, second), (200, 200), "{answer}");
+    tracker.until_received(140).await;
+    assert_eq!(world.count("SELECT count(*) FROM conversions WHERE status = 'rejected'").await, 1);
+    assert_eq!(world.count("SELECT count(*) FROM conversion_history").await, 3);
 }
 
 // Several threads: the tracker answers while the test waits for the process to end.
