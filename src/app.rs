@@ -29,16 +29,16 @@ use crate::graphql;
 use crate::graphql::http::{Connections, GraphqlDoor, Patience, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
 use crate::pipeline::click_recorder::ClickRecorder;
-use crate::pipeline::dispatcher::Ward;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::job_runner::JobRunner;
-use crate::pipeline::lanes::{LaneSizes, Lanes};
+use crate::pipeline::lanes::{self, LaneSizes, Lanes};
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
 use crate::pipeline::periodic::{self, Vital};
 use crate::pipeline::quarantine_releaser::QuarantineReleaser;
 use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
 use crate::pipeline::services::Services;
+use crate::pipeline::ward::Ward;
 use crate::pipeline::{destination_exchange, health_watch};
 use crate::store::partitions::Retention;
 use crate::store::pool::Pools;
@@ -122,22 +122,22 @@ impl App {
 
         let lane_arbiter = Arbiter::new();
         let dispatch_arbiter = Arbiter::new();
-        // For destinations that are not known to be well.
+        // For destinations that are not known to be well, and for what very many hear of.
         let ward_arbiter = Arbiter::new();
         // For what takes its time: no conversion and no postback waits for it.
         let background_arbiter = Arbiter::new();
         let mut vital = Vec::new();
         let sender = HttpSender::new(&settings.outbound)?;
-        let ward = Ward { arbiter: ward_arbiter.handle(), sender: sender.for_another_thread() };
+        let ward = Ward::new(ward_arbiter.handle(), sender.for_another_thread());
         let supervisor =
             start_dispatching(&services, sender.clone(), ward, &dispatch_arbiter.handle(), &mut vital);
+        let threads = lanes::Threads { lanes: lane_arbiter.handle(), beside: ward_arbiter.handle() };
         let sizes = LaneSizes {
             lanes: settings.lanes,
             queue_requests: settings.queue_requests,
             batch_requests: settings.batch_requests,
         };
-        let lanes =
-            Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, lane_arbiter.handle()));
+        let lanes = Arc::new(Lanes::start(services.clone(), supervisor.clone(), sizes, threads));
         let clicks = ClickRecorder::start_in_arbiter(&lane_arbiter.handle(), {
             let services = services.clone();
             let (bound, largest) = (settings.queue_requests, settings.batch_requests);

@@ -6,7 +6,7 @@
 //! until exactly then.
 //!
 //! Destinations that are known to be well are sent to from its own thread, the others from the
-//! [`Ward`]'s: should a thousand that hang be tried at once, nobody else waits behind them.
+//! [`Ward`].
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, Slot};
+use super::ward::Ward;
 use crate::domain::composite::Composite;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::signal::Signal;
@@ -49,13 +50,6 @@ pub struct Dispatcher {
     /// A hint came while a claim was under way.
     claim_again: bool,
     alarm: Option<(Moment, SpawnHandle)>,
-}
-
-/// The thread from which destinations are sent to that are not known to be well, and what it sends with.
-#[derive(Clone)]
-pub struct Ward {
-    pub arbiter: ArbiterHandle,
-    pub sender: HttpSender,
 }
 
 /// Send a delivery this node has claimed.
@@ -120,10 +114,14 @@ impl Dispatcher {
         freed: Addr<Self>,
     ) {
         let services = self.services.clone();
-        let is_well = self.slots.is_well();
-        let sender = if is_well { self.sender.clone() } else { self.ward.sender.clone() };
+        let ward = (!self.slots.is_well()).then(|| self.ward.clone());
+        let arbiter = ward.as_ref().map(|ward| ward.arbiter.clone());
+        let sender = ward.as_ref().map_or(&self.sender, |ward| &ward.sender).clone();
         let outcomes = self.outcomes.clone();
         let attempt = async move {
+            if let Some(ward) = ward {
+                ward.turn().await;
+            }
             while let Err(wait) = slot.begin() {
                 tokio::time::sleep(wait).await;
             }
@@ -150,11 +148,10 @@ impl Dispatcher {
             }
             outcomes.do_send(AttemptMade { record, slot, freed });
         };
-        if is_well {
-            actix::spawn(attempt);
-        } else {
+        match arbiter {
+            None => drop(actix::spawn(attempt)),
             // Where that thread has ended, so has the server; the claim will be rescued.
-            self.ward.arbiter.spawn(attempt);
+            Some(arbiter) => drop(arbiter.spawn(attempt)),
         }
     }
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed, Ward, release};
+use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed, release};
 use super::outcome_recorder::OutcomeRecorder;
 use super::services::Services;
 use super::slots::Slot;
+use super::ward::Ward;
 use crate::domain::ids::PostbackId;
 use crate::outbound::HttpSender;
 use crate::store::deliveries::ClaimedDelivery;

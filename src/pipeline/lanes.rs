@@ -16,6 +16,7 @@ use super::status_mapper::StatusMapper;
 use super::validator::Validator;
 use super::wide_gate::WideGate;
 use crate::domain::verdict::Verdict;
+use crate::store::Pool;
 
 /// A verdict that comes once it is durable; an error where its lane died.
 pub type PendingVerdict = oneshot::Receiver<Result<Verdict, NotDurable>>;
@@ -61,8 +62,15 @@ pub struct Lanes {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
     sizes: LaneSizes,
-    arbiter: ArbiterHandle,
+    threads: Threads,
     lanes: Vec<RwLock<Lane>>,
+}
+
+/// Where lanes run, and where what goes beside them.
+#[derive(Clone)]
+pub struct Threads {
+    pub lanes: ArbiterHandle,
+    pub beside: ArbiterHandle,
 }
 
 impl Lanes {
@@ -70,11 +78,11 @@ impl Lanes {
         services: Arc<Services>,
         supervisor: Addr<DispatcherSupervisor>,
         sizes: LaneSizes,
-        arbiter: ArbiterHandle,
+        threads: Threads,
     ) -> Self {
-        let lane = || RwLock::new(start_lane(&services, &supervisor, sizes, &arbiter));
+        let lane = || RwLock::new(start_lane(&services, &supervisor, sizes, &threads));
         let lanes = (0..sizes.lanes).map(|_| lane()).collect();
-        Self { services, supervisor, sizes, arbiter, lanes }
+        Self { services, supervisor, sizes, threads, lanes }
     }
 
     /// Has a request judged and recorded. The answer comes after the commit.
@@ -133,7 +141,7 @@ impl Lanes {
             let is_whole = lane.read().unwrap_or_else(|poisoned| poisoned.into_inner()).is_whole();
             if !is_whole {
                 tracing::error!(lane = number, "a lane lost an actor and is started again");
-                let new = start_lane(&self.services, &self.supervisor, self.sizes, &self.arbiter);
+                let new = start_lane(&self.services, &self.supervisor, self.sizes, &self.threads);
                 *lane.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = new;
             }
         }
@@ -145,13 +153,14 @@ fn start_lane(
     services: &Arc<Services>,
     supervisor: &Addr<DispatcherSupervisor>,
     sizes: LaneSizes,
-    arbiter: &ArbiterHandle,
+    threads: &Threads,
 ) -> Lane {
     let bound = sizes.queue_requests.div_ceil(sizes.lanes);
-    let start_end = || {
+    let arbiter = &threads.lanes;
+    let start_end = |arbiter: &ArbiterHandle, pool: &Pool| {
         let recorder = Recorder::start_in_arbiter(arbiter, {
-            let (services, supervisor) = (services.clone(), supervisor.clone());
-            move |_| Recorder::new(services, supervisor)
+            let (services, supervisor, pool) = (services.clone(), supervisor.clone(), pool.clone());
+            move |_| Recorder::new(services, supervisor, pool)
         });
         let mapper = StatusMapper::start_in_arbiter(arbiter, {
             let recorder = recorder.clone();
@@ -159,12 +168,12 @@ fn start_lane(
         });
         (mapper, recorder)
     };
-    let (wide_mapper, wide_recorder) = start_end();
-    let gate = WideGate::start_in_arbiter(arbiter, {
+    let (wide_mapper, wide_recorder) = start_end(&threads.beside, &services.pool);
+    let gate = WideGate::start_in_arbiter(&threads.beside, {
         let mapper = wide_mapper.clone();
         move |_| WideGate::new(mapper, bound)
     });
-    let (mapper, recorder) = start_end();
+    let (mapper, recorder) = start_end(arbiter, &services.lane_pool);
     let validator = Validator::start_in_arbiter(arbiter, {
         let (services, mapper, gate) = (services.clone(), mapper.clone(), gate.clone());
         move |_| Validator::new(services, mapper, gate)

@@ -43,4 +43,5 @@ pub mod services;
 pub mod slots;
 pub mod status_mapper;
 pub mod validator;
+pub mod ward;
 pub mod wide_gate;

@@ -13,12 +13,13 @@ use super::plan::{self, Circumstances};
 use super::services::Services;
 use super::status_mapper::Mapped;
 use crate::domain::verdict::Verdict;
-use crate::store::{StoreError, conversions};
+use crate::store::{Pool, StoreError, conversions};
 
 /// Bound: one batch, as its lane has one under way.
 pub struct Recorder {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
+    pool: Pool,
 }
 
 #[derive(Message)]
@@ -32,8 +33,9 @@ pub struct RecordBatch {
 const TRIES: usize = 5;
 
 impl Recorder {
-    pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
-        Self { services, supervisor }
+    /// `pool`: whose connections are for its thread.
+    pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>, pool: Pool) -> Self {
+        Self { services, supervisor, pool }
     }
 }
 
@@ -47,9 +49,10 @@ impl Handler<RecordBatch> for Recorder {
     fn handle(&mut self, RecordBatch { items, ticket }: RecordBatch, _: &mut Self::Context) -> Self::Result {
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
+        let pool = self.pool.clone();
         let work = async move {
             if !items.is_empty() {
-                record_and_answer(&services, &supervisor, items).await;
+                record_and_answer(&services, &pool, &supervisor, items).await;
             }
             drop(ticket);
         };
@@ -59,10 +62,15 @@ impl Handler<RecordBatch> for Recorder {
 
 /// Records a batch; where PostgreSQL refuses it, its halves, so that one item it cannot take
 /// costs the others nothing.
-async fn record_and_answer(services: &Services, supervisor: &Addr<DispatcherSupervisor>, items: Vec<Mapped>) {
+async fn record_and_answer(
+    services: &Services,
+    pool: &Pool,
+    supervisor: &Addr<DispatcherSupervisor>,
+    items: Vec<Mapped>,
+) {
     let mut parts = VecDeque::from([items]);
     while let Some(mut items) = parts.pop_front() {
-        match record(services, supervisor, &items).await {
+        match record(services, pool, supervisor, &items).await {
             Ok(verdicts) => {
                 for (item, verdict) in items.into_iter().zip(verdicts) {
                     count(&verdict);
@@ -90,6 +98,7 @@ async fn record_and_answer(services: &Services, supervisor: &Addr<DispatcherSupe
 
 async fn record(
     services: &Services,
+    pool: &Pool,
     supervisor: &Addr<DispatcherSupervisor>,
     items: &[Mapped],
 ) -> Result<Vec<Verdict>, StoreError> {
@@ -107,7 +116,7 @@ async fn record(
             born_claimed.extend(outcome.claimed.iter().map(|(one, _)| one.delivery_id));
             (recording, outcome)
         };
-        let result = conversions::record(&services.lane_pool, services.node, now, &keys, decide).await;
+        let result = conversions::record(pool, services.node, now, &keys, decide).await;
         metrics::histogram!("ricochet_record_seconds").record(started.elapsed());
         tries += 1;
         match result {

@@ -25,10 +25,10 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// At most `connections` in all; a lane uses one, another beside it for what very many hear of, and the click recorder one.
+    /// At most `connections` in all; a lane uses one at a time, and so does the click recorder.
     pub fn build(database_url: &str, connections: usize, lanes: usize) -> anyhow::Result<Self> {
         let readers = connections / 4;
-        let lanes = (2 * lanes + 1).min(connections / 2 - 1);
+        let lanes = (lanes + 1).min(connections / 2 - 1);
         Ok(Self {
             lanes: build(database_url, lanes)?,
             outcomes: build(database_url, 1)?,

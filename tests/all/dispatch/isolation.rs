@@ -92,7 +92,8 @@ async fn what_very_many_hear_of_holds_up_nothing_else_and_keeps_its_order() {
         let first = world.report(&server, &first);
         let second = async {
             eventually("the first one waits", || async {
-                let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'deliveries'::regclass";
+                let waits =
+                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'deliveries'::regclass";
                 (world.count(waits).await == 1).then_some(())
             })
             .await;
