@@ -22,7 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 pub const CLICKHOUSE_ENGINE_COMMAND: &str = "clickhouse-engine";
 
 /// Nineteen is the nicest.
-const NICENESS: c_int = 5;
+const NICENESS: c_int = 10;
 
 type QueryCmdline = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut c_void;
 type ResultError = unsafe extern "C" fn(*mut c_void) -> *const c_char;

@@ -1,5 +1,5 @@
 //! The way beside its lane for conversions that very many destinations hear of: to write one takes
-//! tens of milliseconds, which the lane's other requests do not wait for.
+//! tens of milliseconds, which the lane's other requests do not wait for. It runs on another thread.
 
 use actix::prelude::*;
 
