@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
-use crate::domain::lease::CLAIM_LEASE;
+pub use crate::domain::lease::CLAIM_LEASE;
 
 #[derive(Debug)]
 pub struct NewDelivery {
