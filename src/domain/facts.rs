@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::click::Click;
 use super::decision::{Claim, CustomerClaim};
 use super::event::{ActionKind, Event};
-use super::fields::ConversionRequest;
+use super::fields::{ConversionRequest, prefixed_field};
 use super::health::Transition;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
@@ -275,7 +275,7 @@ impl MacroValues for EventMacros<'_> {
             "comment" => Cow::Borrowed(&facts.comment),
             "tracker" => Cow::Borrowed(&facts.tracker),
             other => {
-                let field = other.strip_prefix("fields.").and_then(|name| facts.fields.get(name));
+                let field = prefixed_field(other).and_then(|name| facts.fields.get(name));
                 field.map(|value| Cow::Borrowed(value.as_str())).unwrap_or_default()
             }
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::composite::{Composite, IGNORED};
 use super::facts::{EventMacros, POSTBACK_MACROS};
+use super::fields::{FIELDS_PREFIX, unprefixed};
 use super::template::MacroValues;
 use super::visit::Mark;
 
@@ -46,7 +47,9 @@ impl RequestValues<'_> {
                 (IGNORED, came) => came.unwrap_or_default(),
                 (_, Some(came)) if !came.is_empty() || is_known_at_the_click(field) => came,
                 (name, _) if POSTBACK_MACROS.contains(&name) => self.macros.value(name),
-                (name, _) => self.macros.value(&format!("fields.{name}")).into_owned().into(),
+                (name, _) => {
+                    self.macros.value(&format!("{FIELDS_PREFIX}{}", unprefixed(name))).into_owned().into()
+                }
             }
         };
         let values: Vec<Cow<str>> = composite.fields.iter().enumerate().map(value).collect();

@@ -4,6 +4,7 @@ mod by_hand;
 mod conditions;
 mod crashes;
 mod events;
+mod fields;
 mod integrations;
 mod quarantine;
 mod words;

@@ -25,12 +25,12 @@ mod url;
 
 use std::borrow::Cow;
 
+/// Custom fields are macros of their own: `{fields.userid}`.
+use super::fields::FIELDS_PREFIX;
+
 pub use json::JsonTemplate;
 pub use text::TextTemplate;
 pub use url::{UrlTemplate, append_parameter};
-
-/// Custom fields are macros of their own: `{fields.userid}`.
-const FIELDS_PREFIX: &str = "fields.";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
