@@ -15,7 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
-use crate::domain::postback::Postback;
+use crate::domain::postback::{Owner, Postback};
 use crate::domain::redact::{REDACTED, redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::request_template::{Rendering, SkipReason};
@@ -231,24 +231,26 @@ pub fn kept_back(
         facts: facts.clone(),
         pinned_revision: None,
     };
-    let judgement = Judgement {
-        outcome: Outcome::Skipped,
-        error_kind: ErrorKind::Condition,
-        reason: unmet.to_string(),
-        retry_in: None,
-    };
-    let request = RenderedRequest::get(String::new());
     SkippedDelivery {
         delivery_id,
         postback_id: postback.postback_id,
         change_id: facts.change_id,
         event,
         lead_id: facts.lead_id,
-        row: row(postback.owner.kind(), &delivery, node, now, &request, &judgement, None),
+        row: unmet_row(postback.owner, &delivery, unmet.to_string(), node),
     }
 }
 
 /// The log row of a delivery that was cancelled: an attempt that will not be made.
+/// The log row of a delivery that a condition keeps back: an attempt that was not made, when it was
+/// due.
+pub fn unmet_row(owner: Owner, delivery: &ClaimedDelivery, reason: String, node: NodeId) -> AttemptRow {
+    let judgement =
+        Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Condition, reason, retry_in: None };
+    let request = RenderedRequest::get(String::new());
+    row(owner.kind(), delivery, node, delivery.due_at, &request, &judgement, None)
+}
+
 pub fn cancelled(
     owner: &'static str,
     delivery: &ClaimedDelivery,
