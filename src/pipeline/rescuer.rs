@@ -2,6 +2,7 @@
 //! the claims of dead ones and those it does not know of itself, and wakes dispatchers that have
 //! something due.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use actix::prelude::*;
 
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{NodeId, PostbackId};
+use crate::domain::postback::Postback;
 use crate::outbound::attempt;
-use crate::store::deliveries::{self, Look};
-use crate::store::{StoreError, nodes, outcomes};
+use crate::store::deliveries::{self, Abandoned, Look};
+use crate::store::{StoreError, nodes, outcomes, revisions};
 
 /// How long a node is taken to live after it last said so. What a dead node had in flight is
 /// due again within this time and one round.
@@ -128,11 +130,19 @@ async fn go_round(
 /// Takes back everything that `dead` nodes, or attempts that never ended, have claimed.
 async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> {
     let catalogue = services.catalogue();
+    let mut earlier = HashMap::new();
     loop {
-        let rescued = outcomes::rescue(&services.pool, dead, |abandoned| {
-            let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
-            let composite = catalogue.composite_of(abandoned.delivery.facts.link_id);
-            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), composite.as_deref(), services.node)
+        let rescued = outcomes::rescue(&services.pool, dead, async |abandoned: &Abandoned| {
+            let delivery = &abandoned.delivery;
+            let today = catalogue.postbacks.get(&delivery.postback_id);
+            let postback = match (today, delivery.pinned_revision) {
+                (Some(today), Some(revision)) if revision != today.revision => {
+                    Some(as_it_was(services, &mut earlier, today, revision).await)
+                }
+                _ => today.cloned(),
+            };
+            let composite = catalogue.composite_of(delivery.facts.link_id);
+            attempt::interrupted(abandoned, postback.as_deref(), composite.as_deref(), services.node)
         })
         .await?;
         if rescued > 0 {
@@ -145,6 +155,30 @@ async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> 
         }
     }
     nodes::forget(&services.pool, dead).await
+}
+
+/// The postback that a resend of an earlier request was sent by; today's where that cannot be read,
+/// as a log row with another request says more than none.
+async fn as_it_was(
+    services: &Services,
+    known: &mut HashMap<(PostbackId, i32), Arc<Postback>>,
+    today: &Arc<Postback>,
+    revision: i32,
+) -> Arc<Postback> {
+    let key = (today.postback_id, revision);
+    if let Some(earlier) = known.get(&key) {
+        return earlier.clone();
+    }
+    let earlier = match revisions::load(&services.pool, today, revision).await {
+        Ok(Some(earlier)) => Arc::new(earlier),
+        Ok(None) => today.clone(),
+        Err(error) => {
+            tracing::warn!(%error, postback = %today.postback_id, revision, "an earlier request is not at hand");
+            today.clone()
+        }
+    };
+    known.insert(key, earlier.clone());
+    earlier
 }
 
 impl Actor for Rescuer {

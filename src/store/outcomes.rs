@@ -105,7 +105,7 @@ pub const RESCUE_LIMIT: usize = 2_000;
 pub async fn rescue(
     pool: &Pool,
     dead: &[NodeId],
-    describe: impl Fn(&Abandoned) -> AttemptRow,
+    mut describe: impl AsyncFnMut(&Abandoned) -> AttemptRow,
 ) -> Result<usize, StoreError> {
     let dead: Vec<Uuid> = dead.iter().map(|node| node.0).collect();
     let limit = i64::try_from(RESCUE_LIMIT).unwrap_or(i64::MAX);
@@ -115,7 +115,11 @@ pub async fn rescue(
     session.batch_execute("BEGIN").await?;
     let rows = session.query(&take, &[&dead, &limit]).await?;
     let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
-    let log_batch = encode(abandoned.iter().map(describe));
+    let mut log_rows = Vec::with_capacity(abandoned.len());
+    for one in &abandoned {
+        log_rows.push(describe(one).await);
+    }
+    let log_batch = encode(log_rows);
     log_batches::insert(&session, &insert_log, log_batch.as_slice()).await?;
     session.commit().await?;
     session.give_back();
