@@ -3,8 +3,8 @@
 use super::event::Event;
 use super::facts::{EventMacros, POSTBACK_MACROS};
 use super::request_values::RequestValues;
-use super::sample::sample;
-use super::template::brackets::translate;
+use super::sample::{sample, sample_delivery};
+use super::template::brackets::{Setting, translate};
 use super::template::filter::FILTERS;
 use super::template::names::ALIASES;
 use super::template::{JsonTemplate, TextTemplate, UrlTemplate};
@@ -78,7 +78,7 @@ fn every_example_comes_out_as_it_is_shown() {
     }
     for line in blocks("brackets") {
         let (written, ours) = line.split_once(" → ").unwrap();
-        assert_eq!(translate(written, POSTBACK_MACROS).unwrap().text, ours);
+        assert_eq!(translate(written, POSTBACK_MACROS, Setting::Text).unwrap().text, ours);
         examples += 1;
     }
     assert!(examples >= 15, "{examples} examples");

@@ -8,7 +8,7 @@ use super::facts::POSTBACK_MACROS;
 use super::request::Method;
 use super::request_template::{BodyTemplate, RequestTemplate};
 use super::success_rule::{MOST_RULES, RuleSettings, SuccessRule};
-use super::template::brackets::translate;
+use super::template::brackets::{Setting, translate};
 use super::template::names::{canonical, nearest};
 use super::template::{JsonTemplate, TemplateError, TextTemplate, UrlTemplate};
 
@@ -162,22 +162,24 @@ impl RequestSettings {
     pub fn translate(&mut self) -> Result<Vec<Translated>, Vec<Fault>> {
         let mut all = Vec::new();
         let mut faults = Vec::new();
-        let mut each = |field: String, text: &mut String| match translate(text, POSTBACK_MACROS) {
-            Ok(translated) => {
-                *text = translated.text;
-                all.extend(translated.translations.into_iter().map(|one| Translated {
-                    field: field.clone(),
-                    from: one.from,
-                    to: one.to,
-                }));
-            }
-            Err(error) => faults.push(Fault::new(field, error)),
-        };
-        each("url_template".into(), &mut self.url_template);
+        let of_body = if self.body_kind == BodyKind::Form { Setting::Url } else { Setting::Text };
+        let mut each =
+            |field: String, text: &mut String, setting| match translate(text, POSTBACK_MACROS, setting) {
+                Ok(translated) => {
+                    *text = translated.text;
+                    all.extend(translated.translations.into_iter().map(|one| Translated {
+                        field: field.clone(),
+                        from: one.from,
+                        to: one.to,
+                    }));
+                }
+                Err(error) => faults.push(Fault::new(field, error)),
+            };
+        each("url_template".into(), &mut self.url_template, Setting::Url);
         for (index, header) in self.headers.iter_mut().enumerate() {
-            each(format!("headers[{index}].value"), &mut header.value);
+            each(format!("headers[{index}].value"), &mut header.value, Setting::Text);
         }
-        each("body_template".into(), &mut self.body_template);
+        each("body_template".into(), &mut self.body_template, of_body);
         for (index, name) in self.required_macros.iter_mut().enumerate() {
             let bare = name.trim().trim_start_matches('{').trim_end_matches('}').trim();
             let ours = canonical(bare, POSTBACK_MACROS).unwrap_or_else(|| bare.to_owned());
