@@ -24,8 +24,11 @@ use crate::graphql::scope::Scope;
 use crate::store::secrets::Keyring;
 use crate::store::setup::postback_certificates;
 use crate::store::setup::postback_trial::{self, Occasion};
-use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
-use crate::store::{catalogue, explaining};
+use crate::store::setup::postbacks::{self, Beginning, PostbackChange, Sending};
+use crate::store::{
+    catalogue, explaining,
+    postback_secrets::{self, NoSecret},
+};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -112,6 +115,9 @@ pub struct CreatePostback {
     #[command(flatten)]
     request: RequestFlags,
     #[command(flatten)]
+    /// What it hears of waits until `ricochet postback resume`; try it out before.
+    #[arg(long)]
+    paused: bool,
     sending: SendingArgs,
     #[command(flatten)]
     common: Common,
@@ -241,8 +247,11 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
         ACTOR,
         Scope::Everything,
         &outbound_policy()?,
-        args.owner.owner(),
-        args.owner.scope(),
+        Beginning {
+            owner: args.owner.owner(),
+            scope: args.owner.scope(),
+            sending: if args.paused { Sending::Paused } else { Sending::Resumed },
+        },
         settings,
     )
     .await;

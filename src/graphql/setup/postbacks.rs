@@ -18,7 +18,9 @@ use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
 use crate::graphql::scope::Scope;
 use crate::graphql::types::{LogConnection, connection};
-use crate::store::setup::postbacks::{self, HealthRecord, PostbackChange, PostbackRecord, Sending};
+use crate::store::setup::postbacks::{
+    self, Beginning, HealthRecord, PostbackChange, PostbackRecord, Sending,
+};
 
 /// A destination that is told of events.
 #[derive(SimpleObject)]
@@ -170,6 +172,9 @@ struct CreatePostbackInput {
 /// What is left out stays as it is.
 #[derive(InputObject)]
 struct UpdatePostbackInput {
+    /// True: what it hears of waits until `resumePostback`, so that it can be tried out before with
+    /// `testPostback`.
+    paused: Option<bool>,
     postback_id: ID,
     events: Option<Vec<Event>>,
     url_template: Option<String>,
@@ -257,7 +262,11 @@ impl PostbackMutations {
             (Scope::Advertiser(id), Owner::Platform) => Owner::Advertiser(id),
             (_, named) => named,
         };
-        let scope = scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?;
+        let beginning = Beginning {
+            owner: belongs_to,
+            scope: scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?,
+            sending: if input.paused == Some(true) { Sending::Paused } else { Sending::Resumed },
+        };
         let (max_in_flight, sending) =
             change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
@@ -269,8 +278,7 @@ impl PostbackMutations {
             sending,
         };
         let (policy, reach) = (outbound_policy(ctx), caller.scope());
-        let creating =
-            postbacks::create(pool(ctx), caller.into(), reach, &policy, belongs_to, scope, settings);
+        let creating = postbacks::create(pool(ctx), caller.into(), reach, &policy, beginning, settings);
         Ok(change(ctx, creating).await?.into())
     }
 

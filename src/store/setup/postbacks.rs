@@ -87,13 +87,21 @@ pub async fn create(
     actor: Actor,
     reach: Scope,
     policy: &Policy,
-    owner: Owner,
-    scope: PostbackScope,
+    beginning: Beginning,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
     let change = PostbackChange { events: Some(change.events.unwrap_or_default()), ..change };
     let (request, translated) = checked(&change, RequestSettings::get(""), policy, reach)?;
     let mut client = pool.get().await?;
+/// What a new postback is, beside its settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    pub owner: Owner,
+    pub scope: PostbackScope,
+    /// Paused, it can be tried out before anything is sent; what it hears of meanwhile waits.
+    pub sending: Sending,
+}
+
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
     check_reach(&transaction, reach, owner, scope).await?;
@@ -103,6 +111,7 @@ pub async fn create(
         scope,
         events: &without_repeats(change.events.as_deref().unwrap_or_default()),
         url_template: &request.url_template,
+    let Beginning { owner, scope, sending } = beginning;
         retry_schedule_ms: None,
         timeout_ms: change.timeout_ms.unwrap_or(TIMEOUT_MS),
         max_in_flight: change.max_in_flight.unwrap_or(MAX_IN_FLIGHT),
@@ -123,6 +132,10 @@ pub async fn update(
     id: PostbackId,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
+    if sending == Sending::Paused {
+        let pause = "UPDATE postbacks SET is_paused = true WHERE postback_id = $1";
+        transaction.execute(pause, &[&id.0]).await?;
+    }
     let events: Option<Vec<&str>> = change
         .events
         .as_deref()
