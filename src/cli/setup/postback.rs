@@ -15,10 +15,13 @@ use super::{ACTOR, Common, all};
 use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::cli::deliveries::test_postback::{self, TestPostback};
 use crate::config::{master_keys, outbound_policy};
+use crate::domain::access::signature::SharedSecret;
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
 use crate::domain::explanation::conclusion;
 use crate::domain::ids::{LeadId, PostbackId};
+use crate::domain::request_settings::{Fault, Translated};
+use crate::domain::request_template::SkipReason;
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
 use crate::store::secrets::Keyring;
@@ -262,16 +265,31 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
 
 async fn preview(args: &PreviewPostback) -> anyhow::Result<()> {
     let pool = args.common.pool()?;
+    let (secret, sealed) = match args.postback_id {
+        None => (None, None),
+        Some(id) => match postback_secrets::newest(&pool, &master_keys()?, PostbackId(id.0)).await {
+            Ok(secret) => (secret, None),
+            Err(NoSecret::Sealed(fault)) => (None, Some(fault)),
+            Err(NoSecret::Store(error)) => return Err(error.into()),
+        },
+    };
+    let secret = secret.as_ref().map(SharedSecret::text_key);
     let previewing = async {
         let lead = args.lead.map(|id| LeadId(id.0));
         let occasion = Occasion::of(&pool, Scope::Everything, lead, args.event).await?;
         let postback = args.postback_id.map(|id| PostbackId(id.0));
         let change = args.request.change(args.url.clone());
-        postback_trial::preview(&pool, Scope::Everything, postback, change, &occasion, None).await
+        postback_trial::preview(&pool, Scope::Everything, postback, change, &occasion, secret).await
     };
-    let preview = previewing.await.map_err(|error| flagged(error, SPELLED))?;
-    for one in &preview.translated {
-        eprintln!("Read {} as {}.", one.from, one.to);
+    let mut preview = previewing.await.map_err(|error| flagged(error, SPELLED))?;
+    if let Some(fault) = sealed {
+        // The server has the key, and sends it.
+        let not_here = SkipReason::NoSecret.to_string();
+        let before = preview.skip_reasons.len();
+        preview.skip_reasons.retain(|reason| *reason != not_here);
+        if preview.skip_reasons.len() < before {
+            eprintln!("What hmac makes is left empty here, as the secret cannot be read: {fault}.");
+        }
     }
     for reason in &preview.skip_reasons {
         eprintln!("It would not be sent: {reason}.");
