@@ -53,6 +53,8 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "tracker",
 ];
 
+    "old_status",
+    "delivery_id",
 /// What is known of a change at the moment it happened: what postbacks are filled with, now and
 /// at every later attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +76,9 @@ pub struct EventFacts {
     pub status: Option<Status>,
     pub request_id: String,
     pub customer_id: String,
+    /// What it was before; none where it is new, or where this was not kept yet.
+    #[serde(default)]
+    pub status_from: Option<Status>,
     /// The full sum before commission, in `currency`.
     pub amount: Option<Decimal>,
     pub currency: Option<Currency>,
@@ -164,6 +169,7 @@ impl EventFacts {
             status: None,
             request_id: String::new(),
             customer_id: String::new(),
+            status_from: None,
             amount: None,
             currency: None,
             payout: None,
@@ -200,6 +206,7 @@ impl EventFacts {
             status: None,
             request_id: request.request_id.clone(),
             customer_id: request.customer_id.clone().unwrap_or_default(),
+            status_from: None,
             amount: None,
             currency: None,
             payout: None,
@@ -266,6 +273,7 @@ impl MacroValues for EventMacros<'_> {
             }
             "txid" => facts.txid(),
             "request_id" => Cow::Borrowed(&facts.request_id),
+            "old_status" => facts.status_from.map(Status::code).unwrap_or_default().into(),
             "lead_id" => facts.lead_id.map(|id| id.to_string()).unwrap_or_default().into(),
             "customer_id" => Cow::Borrowed(&facts.customer_id),
             "ip" => Cow::Borrowed(&facts.ip),

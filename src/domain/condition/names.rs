@@ -16,6 +16,7 @@ const TEXTS: &[&str] = &[
     "status",
     "action",
     "kind",
+    "old_status",
     "offer_id",
     "partner_id",
     "advertiser_id",
@@ -122,7 +123,7 @@ impl TextName {
         };
         match *name {
             "event" => one_of(&mut Event::ALL.iter().map(|event| event.code())),
-            "status" => one_of(&mut Status::ALL.into_iter().map(Status::code)),
+            "status" | "old_status" => one_of(&mut Status::ALL.into_iter().map(Status::code)),
             "kind" => one_of(&mut ActionKind::ALL.iter().map(|kind| kind.code())),
             "device" => one_of(&mut Device::ALL.iter().map(|device| device.code())),
             "country" | "geo" => capitals(2, "DE"),
