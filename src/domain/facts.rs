@@ -41,6 +41,8 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "amount",
     "payout",
     "currency",
+    "amount_currency",
+    "payout_currency",
     "txid",
     "request_id",
     "lead_id",
@@ -51,10 +53,10 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "datetime",
     "comment",
     "tracker",
-];
-
     "old_status",
     "delivery_id",
+];
+
 /// What is known of a change at the moment it happened: what postbacks are filled with, now and
 /// at every later attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,11 +76,11 @@ pub struct EventFacts {
     #[serde(default)]
     pub kind: Option<ActionKind>,
     pub status: Option<Status>,
-    pub request_id: String,
-    pub customer_id: String,
     /// What it was before; none where it is new, or where this was not kept yet.
     #[serde(default)]
     pub status_from: Option<Status>,
+    pub request_id: String,
+    pub customer_id: String,
     /// The full sum before commission, in `currency`.
     pub amount: Option<Decimal>,
     pub currency: Option<Currency>,
@@ -167,9 +169,9 @@ impl EventFacts {
             action: String::new(),
             kind: None,
             status: None,
+            status_from: None,
             request_id: String::new(),
             customer_id: String::new(),
-            status_from: None,
             amount: None,
             currency: None,
             payout: None,
@@ -204,9 +206,9 @@ impl EventFacts {
             action: String::new(),
             kind: None,
             status: None,
+            status_from: None,
             request_id: request.request_id.clone(),
             customer_id: request.customer_id.clone().unwrap_or_default(),
-            status_from: None,
             amount: None,
             currency: None,
             payout: None,
@@ -237,10 +239,23 @@ impl EventFacts {
     }
 }
 
-/// The facts of a change, told as one of its events.
+/// The facts of a change, told as one of its events to whoever the postback belongs to.
 pub struct EventMacros<'a> {
     pub event: Event,
     pub facts: &'a EventFacts,
+    pub owner: Owner,
+}
+
+impl EventMacros<'_> {
+    /// Of the sum that the reader reckons in: a partner, and the network, in what is paid out, an
+    /// advertiser in its own price. What the partner gets, it is not told even the currency of.
+    fn currency(&self) -> Option<Currency> {
+        let EventFacts { currency, payout_currency, .. } = self.facts;
+        match self.owner {
+            Owner::Advertiser(_) => *currency,
+            Owner::Partner(_) | Owner::Platform => payout_currency.or(*currency),
+        }
+    }
 }
 
 impl MacroValues for EventMacros<'_> {
@@ -258,6 +273,7 @@ impl MacroValues for EventMacros<'_> {
             "sub4" => Cow::Borrowed(&facts.subs[3]),
             "sub5" => Cow::Borrowed(&facts.subs[4]),
             "status" => facts.status.map(Status::code).unwrap_or_default().into(),
+            "old_status" => facts.status_from.map(Status::code).unwrap_or_default().into(),
             "event" => self.event.code().into(),
             "offer_id" => known(facts.offer_id.0),
             "partner_id" => known(facts.partner_id.0),
@@ -268,12 +284,11 @@ impl MacroValues for EventMacros<'_> {
             "device" => Cow::Borrowed(&facts.device),
             "amount" => money(facts.amount).into(),
             "payout" => money(facts.payout).into(),
-            "currency" => {
-                facts.payout_currency.or(facts.currency).map(Currency::code).unwrap_or_default().into()
-            }
+            "currency" => self.currency().map(Currency::code).unwrap_or_default().into(),
+            "amount_currency" => facts.currency.map(Currency::code).unwrap_or_default().into(),
+            "payout_currency" => facts.payout_currency.map(Currency::code).unwrap_or_default().into(),
             "txid" => facts.txid(),
             "request_id" => Cow::Borrowed(&facts.request_id),
-            "old_status" => facts.status_from.map(Status::code).unwrap_or_default().into(),
             "lead_id" => facts.lead_id.map(|id| id.to_string()).unwrap_or_default().into(),
             "customer_id" => Cow::Borrowed(&facts.customer_id),
             "ip" => Cow::Borrowed(&facts.ip),

@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::facts::{EventMacros, POSTBACK_MACROS};
+use super::postback::Owner;
 use super::request_values::RequestValues;
 use super::sample::{sample, sample_delivery};
 use super::template::brackets::{Setting, translate};
@@ -58,7 +59,8 @@ fn blocks(language: &str) -> Vec<&'static str> {
 fn every_example_comes_out_as_it_is_shown() {
     let facts = sample(Event::Approve);
     let values = RequestValues {
-        macros: EventMacros { event: Event::Approve, facts: &facts },
+        delivery_id: sample_delivery(),
+        macros: EventMacros { event: Event::Approve, facts: &facts, owner: Owner::Platform },
         composite: None,
         secret: None,
     };

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coded::coded_enum;
 use super::facts::POSTBACK_MACROS;
+use super::postback::Owner;
 use super::request::Method;
 use super::request_template::{BodyTemplate, RequestTemplate};
 use super::success_rule::{MOST_RULES, RuleSettings, SuccessRule};
@@ -112,7 +113,7 @@ impl RequestChange {
 
 /// A fault of one setting, with the remedy in its message. `field` is the setting's name, such as
 /// `url_template` or `headers[2].value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     pub field: String,
     pub message: String,
@@ -220,6 +221,26 @@ impl RequestSettings {
                 Ok((template, rules))
             }
             _ => Err(faults),
+        }
+    }
+
+    /// What may be sent, but likely says something else than was meant; of a request in our own
+    /// notation. `owner` is whose postback it is.
+    pub fn warnings(&self, owner: Owner) -> Vec<Fault> {
+        let headers = self.headers.iter().enumerate();
+        let texts: Vec<(String, &str)> = std::iter::once(("url_template".into(), self.url_template.as_str()))
+            .chain(headers.map(|(index, one)| (format!("headers[{index}].value"), one.value.as_str())))
+            .chain([("body_template".into(), self.body_template.as_str())])
+            .collect();
+        let has_amount = texts.iter().any(|(_, text)| mentions(text, "amount"));
+        let currency = texts.iter().find(|(_, text)| mentions(text, "currency"));
+        match (currency, owner) {
+            (Some((field, _)), Owner::Partner(_) | Owner::Platform) if has_amount => {
+                let message = "{currency} is the currency of {payout}; {amount} may be in another, which is \
+                               {amount_currency}";
+                vec![Fault::new(field.as_str(), message)]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -342,6 +363,14 @@ impl RequestSettings {
         };
         self.success_rules.iter().enumerate().filter_map(compile).collect()
     }
+}
+
+/// Whether a macro stands in a template in our own notation.
+pub fn mentions(template: &str, name: &str) -> bool {
+    template
+        .split('{')
+        .skip(1)
+        .any(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['}', '|'])))
 }
 
 /// What of a template is sent as it is written. A blank may stand inside a macro's braces, in the

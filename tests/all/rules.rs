@@ -3,6 +3,7 @@
 mod by_hand;
 mod conditions;
 mod crashes;
+mod currencies;
 mod events;
 mod fields;
 mod integrations;

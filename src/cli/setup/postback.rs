@@ -115,12 +115,12 @@ pub struct CreatePostback {
     /// are skipped, and the log says why.
     #[arg(long, value_name = "EXPRESSION")]
     condition: Option<String>,
-    #[command(flatten)]
-    request: RequestFlags,
-    #[command(flatten)]
     /// What it hears of waits until `ricochet postback resume`; try it out before.
     #[arg(long)]
     paused: bool,
+    #[command(flatten)]
+    request: RequestFlags,
+    #[command(flatten)]
     sending: SendingArgs,
     #[command(flatten)]
     common: Common,
@@ -208,7 +208,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             let changed =
                 postbacks::update(&pool, ACTOR, &outbound_policy()?, Scope::Everything, id, settings).await;
             let changed = changed.map_err(|error| flagged(error, SPELLED))?;
-            tell_translated(&changed);
+            tell_reading(&changed.translated, &changed.warnings);
             args.common.output.row(&changed)
         }
         PostbackCommand::Preview(args) => preview(args).await,
@@ -259,7 +259,7 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
     )
     .await;
     let made = made.map_err(|error| flagged(error, SPELLED))?;
-    tell_translated(&made);
+    tell_reading(&made.translated, &made.warnings);
     args.common.output.made(made.postback_id, &made)
 }
 
@@ -291,6 +291,7 @@ async fn preview(args: &PreviewPostback) -> anyhow::Result<()> {
             eprintln!("What hmac makes is left empty here, as the secret cannot be read: {fault}.");
         }
     }
+    tell_reading(&preview.translated, &preview.warnings);
     for reason in &preview.skip_reasons {
         eprintln!("It would not be sent: {reason}.");
     }
@@ -309,9 +310,12 @@ async fn preview(args: &PreviewPostback) -> anyhow::Result<()> {
     args.common.output.done(&shown, &preview)
 }
 
-fn tell_translated(record: &PostbackRecord) {
-    for one in &record.translated {
+fn tell_reading(translated: &[Translated], warnings: &[Fault]) {
+    for one in translated {
         eprintln!("Read {} as {}.", one.from, one.to);
+    }
+    for one in warnings {
+        eprintln!("Note: {}.", one.message);
     }
 }
 

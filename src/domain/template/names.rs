@@ -23,12 +23,14 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     // Affise's `{sum}` is what its affiliate gets, and trackers have it for that.
     ("payout", &["sum", "revenue", "reward", "commission", "conversion_revenue"]),
     ("currency", &["cur", "currency_code", "tracker.currency"]),
+    ("amount_currency", &["price_currency", "sale_currency", "order_currency"]),
+    ("payout_currency", &["revenue_currency", "commission_currency"]),
     ("action", &["goal", "goal_name"]),
     ("event", &["event_name", "event_type", "tracker.event"]),
     ("status", &["conversion_status", "lead_status"]),
+    ("old_status", &["previous_status"]),
     ("lead_id", &["leadid", "conversion_id"]),
     ("customer_id", &["customer", "player_id"]),
-    ("old_status", &["previous_status"]),
     ("offer_id", &["offer", "offerid"]),
     ("partner_id", &["partner", "aff_id", "affiliate_id", "affid"]),
     ("advertiser_id", &["advertiser", "adv_id"]),
@@ -66,12 +68,12 @@ pub fn canonical(name: &str, known: &[&'static str]) -> Option<String> {
     if is_field(&lower) {
         return Some(format!("{FIELDS_PREFIX}{}", &name[FIELDS_PREFIX.len()..]));
     }
-    let (ours, _) = ALIASES.iter().find(|(_, aliases)| aliases.contains(&lower.as_str()))?;
-    known.contains(ours).then(|| (*ours).to_owned())
     // What came with the click, by the name it has in a landing URL.
     if lower.starts_with("utm_") && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Some(format!("{FIELDS_PREFIX}{lower}"));
     }
+    let (ours, _) = ALIASES.iter().find(|(_, aliases)| aliases.contains(&lower.as_str()))?;
+    known.contains(ours).then(|| (*ours).to_owned())
 }
 
 /// The macro that was meant, where one is much like `name`.
@@ -122,7 +124,7 @@ mod tests {
         assert_eq!(canonical("Fields.UserId", POSTBACK_MACROS).as_deref(), Some("fields.UserId"));
         assert_eq!(canonical("fields.", POSTBACK_MACROS), None);
         assert_eq!(canonical("sum", &["clickid"]), None, "an alias of what may not stand here");
-    }
-}
         assert_eq!(canonical("UTM_Source", POSTBACK_MACROS).as_deref(), Some("fields.utm_source"));
         assert_eq!(canonical("utm_source", &["utm_source"]).as_deref(), Some("utm_source"));
+    }
+}

@@ -6,7 +6,9 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, outbound_policy, pool, writer};
-use super::postback_request::{BodyKind, Header, Method, RequestInput, SuccessRule, Translated};
+use super::postback_request::{
+    BodyKind, Header, Method, PostbackWarning, RequestInput, SuccessRule, Translated,
+};
 use super::sending::{PostbackLimits, PostbackLimitsInput, PostbackRetry, PostbackRetryInput, change_of};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -50,6 +52,8 @@ pub struct Postback {
     /// In the answer to a change: what was written in another system's notation, and what it was
     /// read as.
     translated: Vec<Translated>,
+    /// In the answer to a change: what of the request likely says something else than was meant.
+    warnings: Vec<PostbackWarning>,
     /// Most requests to it at once.
     max_in_flight: i32,
     /// Milliseconds that one attempt may take in all.
@@ -128,6 +132,7 @@ impl From<PostbackRecord> for Postback {
             required_macros: record.request.required_macros,
             success_rules: record.request.success_rules.into_iter().map(SuccessRule::from).collect(),
             translated: record.translated.into_iter().map(Translated::from).collect(),
+            warnings: record.warnings.into_iter().map(PostbackWarning::from).collect(),
             max_in_flight: record.max_in_flight,
             timeout_ms: record.timeout_ms,
             limits: PostbackLimits::of(record.max_in_flight, &record.sending),
@@ -167,14 +172,14 @@ struct CreatePostbackInput {
     retry_schedule_ms: Option<Vec<i64>>,
     limits: Option<PostbackLimitsInput>,
     retry: Option<PostbackRetryInput>,
+    /// True: what it hears of waits until `resumePostback`, so that it can be tried out before with
+    /// `testPostback`.
+    paused: Option<bool>,
 }
 
 /// What is left out stays as it is.
 #[derive(InputObject)]
 struct UpdatePostbackInput {
-    /// True: what it hears of waits until `resumePostback`, so that it can be tried out before with
-    /// `testPostback`.
-    paused: Option<bool>,
     postback_id: ID,
     events: Option<Vec<Event>>,
     url_template: Option<String>,
