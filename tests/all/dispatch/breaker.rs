@@ -97,11 +97,12 @@ async fn every_node_shows_the_state_of_all() {
     for node in &nodes {
         let shown = eventually("the breaker is shown open", || async {
             let answer = ask(&world, node, &query).await;
-            answer["destinations"]["edges"].get(0).map(|edge| edge["node"].clone())
+            let shown = answer["destinations"]["edges"].get(0)?["node"].clone();
+            // A node that was told of it reports it too, perhaps before the one that has counted.
+            (shown["consecutiveFailures"].as_i64()? >= 5).then_some(shown)
         })
         .await;
         assert!(["OPEN", "HALF_OPEN"].contains(&shown["breaker"].as_str().unwrap()), "{shown}");
-        assert!(shown["consecutiveFailures"].as_i64().unwrap() >= 5, "{shown}");
         assert!(shown["backlog"].as_i64().unwrap() >= 19, "all but the probe wait: {shown}");
         assert_eq!((&shown["lastSuccessAt"], &shown["isPaused"]), (&serde_json::Value::Null, &false.into()));
         assert!(shown["lastFailureAt"].is_string() && shown["oldestDueAt"].is_string(), "{shown}");
