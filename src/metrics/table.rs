@@ -120,6 +120,12 @@ pub const METRICS: &[Metric] = &[
         "ricochet_attempts_unrecorded",
         "Attempts made whose record PostgreSQL refuses; they are tried on, and not sent again",
     ),
+    counter_by(
+        "ricochet_unreadable_rows_total",
+        &["table"],
+        &[&["deliveries"], &["catalogue"]],
+        "Rows of PostgreSQL that this node could not read and set aside; a newer node may have written them",
+    ),
     gauge("ricochet_queue_deliveries", "Deliveries not finished, over all nodes"),
     gauge("ricochet_queue_oldest_due_seconds", "Age of the oldest delivery that is due, over all nodes"),
     gauge("ricochet_dispatchers", "Dispatchers at work on this node"),

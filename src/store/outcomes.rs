@@ -152,10 +152,9 @@ pub async fn rescue(
     let insert_log = log_batches::prepare_insert(&session).await?;
     session.batch_execute("BEGIN").await?;
     let rows = session.query(&take, &[&dead, &limit]).await?;
-    let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
-    let log_batch = encode(abandoned.iter().map(describe));
+    let log_batch = encode(read_abandoned(&rows).iter().map(describe));
     log_batches::insert(&session, &insert_log, log_batch.as_slice()).await?;
     session.commit().await?;
     session.give_back();
-    Ok(abandoned.len())
+    Ok(rows.len())
 }

@@ -2,6 +2,7 @@
 
 mod read_only;
 mod refused;
+mod unreadable;
 
 use std::collections::HashMap;
 
