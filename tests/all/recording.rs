@@ -1,5 +1,6 @@
 //! What was done gets recorded: whatever PostgreSQL says to it, and whatever else it is busy with.
 
+mod long_transactions;
 mod read_only;
 mod refused;
 mod unreadable;
