@@ -73,7 +73,7 @@ pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Resu
             else {
                 continue;
             };
-            match again_and_again(async || drop_unless_awaited(pool, table, &name, month).await).await {
+            match again_and_again(|| drop_unless_awaited(pool, table, &name, month)).await {
                 Ok(Dropped::Yes) => dropped.push(name),
                 Ok(Dropped::No) => {}
                 Err(error) => {
@@ -139,10 +139,13 @@ async fn begin(pool: &Pool, patience: Duration) -> Result<Session, StoreError> {
 /// Attaching takes a lock that neither readers nor writers of the table hold, but other chores do:
 /// vacuum, another node's, an index that is being made.
 async fn make(pool: &Pool, table: &str, month: NaiveDate) -> Result<(), StoreError> {
-    again_and_again(async || try_to_make(pool, table, month).await).await
+    again_and_again(|| try_to_make(pool, table, month)).await
 }
 
-async fn again_and_again<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+async fn again_and_again<T, Work>(work: impl Fn() -> Work) -> Result<T, StoreError>
+where
+    Work: Future<Output = Result<T, StoreError>>,
+{
     let mut tries = 1;
     loop {
         match work().await {

@@ -83,7 +83,7 @@ async fn a_partition_made_ahead_has_all_that_its_table_has() {
         .unwrap();
     for table in TABLES {
         let name = format!("{table}_{}", now.format("%Y_%m"));
-        world.execute(&format!("CREATE TABLE {table}_model PARTITION OF {table} FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0000-0000-0000-000000000001')")).await;
+        world.in_sql(&format!("CREATE TABLE {table}_model PARTITION OF {table} FOR VALUES FROM ('00000000-0000-0000-0000-000000000000') TO ('00000000-0000-0000-0000-000000000001')")).await;
         let db = world.databases.pool.get().await.unwrap();
         let described = async |name: &str| -> Vec<String> {
             let rows = db
@@ -92,7 +92,7 @@ async fn a_partition_made_ahead_has_all_that_its_table_has() {
                             || ' ' || EXISTS (SELECT FROM pg_inherits WHERE inhrelid = indexrelid) AS what, 1
                      FROM pg_index WHERE indrelid = $1::text::regclass
                      UNION ALL
-                     SELECT 'constraint ' || contype || ' ' || replace(pg_get_constraintdef(oid), $1, ''), 2
+                     SELECT 'constraint ' || contype::text || ' ' || replace(pg_get_constraintdef(oid), $1, ''), 2
                      FROM pg_constraint WHERE conrelid = $1::text::regclass
                      UNION ALL
                      SELECT 'trigger ' || replace(pg_get_triggerdef(oid), $1, ''), 3

@@ -23,7 +23,7 @@ async fn one_refuses_and_one_takes(world: &World, refusing: &str) -> (Tracker, T
     for tracker in [&bad, &good] {
         world.postback(&tracker.url, &[Event::Sale]).await;
     }
-    world.execute(&format!("{REFUSE} ({refusing}) EXECUTE FUNCTION refuse()")).await;
+    world.in_sql(&format!("{REFUSE} ({refusing}) EXECUTE FUNCTION refuse()")).await;
     let server = Server::start(&world.databases).await;
     let click = world.click(&server, world.fixed.1).await;
     world.takes_sales(&server, &click, "r", SALES).await;
@@ -55,14 +55,14 @@ async fn what_cannot_be_recorded_at_all_is_kept_and_not_sent_again() {
     until_metric(&server, "ricochet_attempts_unrecorded", &SALES.to_string()).await;
     good.until_received(SALES).await;
     // Their claims are about to lapse, and do not.
-    world.execute("UPDATE deliveries SET lease_until = now() + interval '10 s'").await;
+    world.in_sql("UPDATE deliveries SET lease_until = now() + interval '10 s'").await;
     eventually("the claims are held", || async {
         let held = "SELECT count(*) FROM deliveries
                     WHERE claimed_by IS NOT NULL AND lease_until > now() + interval '1 minute'";
         (world.count(held).await == SALES as i64).then_some(())
     })
     .await;
-    world.execute("DROP TRIGGER refuse ON deliveries_finished").await;
+    world.in_sql("DROP TRIGGER refuse ON deliveries_finished").await;
 
     let attempts = world.attempts(&server, 2 * SALES).await;
     assert_eq!(attempts.len(), 2 * SALES, "each attempt is in the log once");
@@ -81,7 +81,7 @@ async fn one_that_is_there_already_does_not_keep_the_others_from_being_recorded(
     let click = world.click(&server, world.fixed.1).await;
     world.takes_sales(&server, &click, "r", SALES).await;
     world
-        .execute(
+        .in_sql(
             "INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, state, reason, attempts,
                                               created_at, finished_at)
              SELECT delivery_id, postback_id, change_id, event, 'failed', 'in the way', 1, now(), now()
@@ -94,7 +94,7 @@ async fn one_that_is_there_already_does_not_keep_the_others_from_being_recorded(
     })
     .await;
     assert_eq!(world.count("SELECT count(*) FROM deliveries").await, 1);
-    world.execute("DELETE FROM deliveries_finished WHERE reason = 'in the way'").await;
+    world.in_sql("DELETE FROM deliveries_finished WHERE reason = 'in the way'").await;
     assert_eq!(world.attempts(&server, SALES).await.len(), SALES);
     assert_each_told_once(&tracker, SALES);
 }

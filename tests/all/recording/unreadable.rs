@@ -45,7 +45,7 @@ async fn deliveries_that_cannot_be_read_are_set_aside_and_the_others_are_sent() 
     let world = World::new().await;
     let tracker = Tracker::start(OK).await;
     let (server, postback) = waiting(&world, &tracker).await;
-    world.execute(DAMAGE).await;
+    world.in_sql(DAMAGE).await;
     world.set(&server, "resumePostback", &postback).await;
     eventually("the readable ones are delivered", || async {
         let delivered = "SELECT count(*) FROM deliveries_finished WHERE state = 'delivered'";
@@ -60,7 +60,7 @@ async fn deliveries_that_cannot_be_read_are_set_aside_and_the_others_are_sent() 
     })
     .await;
 
-    world.execute(MEND).await;
+    world.in_sql(MEND).await;
     let attempts = world.attempts(&server, SALES).await;
     assert_eq!(attempts.len(), SALES);
     assert!(attempts.iter().all(|attempt| attempt["attempt"] == 1 && attempt["outcome"] == "DELIVERED"));
@@ -72,10 +72,10 @@ async fn claims_of_a_dead_node_are_taken_back_whether_they_can_be_read_or_not() 
     let world = World::new().await;
     let tracker = Tracker::start(OK).await;
     let (server, postback) = waiting(&world, &tracker).await;
-    world.execute(DAMAGE).await;
+    world.in_sql(DAMAGE).await;
     let dead = Uuid::now_v7();
     world
-        .execute(&format!(
+        .in_sql(&format!(
             "INSERT INTO nodes (node_id, lease_until) VALUES ('{dead}', '-infinity');
              UPDATE deliveries SET claimed_by = '{dead}', lease_until = now(), attempt = 1, fence = 7;"
         ))
@@ -89,7 +89,7 @@ async fn claims_of_a_dead_node_are_taken_back_whether_they_can_be_read_or_not() 
         (told(&tracker).len() == SALES - 3).then_some(())
     })
     .await;
-    world.execute(MEND).await;
+    world.in_sql(MEND).await;
     world.until_settled().await;
     assert_each_told_once(&tracker, SALES);
 }
@@ -108,7 +108,7 @@ async fn a_postback_that_cannot_be_read_stays_as_it_was_but_for_its_pause() {
     let click = world.click(&server, world.fixed.1).await;
     let (of_strange, of_plain) = (world.postback_of(&strange).await, world.postback_of(&plain).await);
     world
-        .execute(&format!(
+        .in_sql(&format!(
             "BEGIN; {OF_TOMORROW}{of_strange}';
              UPDATE postbacks SET is_paused = true WHERE postback_id = '{of_plain}'; COMMIT"
         ))
@@ -121,7 +121,10 @@ async fn a_postback_that_cannot_be_read_stays_as_it_was_but_for_its_pause() {
     assert_eq!(plain.received().len(), 0);
     world.set(&server, "pausePostback", &of_strange).await;
     world.takes_sales(&server, &click, "b", 1).await;
-    assert_eq!(world.count("SELECT count(*) FROM deliveries").await, 3);
+    eventually("what is paused waits", || async {
+        (world.count("SELECT count(*) FROM deliveries").await == 3).then_some(())
+    })
+    .await;
     assert_eq!(strange.received().len(), 1);
 
     // A node that starts has never read it, and serves all the same.
@@ -129,7 +132,7 @@ async fn a_postback_that_cannot_be_read_stays_as_it_was_but_for_its_pause() {
     server.restart().await;
     until_logged(&server, "it is left out").await;
     world.takes_sales(&server, &click, "c", 1).await;
-    world.execute("UPDATE postbacks SET condition = NULL").await;
+    world.in_sql("UPDATE postbacks SET condition = NULL").await;
     eventually("the postback can be read again, and is resumed", || async {
         world.set(&server, "resumePostback", &of_strange).await;
         (strange.received().len() == 2).then_some(())

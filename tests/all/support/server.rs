@@ -84,7 +84,7 @@ impl Server {
     /// What it calls itself in PostgreSQL, since its last start.
     pub fn node_id(&self) -> String {
         let log = self.log();
-        let told = log.lines().rev().find(|line| line.contains("listening")).expect("it listens");
+        let told = log.lines().rev().find(|line| line.contains("listening address=")).expect("it listens");
         let id = told.split_once("node=").expect("it says its name").1;
         id.split_whitespace().next().unwrap().to_owned()
     }
