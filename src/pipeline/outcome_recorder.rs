@@ -11,8 +11,8 @@ use super::batcher::Batcher;
 use super::dispatcher::{ClaimDue, Dispatcher};
 use super::services::Services;
 use super::slots::Slot;
+use crate::domain::lease::CLAIM_LEASE;
 use crate::store::StoreError;
-use crate::store::deliveries::CLAIM_LEASE;
 use crate::store::outcomes::{self, AttemptRecord};
 
 /// Bound: as many attempts as destinations have places, for each holds its place until it is

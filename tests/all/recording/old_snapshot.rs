@@ -60,6 +60,8 @@ async fn claims_read_no_more_for_a_long_transaction_elsewhere() {
     let postback = world.postback_of(&tracker).await;
     let click = world.click(&server, world.fixed.1).await;
     let mut elsewhere = world.databases.pool.get().await.unwrap();
+    // Which our own connections do not allow themselves.
+    elsewhere.batch_execute("SET idle_in_transaction_session_timeout = 0").await.unwrap();
     let old =
         elsewhere.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await.unwrap();
     old.query("SELECT count(*) FROM deliveries", &[]).await.unwrap();
