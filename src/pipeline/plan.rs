@@ -233,6 +233,7 @@ impl Planner<'_> {
     ) -> LeadRow {
         let change_id = ChangeId(Uuid::now_v7());
         let facts = EventFacts::of_lead(claim, request, change_id, self.circumstances.now);
+        let facts = EventFacts { status_from, ..facts };
         let row = LeadRow {
             lead_id: claim.lead_id,
             action_id: claim.action.action_id,

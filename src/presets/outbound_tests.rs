@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::domain::condition::Condition;
 use crate::domain::facts::{EventFacts, EventMacros, POSTBACK_MACROS};
+use crate::domain::postback::Owner;
 use crate::domain::status::Status;
 use crate::domain::template::UrlTemplate;
 use crate::presets::inbound;
@@ -63,7 +64,7 @@ fn every_preset_renders_as_its_system_reads_it() {
                     _ => Status::Approved,
                 };
                 let facts = EventFacts { status: Some(status), ..facts.clone() };
-                let url = template.render(&EventMacros { event, facts: &facts });
+                let url = template.render(&EventMacros { event, facts: &facts, owner: Owner::Platform });
                 rendered += &format!("  {} on {}{condition}\n    {url}\n", postback.name, event.code());
             }
         }
@@ -190,7 +191,7 @@ proptest! {
         if let Ok(postbacks) = preset.postbacks(&values, None) {
             for postback in postbacks {
                 let template = UrlTemplate::parse(&postback.url_template, POSTBACK_MACROS).unwrap();
-                let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts() })).unwrap();
+                let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts(), owner: Owner::Platform })).unwrap();
                 prop_assert_eq!(url.query_pairs().count(), 4);
                 prop_assert_eq!(url.host_str(), Some("t.example"));
             }

@@ -243,6 +243,7 @@ impl Teller {
             action: action.name.to_owned(),
             kind: Some(action.kind),
             status: None,
+            status_from: None,
             request_id,
             customer_id: String::new(),
             amount: Some(Decimal::new(cents, 2)),
