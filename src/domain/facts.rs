@@ -71,6 +71,11 @@ pub struct EventFacts {
     /// None where the change is a customer's or a click's.
     #[serde(default)]
     pub kind: Option<ActionKind>,
+    /// The event of its kind that the conversion fired when it was new: what tells a first deposit
+    /// from a later one also where its status changes afterwards. None for what is no conversion, and
+    /// for what was recorded before this was.
+    #[serde(default)]
+    pub kind_event: Option<Event>,
     pub status: Option<Status>,
     pub request_id: String,
     pub customer_id: String,
@@ -98,6 +103,7 @@ impl EventFacts {
     pub fn of_lead(
         claim: &Claim,
         request: &ConversionRequest,
+        kind_event: Option<Event>,
         change_id: ChangeId,
         now: DateTime<Utc>,
     ) -> Self {
@@ -109,6 +115,7 @@ impl EventFacts {
             lead_id: Some(claim.lead_id),
             action: claim.action.name.clone(),
             kind: Some(claim.action.kind),
+            kind_event,
             status: Some(claim.status),
             amount: request.price,
             currency: Some(currency),
@@ -161,6 +168,7 @@ impl EventFacts {
             lead_id: None,
             action: String::new(),
             kind: None,
+            kind_event: None,
             status: None,
             request_id: String::new(),
             customer_id: String::new(),
@@ -197,6 +205,7 @@ impl EventFacts {
             lead_id: None,
             action: String::new(),
             kind: None,
+            kind_event: None,
             status: None,
             request_id: request.request_id.clone(),
             customer_id: request.customer_id.clone().unwrap_or_default(),

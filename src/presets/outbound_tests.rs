@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::condition::Condition;
+use crate::domain::event::status_event;
 use crate::domain::facts::{EventFacts, EventMacros, POSTBACK_MACROS};
 use crate::domain::status::Status;
 use crate::domain::template::UrlTemplate;
@@ -14,7 +15,7 @@ fn facts() -> EventFacts {
     serde_json::from_value(json!({
         "change_id": ID, "occurred_at": "2026-11-21T00:00:00Z", "advertiser_id": ID, "offer_id": ID,
         "partner_id": ID, "link_id": ID, "click_id": ID, "clickid": "click 1", "lead_id": ID, "action": "sale",
-        "kind": "sale", "status": "approved", "request_id": "order-1", "customer_id": "", "amount": "25.00",
+        "kind": "sale", "kind_event": "sale", "status": "approved", "request_id": "order-1", "customer_id": "", "amount": "25.00",
         "currency": "USD", "payout": "10.50", "payout_currency": "EUR", "comment": "",
         "subs": ["", "", "", "sub&4", ""], "country": "DE", "device": "mobile", "ip": "192.0.2.1",
         "user_agent": "", "tracker": "trID_66013#-#t#-#click 1#-#_trID", "fields": {}, "is_test": false,
@@ -73,6 +74,78 @@ fn every_preset_renders_as_its_system_reads_it() {
         rendered += &format!("  link {link}\n");
     }
     insta::assert_snapshot!(rendered);
+}
+
+/// What a postback of a preset asks for, as an event comes with a status; `None` where it is not told.
+fn told(postback: &PlannedPostback, event: Event, facts: &EventFacts) -> Option<String> {
+    let macros = EventMacros { event, facts };
+    let admits = |condition: &String| Condition::parse(condition).unwrap().judge(&macros).is_ok();
+    let hears = postback.events.contains(&event) && postback.condition.as_ref().is_none_or(admits);
+    hears.then(|| UrlTemplate::parse(&postback.url_template, POSTBACK_MACROS).unwrap().render(&macros))
+}
+
+/// The ways a conversion can go: its first status, and the one it changes to.
+const WAYS: [(Status, Option<Status>); 6] = [
+    (Status::Approved, None),
+    (Status::Hold, None),
+    (Status::Rejected, None),
+    (Status::Hold, Some(Status::Approved)),
+    (Status::Hold, Some(Status::Rejected)),
+    (Status::Approved, Some(Status::Rejected)),
+];
+
+/// Everything a preset's postbacks ask for while a conversion of a sort goes its way.
+fn told_along(
+    preset: &OutboundPreset,
+    kind_event: Event,
+    (first, then): (Status, Option<Status>),
+) -> Vec<(Status, String)> {
+    // Prosper202 counts no other click ids.
+    let facts = EventFacts { clickid: "4711".into(), kind_event: Some(kind_event), ..facts() };
+    let new = [(kind_event, first), (status_event(first), first)];
+    let changed = then.map(|status| (status_event(status), status));
+    let postbacks = preset.postbacks(&examples(preset), None).unwrap();
+    let mut requests = Vec::new();
+    for (event, status) in new.into_iter().chain(changed) {
+        let facts = EventFacts { status: Some(status), ..facts.clone() };
+        let urls = postbacks.iter().filter_map(|postback| told(postback, event, &facts));
+        requests.extend(urls.map(|url| (status, url)));
+    }
+    requests
+}
+
+#[test]
+fn every_preset_tells_every_status_and_no_sum_that_is_not_paid() {
+    let mut story = String::new();
+    for preset in outbound() {
+        let system = &preset.system;
+        let mut hears_of_any = false;
+        for kind_event in Event::KIND_EVENTS {
+            for way in WAYS {
+                let requests = told_along(preset, *kind_event, way);
+                hears_of_any |= !requests.is_empty();
+                let queries: Vec<&str> =
+                    requests.iter().map(|(_, url)| url.split_once('?').unwrap().1).collect();
+                let (first, then) = (way.0.code(), way.1.map_or("", Status::code));
+                story += &format!("{system} {} {first} {then}\n", kind_event.code());
+                queries.iter().for_each(|query| story += &format!("  {query}\n"));
+                let mut steps = vec![way.0];
+                steps.extend(way.1);
+                // One request a step at most: a second would be a conversion more.
+                assert!(steps.iter().all(|step| requests.iter().filter(|(at, _)| at == step).count() <= 1));
+                for (status, url) in &requests {
+                    // A sum comes with the word of a status, unless it is due.
+                    let words = ["lead", "rejected", "hold", "Pending", "Declined"];
+                    let says_so = words.iter().any(|word| {
+                        ["status", "cnv_status"].iter().any(|name| url.contains(&format!("{name}={word}")))
+                    });
+                    assert!(*status == Status::Approved || says_so, "{system}: {status:?} {url}");
+                }
+            }
+        }
+        assert!(hears_of_any, "{system}");
+    }
+    insta::assert_snapshot!(story);
 }
 
 #[test]
