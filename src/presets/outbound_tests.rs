@@ -6,7 +6,7 @@ use crate::domain::condition::Condition;
 use crate::domain::event::status_event;
 use crate::domain::facts::{EventFacts, EventMacros, POSTBACK_MACROS};
 use crate::domain::status::Status;
-use crate::domain::template::UrlTemplate;
+use crate::domain::template::{MacroValues, UrlTemplate};
 use crate::presets::inbound;
 
 const ID: &str = "0198d5f0-0000-7000-8000-000000000000";
@@ -38,10 +38,17 @@ fn every_file_is_listed_and_every_definition_can_be_used() {
             assert!(value.default.as_deref().is_none_or(fits), "{}: {}", preset.system, value.name);
         }
         for postback in preset.postbacks(&examples(preset), None).unwrap() {
-            assert!(!postback.events.is_empty() && !postback.url_template.contains('<'), "{}", preset.system);
-            if let Some(condition) = postback.condition {
-                Condition::parse(&condition).unwrap();
+            assert!(
+                !postback.events.is_empty() && !postback.request.url_template.contains('<'),
+                "{}",
+                preset.system
+            );
+            if let Some(condition) = &postback.condition {
+                Condition::parse(condition).unwrap();
             }
+            postback.request.compile().unwrap_or_else(|faults| panic!("{}: {faults:?}", preset.system));
+            assert_eq!(postback.request.required_macros[0], preset.link.parameter, "{}", preset.system);
+            assert!(postback.request.url_template.contains(&format!("{{{}}}", preset.link.parameter)));
         }
     }
 }
@@ -53,7 +60,7 @@ fn every_preset_renders_as_its_system_reads_it() {
     for preset in outbound() {
         rendered += &format!("{}\n", preset.system);
         for postback in preset.postbacks(&examples(preset), None).unwrap() {
-            let template = UrlTemplate::parse(&postback.url_template, POSTBACK_MACROS)
+            let template = UrlTemplate::parse(&postback.request.url_template, POSTBACK_MACROS)
                 .unwrap_or_else(|error| panic!("{}: {error}", preset.system));
             let condition =
                 postback.condition.map(|condition| format!(" if {condition}")).unwrap_or_default();
@@ -81,7 +88,8 @@ fn told(postback: &PlannedPostback, event: Event, facts: &EventFacts) -> Option<
     let macros = EventMacros { event, facts };
     let admits = |condition: &String| Condition::parse(condition).unwrap().judge(&macros).is_ok();
     let hears = postback.events.contains(&event) && postback.condition.as_ref().is_none_or(admits);
-    hears.then(|| UrlTemplate::parse(&postback.url_template, POSTBACK_MACROS).unwrap().render(&macros))
+    hears
+        .then(|| UrlTemplate::parse(&postback.request.url_template, POSTBACK_MACROS).unwrap().render(&macros))
 }
 
 /// The ways a conversion can go: its first status, and the one it changes to.
@@ -159,9 +167,17 @@ fn the_link_keeps_foreign_macros_and_encodes_the_rest() {
         "https://hub.example/click/L?sub3={{tracker.clickid}}&fields.userid={user_id}&source=a%20b%26c"
     );
     let postbacks = preset.postbacks(&values, Some("sub3")).unwrap();
-    assert!(postbacks[0].url_template.ends_with("&clickid={sub3}"), "{}", postbacks[0].url_template);
+    assert!(
+        postbacks[0].request.url_template.ends_with("&clickid={sub3}"),
+        "{}",
+        postbacks[0].request.url_template
+    );
     let postbacks = preset.postbacks(&values, Some("ref")).unwrap();
-    assert!(postbacks[0].url_template.ends_with("&clickid={fields.ref}"), "{}", postbacks[0].url_template);
+    assert!(
+        postbacks[0].request.url_template.ends_with("&clickid={fields.ref}"),
+        "{}",
+        postbacks[0].request.url_template
+    );
     let taken = [("sub3".to_owned(), "x".to_owned())];
     let error = preset.registration_link("/click/L", &values, Some("sub3"), None, &taken).unwrap_err();
     assert_eq!(error.to_string(), "sub3: sub3 carries the click id already; choose another parameter");
@@ -175,11 +191,64 @@ fn the_link_keeps_foreign_macros_and_encodes_the_rest() {
 }
 
 #[test]
+fn any_parameter_of_the_link_can_carry_the_click_id() {
+    for name in ["clickid", "sub3", "click-id", "a.b", "in", "2nd", "x_y"] {
+        for preset in outbound() {
+            for postback in preset.postbacks(&examples(preset), Some(name)).unwrap() {
+                postback.request.compile().unwrap();
+                let required = &postback.request.required_macros[0];
+                assert!(postback.request.url_template.contains(&format!("{{{required}}}")), "{name}");
+                let facts = EventFacts {
+                    clickid: "7".into(),
+                    subs: ["", "", "7", "", ""].map(str::to_owned),
+                    fields: [(name.to_owned(), "7".to_owned())].into(),
+                    kind_event: Some(Event::Sale),
+                    ..facts()
+                };
+                let macros = EventMacros { event: Event::Approve, facts: &facts };
+                assert_eq!(macros.value(required), "7", "{name}");
+                let condition = postback.condition.map(|text| Condition::parse(&text).unwrap());
+                if let Some(condition) = condition.filter(|text| text.source().contains("double")) {
+                    assert_eq!(condition.judge(&macros), Ok(()), "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_preset_can_say_everything_of_a_request() {
+    let text = r#"
+        name = "All"
+        events = ["approve"]
+        url = "<domain>/in?cid=<click>"
+        method = "POST"
+        required = ["txid"]
+        headers = [{ name = "x-key", value = "<key>" }]
+        body = { kind = "json", template = "{\"id\":\"<click>\"}" }
+        success = [{ check = "contains", text = "OK", otherwise = "fail" }]
+    "#;
+    let definition: PostbackDefinition = toml::from_str(text).unwrap();
+    let values =
+        [("domain", "https://t.example"), ("key", "k1"), ("click", "{sub4}"), ("click_name", "sub4")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let request = definition.request(&values, &[]);
+    request.compile().unwrap();
+    assert_eq!((request.method, request.body_kind), (Method::Post, BodyKind::Json));
+    assert_eq!(request.required_macros, ["sub4", "txid"]);
+    assert_eq!(
+        (request.headers[0].value.as_str(), request.body_template.as_str()),
+        ("k1", r#"{"id":"{sub4}"}"#)
+    );
+    assert_eq!(request.success_rules.len(), 1);
+}
+
+#[test]
 fn a_parameter_is_added_where_it_is_given() {
     let voluum = outbound_of("Voluum").unwrap();
     let url = |values: &[(&str, &str)]| {
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        voluum.postbacks(&values, None).unwrap()[0].url_template.clone()
+        voluum.postbacks(&values, None).unwrap()[0].request.url_template.clone()
     };
     let plain = url(&[("domain", "t.example")]);
     assert!(plain.ends_with("&currency={currency}"), "{plain}");
@@ -262,7 +331,7 @@ proptest! {
         let values = [("domain".to_owned(), "t.example".to_owned()), ("type".to_owned(), text)].into();
         if let Ok(postbacks) = preset.postbacks(&values, None) {
             for postback in postbacks {
-                let template = UrlTemplate::parse(&postback.url_template, POSTBACK_MACROS).unwrap();
+                let template = UrlTemplate::parse(&postback.request.url_template, POSTBACK_MACROS).unwrap();
                 let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts() })).unwrap();
                 prop_assert_eq!(url.query_pairs().count(), 4);
                 prop_assert_eq!(url.host_str(), Some("t.example"));

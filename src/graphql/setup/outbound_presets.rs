@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, outbound_policy, owner, pool};
+use super::postback_request::{BodyKind, Header, Method, SuccessRule};
 use super::postbacks::{owner_of, scope_of};
 use super::presets::PresetVerification;
 use crate::domain::ids::{AdvertiserId, LinkId};
+use crate::domain::request_settings::BodyKind as RequestBody;
 use crate::graphql::enums::Event;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter::uuid_at;
@@ -46,7 +48,15 @@ struct PresetPostback {
     /// With our macros; in a list of presets, `<name>` stands for a value, `<click>` for the macro
     /// that holds the tracker's click id.
     url_template: String,
+    method: Method,
+    headers: Vec<Header>,
+    body_kind: BodyKind,
+    body_template: String,
     condition: Option<String>,
+    /// Where one of these is empty, nothing is sent: the delivery is skipped. In a list of presets,
+    /// `<click_name>` stands for the one that holds the tracker's click id.
+    required_macros: Vec<String>,
+    success_rules: Vec<SuccessRule>,
     /// Null where nothing was made.
     postback_id: Option<ID>,
 }
@@ -87,7 +97,13 @@ impl From<&OutboundPreset> for Preset {
             name: postback.name.clone(),
             events: postback.events.iter().copied().map(Event::from).collect(),
             url_template: postback.url.clone(),
+            method: postback.method.into(),
+            headers: postback.headers.iter().cloned().map(Header::from).collect(),
+            body_kind: postback.body.as_ref().map_or(RequestBody::None, |body| body.kind).into(),
+            body_template: postback.body.as_ref().map(|body| body.template.clone()).unwrap_or_default(),
             condition: postback.condition.clone(),
+            required_macros: postback.required_macros(),
+            success_rules: postback.success.iter().cloned().map(SuccessRule::from).collect(),
             postback_id: None,
         };
         Self {
@@ -311,8 +327,14 @@ impl OutboundPresetMutation {
         let postback = |(planned, id): (PlannedPostback, uuid::Uuid)| PresetPostback {
             name: planned.name,
             events: planned.events.into_iter().map(Event::from).collect(),
-            url_template: planned.url_template,
+            url_template: planned.request.url_template,
+            method: planned.request.method.into(),
+            headers: planned.request.headers.into_iter().map(Header::from).collect(),
+            body_kind: planned.request.body_kind.into(),
+            body_template: planned.request.body_template,
             condition: planned.condition,
+            required_macros: planned.request.required_macros,
+            success_rules: planned.request.success_rules.into_iter().map(SuccessRule::from).collect(),
             postback_id: (run == Run::Real).then(|| id.into()),
         };
         Ok(PresetSetup {

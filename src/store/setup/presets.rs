@@ -9,12 +9,12 @@ use super::{ChangeError, integrations};
 use crate::domain::address_policy::Policy;
 use crate::domain::ids::{AdvertiserId, IntegrationId, LinkId, OfferId};
 use crate::domain::postback::{Owner, Scope};
-use crate::domain::request_settings::RequestSettings;
 use crate::graphql::scope::Scope as Sight;
 use crate::presets::InboundPreset;
 use crate::presets::outbound::PlannedPostback;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::network::{self, NewPostback};
+use crate::store::request_settings;
 
 /// Whether what a preset comes to is only shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +89,7 @@ async fn add_postback(
         condition: postback.condition.clone(),
         ..PostbackChange::default()
     };
-    let (request, _) =
-        checked(&settings, RequestSettings::get(&*postback.url_template), policy, Sight::Everything)?;
+    let (request, _) = checked(&settings, postback.request.clone(), policy, Sight::Everything)?;
     let new = NewPostback {
         owner: setup.owner,
         scope: setup.scope,
@@ -101,6 +100,7 @@ async fn add_postback(
         max_in_flight: MAX_IN_FLIGHT,
     };
     let id = network::add_postback(transaction, &new).await?;
+    request_settings::write(transaction, id, &request).await?;
     set_condition(transaction, id, postback.condition.as_deref()).await?;
     audit::record(transaction, actor, Entity::Postback, id.0, "create", None).await?;
     Ok(id.0)

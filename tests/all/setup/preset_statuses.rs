@@ -7,6 +7,7 @@ use ricochet::domain::money::Currency;
 use ricochet::domain::payout::{PartnerPayout, PayoutModel};
 use ricochet::store::network::{self, NewAction};
 use rust_decimal::Decimal;
+use serde_json::json;
 
 use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
@@ -49,6 +50,38 @@ async fn set_up(world: &World, server: &Server, system: &str, values: &[(&str, &
     world.graphql(server, &world.owner_token, &mutation).await;
 }
 
+/// What must not happen: an empty click id at the tracker.
+#[tokio::test]
+async fn a_click_without_the_trackers_click_id_is_skipped_and_says_so() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    let link = link(&world).await;
+    let set_up = format!(
+        r#"mutation {{ setUpPreset(input: {{ system: "Chatterfy", direction: OUTBOUND, partnerId: "{}",
+             values: [{{ name: "domain", value: "{}" }},
+                      {{ name: "uuid", value: "0198d5f0-0000-7000-8000-000000000000" }}] }})
+             {{ postbacks {{ name method requiredMacros successRules {{ text }} }} }} }}"#,
+        world.partner, tracker.url
+    );
+    let made = world.graphql(&server, &world.owner_token, &set_up).await["setUpPreset"].clone();
+    assert_eq!(
+        made["postbacks"][1],
+        json!({ "name": "First Deposit", "method": "GET", "requiredMacros": ["sub4"], "successRules": [] })
+    );
+    for (click, parameter) in [("with", "sub4=chat-1&"), ("without", "")] {
+        let url = server.url(&format!("/click/{link}?{parameter}clickid={click}"));
+        assert_eq!(world.client.get(url).send().await.unwrap().status(), 302);
+        let report = format!("click_id={click}&request_id={click}&action=deposit&status=approved");
+        assert_eq!(world.report(&server, &report).await.0, 200);
+    }
+    world.until_settled().await;
+    let heard: Vec<_> = tracker.received().iter().map(|one| one.parameter("clickid")).collect();
+    assert_eq!(heard, [Some("chat-1".to_owned())]);
+    let reason = "SELECT count(*) FROM deliveries_finished WHERE state = 'skipped' AND reason LIKE '%sub4%'";
+    assert_eq!(world.count(reason).await, 1);
+}
+
 #[tokio::test]
 async fn trackers_hear_of_sums_that_are_due_and_of_those_that_are_no_more() {
     let world = World::new().await;
@@ -73,7 +106,6 @@ async fn trackers_hear_of_sums_that_are_due_and_of_those_that_are_no_more() {
             let parameters = format!("click_id={click}&request_id={request}&action={action}&status={status}");
             let (code, answer) = world.report(&server, &parameters).await;
             assert_eq!(code, 200, "{answer}");
-            world.until_settled().await;
         }
     };
     let visit = async |name: &str| {
@@ -102,6 +134,7 @@ async fn trackers_hear_of_sums_that_are_due_and_of_those_that_are_no_more() {
     report("player", "player-2", "deposit", &["approved"]).await;
     report("player", "player-1", "deposit", &["approved"]).await;
 
+    world.until_settled().await;
     let mut received: Vec<String> = tracker
         .received()
         .iter()
@@ -142,9 +175,9 @@ async fn trackers_hear_of_sums_that_are_due_and_of_those_that_are_no_more() {
                 };
                 let tid = if is_rebill { format!("{click}-1-rebill") } else { format!("{click}-1") };
                 if let Some(word) = word {
-                    expect(format!("keitaro {click} {word} 10 {tid}"));
+                    expect(format!("keitaro {click} {word} 10.00 {tid}"));
                 }
-                let sum = if *status == "rejected" { "0" } else { "10" };
+                let sum = if *status == "rejected" { "0" } else { "10.00" };
                 expect(format!("binom {click} {status} {sum}"));
                 if *status != "approved" {
                     continue;
@@ -154,21 +187,21 @@ async fn trackers_hear_of_sums_that_are_due_and_of_those_that_are_no_more() {
                         expect(format!("chatterfy {click} registration  "));
                         expect(format!("carpe {click} registration "));
                     }
-                    "deposit" => expect(format!("chatterfy {click} sale 10 ")),
-                    other => expect(format!("carpe {click} {other} 10")),
+                    "deposit" => expect(format!("chatterfy {click} sale 10.00 ")),
+                    other => expect(format!("carpe {click} {other} 10.00")),
                 }
             }
         }
     }
     for line in [
-        "keitaro player lead 10 player-1",
-        "keitaro player sale 10 player-2",
-        "keitaro player sale 10 player-1",
-        "binom player hold 10",
-        "binom player approved 10",
-        "binom player approved 10",
-        "chatterfy player resale 10 player-2",
-        "chatterfy player sale 10 ",
+        "keitaro player lead 10.00 player-1",
+        "keitaro player sale 10.00 player-2",
+        "keitaro player sale 10.00 player-1",
+        "binom player hold 10.00",
+        "binom player approved 10.00",
+        "binom player approved 10.00",
+        "chatterfy player resale 10.00 player-2",
+        "chatterfy player sale 10.00 ",
     ] {
         expect(line.into());
     }
