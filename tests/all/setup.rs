@@ -4,6 +4,7 @@
 mod audit;
 mod hands;
 mod mutations;
+mod postbacks;
 mod preset_statuses;
 mod presets;
 mod reconciliation;
