@@ -32,11 +32,12 @@ use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::job_runner::JobRunner;
 use crate::pipeline::lanes::{LaneSizes, Lanes};
+use crate::pipeline::lease_keeper::LeaseKeeper;
 use crate::pipeline::log_shipper::{self, LogShipper};
 use crate::pipeline::outcome_recorder::OutcomeRecorder;
 use crate::pipeline::periodic::{self, Vital};
 use crate::pipeline::quarantine_releaser::QuarantineReleaser;
-use crate::pipeline::rescuer::{NODE_LEASE, Rescuer};
+use crate::pipeline::rescuer::{self, Rescuer};
 use crate::pipeline::services::Services;
 use crate::pipeline::{destination_exchange, health_watch};
 use crate::store::partitions::Retention;
@@ -46,6 +47,9 @@ use crate::tail::Feed;
 
 /// How often sources whose rates have recovered are forgotten.
 const FORGET_SOURCES: Duration = Duration::from_secs(5);
+
+/// How long a node that stops looks for claims that it leaves behind.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What every door needs.
 pub struct Doors {
@@ -73,7 +77,7 @@ pub struct App {
     grace_period: Duration,
     connections: Arc<Connections>,
     /// Threads of the actors; they live as long as the app.
-    _arbiters: [Arbiter; 3],
+    _arbiters: [Arbiter; 4],
 }
 
 impl App {
@@ -113,9 +117,9 @@ impl App {
         };
         periodic::keep_partitions(&services, retention).await?;
         // Before anything is claimed under this name: a claim of an unknown node is abandoned.
-        nodes::renew(&services.pool, node, NODE_LEASE).await?;
+        services.lease.renew(&services.pool, node).await?;
         // Before anything is sent: limits are shared with whoever is there already.
-        services.slots.know_nodes(nodes::membership(&services.pool, NODE_LEASE).await?.alive);
+        rescuer::know_nodes(&services).await?;
         // And what was heard of them is heeded from the first request on.
         destination_exchange::catch_up(&services).await?;
 
@@ -123,7 +127,14 @@ impl App {
         let dispatch_arbiter = Arbiter::new();
         // For what takes its time: no conversion and no postback waits for it.
         let background_arbiter = Arbiter::new();
+        // Nothing else runs there: see its documentation.
+        let lease_arbiter = Arbiter::new();
         let mut vital = Vec::new();
+        let keeper = LeaseKeeper::start_in_arbiter(&lease_arbiter.handle(), {
+            let services = services.clone();
+            move |_| LeaseKeeper::new(services)
+        });
+        vital.push(Vital::new("lease keeper", &keeper));
         let sender = HttpSender::new(&settings.outbound)?;
         let supervisor = start_dispatching(&services, sender.clone(), &dispatch_arbiter.handle(), &mut vital);
         let sizes = LaneSizes {
@@ -229,7 +240,7 @@ impl App {
             address,
             grace_period,
             connections,
-            _arbiters: [lane_arbiter, dispatch_arbiter, background_arbiter],
+            _arbiters: [lane_arbiter, dispatch_arbiter, background_arbiter, lease_arbiter],
         })
     }
 
@@ -238,13 +249,16 @@ impl App {
         self.services.refresh_catalogue().await
     }
 
-    /// Stops in this order: WebSockets are closed; no new requests; those under way are answered; no new attempts; those
-    /// under way are recorded; the log is shipped; the lease is given up. What does not end
-    /// within the grace period is left to be rescued.
+    /// Stops in this order: no new attempts; WebSockets are closed; no new requests; those under way
+    /// are answered; the attempts under way are recorded; the log is shipped; the lease, which is
+    /// renewed all the while, is given up. What does not end within the grace period is left to be
+    /// rescued.
     pub async fn stop(self) {
         tracing::info!("stopping");
         let deadline = Instant::now() + self.grace_period;
         self.services.slots.close();
+        // It is renewed all the while: what is under way is nobody else's.
+        self.services.lease.leave();
         self.connections.close();
         self.server.stop(true).await;
         while self.services.slots.taken() > 0 && Instant::now() < deadline {
@@ -258,8 +272,14 @@ impl App {
             );
         }
         let _ = tokio::time::timeout(Duration::from_secs(2), log_shipper::flush(&self.services)).await;
-        if let Err(error) = nodes::leave(&self.services.pool, self.services.node).await {
-            tracing::warn!(%error, "the node's lease is left to lapse");
+        self.services.lease.end().await;
+        let leaving = nodes::leave(&self.services.pool, self.services.node);
+        match tokio::time::timeout(LEAVE_WITHIN, leaving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the node's lease is left to lapse"),
+            Err(_) => {
+                tracing::warn!("whether the node leaves claims behind is left to the others to find out")
+            }
         }
         self.pools.close();
         tracing::info!("stopped");

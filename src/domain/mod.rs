@@ -31,6 +31,7 @@ pub mod fields;
 pub mod health;
 pub mod ids;
 pub mod integration;
+pub mod lease;
 pub mod money;
 pub mod note;
 pub mod payout;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Pool;
 
 use crate::domain::ids::{DeliveryId, NodeId};
-use crate::store::StoreError;
 use crate::store::deliveries::{self, Fence};
+use crate::store::{StoreError, claims};
 
 /// The second look comes so long after the first; each further one after twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -52,32 +52,31 @@ impl ClaimsInDoubt {
         self.lock().push(Doubt { claim, looks: 0, next_look: Instant::now() });
     }
 
+    /// Whether a look is due.
+    pub fn are_due(&self) -> bool {
+        let now = Instant::now();
+        self.lock().iter().any(|doubt| doubt.next_look <= now)
+    }
+
     /// Looks for those whose time has come. How many deliveries were found and given back.
     pub async fn settle(&self, pool: &Pool, node: NodeId) -> Result<u64, StoreError> {
         let now = Instant::now();
         let due: Vec<Doubt> = self.lock().extract_if(.., |doubt| doubt.next_look <= now).collect();
-        let mut found = 0;
-        let mut doubts = due.into_iter();
-        while let Some(doubt) = doubts.next() {
-            let given_back = match &doubt.claim {
-                Claim::OfQueue(fence) => deliveries::release_claim(pool, node, *fence).await,
-                Claim::WithBirth(ids) => deliveries::release_born(pool, node, ids).await,
-            };
-            match given_back {
-                Ok(0) if doubt.looks + 1 < LOOKS => {
-                    let pause = FIRST_PAUSE * 2u32.pow(doubt.looks);
-                    let next_look = Instant::now() + pause;
-                    self.lock().push(Doubt { looks: doubt.looks + 1, next_look, ..doubt });
-                }
-                Ok(given_back) => found += given_back,
-                Err(error) => {
-                    let mut unsettled = self.lock();
-                    unsettled.push(doubt);
-                    unsettled.extend(doubts);
-                    return Err(error);
-                }
+        let found = match look_for(pool, node, &due).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.lock().extend(due);
+                return Err(error);
+            }
+        };
+        for (doubt, given_back) in due.into_iter().zip(&found) {
+            if *given_back == 0 && doubt.looks + 1 < LOOKS {
+                let pause = FIRST_PAUSE * 2u32.pow(doubt.looks);
+                let next_look = Instant::now() + pause;
+                self.lock().push(Doubt { looks: doubt.looks + 1, next_look, ..doubt });
             }
         }
+        let found = found.iter().sum();
         if found > 0 {
             tracing::info!(deliveries = found, "gave back what was claimed without an answer");
         }
@@ -87,4 +86,29 @@ impl ClaimsInDoubt {
     fn lock(&self) -> MutexGuard<'_, Vec<Doubt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives back what is found, and says how much that is of each doubt. One reading of the table
+/// serves all claims of queues.
+async fn look_for(pool: &Pool, node: NodeId, doubts: &[Doubt]) -> Result<Vec<u64>, StoreError> {
+    let fences: Vec<Fence> = doubts
+        .iter()
+        .filter_map(|doubt| match doubt.claim {
+            Claim::OfQueue(fence) => Some(fence),
+            Claim::WithBirth(_) => None,
+        })
+        .collect();
+    let mut of_queues = Vec::new();
+    if !fences.is_empty() {
+        of_queues = claims::find_fenced(pool, node, &fences).await?;
+        deliveries::release(pool, node, &of_queues).await?;
+    }
+    let mut found = Vec::new();
+    for doubt in doubts {
+        found.push(match &doubt.claim {
+            Claim::OfQueue(fence) => of_queues.iter().filter(|(_, one)| one == fence).count() as u64,
+            Claim::WithBirth(ids) => deliveries::release_born(pool, node, ids).await?,
+        });
+    }
+    Ok(found)
 }

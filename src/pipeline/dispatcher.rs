@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
 use super::services::Services;
-use super::slots::{DestinationSlots, Slot};
+use super::slots::{DestinationSlots, Slot, TooLate};
 use crate::domain::composite::Composite;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::signal::Signal;
@@ -110,21 +110,21 @@ impl Dispatcher {
         let sender = self.sender.clone();
         let outcomes = self.outcomes.clone();
         actix::spawn(async move {
-            while let Err(wait) = slot.begin() {
-                tokio::time::sleep(wait).await;
-            }
             let node = services.node;
             let attempting = async {
-                match as_pinned(&services, &postback, &delivery).await {
+                let pinned = as_pinned(&services, &postback, &delivery).await;
+                slot.begin_in_time(&services.lease).await?;
+                Ok(match pinned {
                     Some(pinned) => {
                         attempt::make(&sender, &pinned, composite.as_deref(), &delivery, node).await
                     }
                     None => (attempt::panicked(&postback, &delivery, node), Signal::Nothing),
-                }
+                })
             };
             // A panic is one failed attempt, not a dead dispatcher.
             let (record, signal) = match AssertUnwindSafe(attempting).catch_unwind().await {
-                Ok(made) => made,
+                Ok(Ok(made)) => made,
+                Ok(Err(TooLate)) => return release(&services, vec![(delivery, slot)]),
                 Err(_) => (attempt::panicked(&postback, &delivery, services.node), Signal::Nothing),
             };
             if let Some(change) = slot.heard(signal) {
@@ -240,6 +240,9 @@ pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) 
             }
             tokio::time::sleep(RETRY_WAIT).await;
         }
+        for (_, slot) in claimed {
+            slot.give_back().floor().missed(Instant::now());
+        }
         tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
     });
 }
@@ -296,8 +299,7 @@ fn tell(postback: PostbackId, change: Change) {
 
 /// The postback, with the request of an earlier revision where the delivery is bound to one;
 /// `None` where that cannot be read: today's request would be another than was asked for. While
-/// PostgreSQL is away it waits. Should the claim lapse over it, the attempt is another node's and
-/// this one is not recorded.
+/// PostgreSQL is away it waits.
 async fn as_pinned(
     services: &Services,
     postback: &Arc<Postback>,

@@ -6,8 +6,10 @@
 //!          always take the same lane)                     ▼ claimed deliveries onwards
 //!                                           DispatcherSupervisor ─► Dispatcher (one a destination)
 //!                                                     ▲                  │ attempts
-//!                     Rescuer: lease, abandoned ──────┘                  ▼
-//!                     claims, what is due                         OutcomeRecorder ══ PostgreSQL
+//!                     Rescuer: abandoned claims, ─────┘                  ▼
+//!                     what is due                                 OutcomeRecorder ══ PostgreSQL
+//!
+//! LeaseKeeper ══ PostgreSQL: this node lives
 //!
 //! log batches in PostgreSQL ─► LogShipper ─► ClickHouse
 //!
@@ -30,6 +32,7 @@ pub mod inbound;
 pub mod intake;
 pub mod job_runner;
 pub mod lanes;
+pub mod lease_keeper;
 pub mod log_shipper;
 pub mod outcome_recorder;
 pub mod periodic;

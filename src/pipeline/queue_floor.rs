@@ -4,7 +4,8 @@
 //! and a reading from the beginning passes over all of it. So a long queue is read on from where
 //! the last reading ended; but never from a place that transactions under way may yet write before,
 //! for what they add has to be found at once. What is committed behind that place all the same is
-//! found by a sweep from the beginning, at most one in twenty parts of the time.
+//! found by a sweep from the beginning, at most one in twenty parts of the time; or at once, where
+//! it is known that something was put there (claims that were given back or taken over).
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const CHEAP_SWEEP: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone)]
 pub struct QueueFloor<P> {
     floor: Option<Floor<P>>,
+    /// When something may have been put behind the place, for which no sweep has looked yet.
+    missed_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ struct Floor<P> {
 
 impl<P> Default for QueueFloor<P> {
     fn default() -> Self {
-        Self { floor: None }
+        Self { floor: None, missed_at: None }
     }
 }
 
@@ -50,15 +53,27 @@ pub struct Reading<P> {
 impl<P: Copy + Ord> QueueFloor<P> {
     /// Where to read from; `None` is from the beginning.
     pub fn start(&self, now: Instant) -> Option<P> {
+        if self.missed_at.is_some() {
+            return None;
+        }
         self.floor.as_ref().filter(|floor| now < floor.next_sweep).map(|floor| floor.position)
     }
 
     /// Whether the time for a sweep has come.
     pub fn is_sweep_due(&self, now: Instant) -> bool {
-        self.floor.as_ref().is_some_and(|floor| now >= floor.next_sweep)
+        self.floor.as_ref().is_some_and(|floor| self.missed_at.is_some() || now >= floor.next_sweep)
+    }
+
+    /// Something may have been put before where it is read from.
+    pub fn missed(&mut self, now: Instant) {
+        self.missed_at = Some(now);
     }
 
     pub fn note(&mut self, reading: Reading<P>, now: Instant) {
+        // A sweep that began before may have passed by already.
+        if reading.from.is_none() && self.missed_at.is_some_and(|missed_at| now - reading.took >= missed_at) {
+            self.missed_at = None;
+        }
         let earlier = self.floor.take();
         let reached = reading.reached.map(|reached| reached.min(reading.horizon));
         let (position, next_sweep) = match (reading.from, earlier) {
@@ -129,6 +144,25 @@ mod tests {
         let later = now + SWEEP_EVERY;
         queue.note(reading(None, Some(20), true, 1), later);
         assert_eq!(queue.start(later), Some(20));
+    }
+
+    #[test]
+    fn what_was_put_behind_is_looked_for_at_once() {
+        let (mut queue, now) = (QueueFloor::default(), Instant::now());
+        queue.note(reading(None, Some(100), true, 1), now);
+        let put_at = now + Duration::from_millis(300);
+        queue.missed(put_at);
+        assert_eq!(queue.start(put_at), None);
+        assert!(queue.is_sweep_due(put_at));
+        // Neither one that reads on nor a sweep that began before has looked there.
+        let later = now + Duration::from_millis(350);
+        queue.note(reading(Some(100), Some(200), true, 1), later);
+        assert!(queue.is_sweep_due(later));
+        queue.note(reading(None, Some(50), false, 200), later);
+        assert!(queue.is_sweep_due(later));
+        queue.note(reading(None, Some(50), false, 20), later);
+        assert!(!queue.is_sweep_due(later));
+        assert_eq!(queue.start(later), Some(1_000));
     }
 
     #[test]

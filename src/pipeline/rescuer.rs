@@ -1,6 +1,11 @@
-//! Makes up for whatever was lost: renews this node's lease, learns which others live, takes back
-//! the claims of dead ones and those it does not know of itself, and wakes dispatchers that have
-//! something due.
+//! Makes up for whatever was lost: learns which nodes live, takes back the claims of dead ones and
+//! those it does not know of itself, and wakes dispatchers that have something due.
+//!
+//! ```text
+//! a round, twice a second:  who lives? ─► what is due? ─► dispatchers
+//!                               │
+//!                               └─► beside it, one at a time: a repair, which reads the whole queue
+//! ```
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,104 +16,185 @@ use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
 use crate::domain::ids::NodeId;
 use crate::outbound::attempt;
-use crate::store::deliveries::{self, Look};
-use crate::store::{StoreError, nodes, outcomes};
+use crate::store::StoreError;
+use crate::store::claims::{self, Lapsed, Sought};
+use crate::store::deliveries::{self, Abandoned, Look};
+use crate::store::nodes::{self, Member, Standing};
 
-/// How long a node is taken to live after it last said so. What a dead node had in flight is
-/// due again within this time and one round.
-pub const NODE_LEASE: Duration = Duration::from_secs(6);
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
-/// Age of the lease at which it is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(2);
 
 /// Of all the time, looking for what is due takes at most one part in this many: after a start
-/// in the middle of somebody's long transaction, the queues' dead beginnings are passed over.
+/// in the middle of somebody's long transaction, the queues' dead beginnings are passed over. The
+/// same holds for repairs that have found nothing new to do.
 const LOOK_SHARE: u32 = 20;
 /// But what is due is not left alone for longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Rounds between looks for claims of live nodes whose lease has lapsed, which only an attempt
 /// that was lost inside its node leaves behind: a minute.
 const LAPSED_EVERY: u32 = 120;
+/// Least time between repairs for the same dead nodes, which are looked after until they are
+/// forgotten.
+const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 
-/// Bound: one round at a time.
+/// Bound: one round at a time, and one repair.
 pub struct Rescuer {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
-    /// `None` until the first round that reached PostgreSQL.
-    renewed_at: Option<Instant>,
     next_look: Instant,
     round: u32,
-}
-
-/// What a round leaves for the next one.
-struct RoundDone {
-    renewed_at: Instant,
-    next_look: Instant,
-}
-
-/// What a round looks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Search {
-    DeadNodes,
-    LapsedClaimsToo,
+    /// As of the last round that could read them.
+    members: Vec<Member>,
+    is_repairing: bool,
+    /// The nodes whose claims the last repair took, and when the next one may come for the same.
+    repaired: (Vec<NodeId>, Instant),
+    lapsed: Lapsed,
 }
 
 impl Rescuer {
     pub fn new(services: Arc<Services>, supervisor: Addr<DispatcherSupervisor>) -> Self {
-        Self { services, supervisor, renewed_at: None, next_look: Instant::now(), round: 0 }
+        let now = Instant::now();
+        Self {
+            services,
+            supervisor,
+            next_look: now,
+            round: 0,
+            members: Vec::new(),
+            is_repairing: false,
+            repaired: (Vec::new(), now),
+            lapsed: Lapsed::No,
+        }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
+        self.round = self.round.wrapping_add(1);
+        if self.round.is_multiple_of(LAPSED_EVERY) {
+            self.lapsed = Lapsed::Too;
+        }
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
-        let (renewed_at, next_look) = (self.renewed_at, self.next_look);
-        self.round = self.round.wrapping_add(1);
-        let search = match self.round.is_multiple_of(LAPSED_EVERY) {
-            true => Search::LapsedClaimsToo,
-            false => Search::DeadNodes,
+        let next_look = self.next_look;
+        let round = async move {
+            let members = know_nodes(&services).await;
+            (members, look(&services, &supervisor, next_look).await)
         };
-        let round = async move { go_round(&services, &supervisor, renewed_at, next_look, search).await };
-        ctx.spawn(round.into_actor(self).map(|result, this, ctx| {
-            match result {
-                Ok(done) => {
-                    this.renewed_at = Some(done.renewed_at);
-                    this.next_look = done.next_look;
-                }
-                Err(error) => tracing::warn!(%error, "a rescue round failed and is tried again"),
+        ctx.spawn(round.into_actor(self).map(|(members, looked), this, ctx| {
+            match members {
+                Ok(members) => this.heed(members, ctx),
+                Err(error) => tracing::warn!(%error, "who lives could not be read and is read again"),
+            }
+            match looked {
+                Ok(next_look) => this.next_look = next_look,
+                Err(error) => tracing::warn!(%error, "a look for what is due failed and is tried again"),
             }
             ctx.run_later(ROUND, Self::next_round);
         }));
     }
+
+    fn heed(&mut self, members: Vec<Member>, ctx: &mut Context<Self>) {
+        if have_given_back(&self.members, &members) {
+            self.services.slots.look_behind(Instant::now());
+        }
+        let dead = dead_among(&members, self.services.node, self.services.lease.may_judge_nodes());
+        self.members = members;
+        self.repair(dead, ctx);
+    }
+
+    /// Begins a repair, unless one is under way or there is nothing to do.
+    fn repair(&mut self, dead: Vec<NodeId>, ctx: &mut Context<Self>) {
+        if self.is_repairing {
+            return;
+        }
+        // Who is stopping leaves it to the others.
+        let may_rescue = !self.services.slots.is_closed();
+        let lapsed = match self.lapsed {
+            Lapsed::Too if self.services.lease.may_judge_claims() => Lapsed::Too,
+            _ => Lapsed::No,
+        };
+        let (repaired, again_at) = &self.repaired;
+        let is_new = dead.iter().any(|node| !repaired.contains(node));
+        let is_time = !dead.is_empty() && (is_new || Instant::now() >= *again_at);
+        let rescues = may_rescue && (is_time || lapsed == Lapsed::Too);
+        if !rescues && !self.services.doubts.are_due() {
+            return;
+        }
+        self.is_repairing = true;
+        let services = self.services.clone();
+        let supervisor = self.supervisor.clone();
+        let repairing = async move {
+            let began = Instant::now();
+            if rescues
+                && let Err(error) = rescue(&services, &supervisor, Sought { dead: &dead, lapsed }).await
+            {
+                tracing::warn!(%error, "a rescue failed and is tried again");
+            }
+            if let Err(error) = services.doubts.settle(&services.pool, services.node).await {
+                tracing::warn!(%error, "claims in doubt could not be looked for and are looked for again");
+            }
+            (rescues.then_some(dead), lapsed, began.elapsed())
+        };
+        ctx.spawn(repairing.into_actor(self).map(|(rescued, lapsed, took), this, _| {
+            this.is_repairing = false;
+            if lapsed == Lapsed::Too {
+                this.lapsed = Lapsed::No;
+            }
+            if let Some(dead) = rescued {
+                this.repaired =
+                    (dead, Instant::now() + REPAIR_AGAIN.max((took * LOOK_SHARE).min(LONGEST_PAUSE)));
+            }
+        }));
+    }
 }
 
-/// Goes one round; the lease first, so that after an outage this node does not take its own
-/// claims for a dead one's.
-async fn go_round(
-    services: &Services,
-    supervisor: &Addr<DispatcherSupervisor>,
-    renewed_at: Option<Instant>,
-    next_look: Instant,
-    search: Search,
-) -> Result<RoundDone, StoreError> {
-    let now = Instant::now();
-    let renewed_at = match renewed_at {
-        Some(renewed_at) if services.slots.is_closed() || now - renewed_at < RENEW_AFTER => renewed_at,
-        _ => {
-            nodes::renew(&services.pool, services.node, NODE_LEASE).await?;
-            now
-        }
-    };
-    if services.slots.is_closed() {
-        return Ok(RoundDone { renewed_at, next_look });
-    }
-    let nodes::Membership { alive, dead } = nodes::membership(&services.pool, NODE_LEASE).await?;
+/// Learns which nodes there are, and says who shares the destinations. One whose lease has lapsed
+/// does not, whether it is dead or cut off: it sends nothing before it has renewed it.
+pub async fn know_nodes(services: &Services) -> Result<Vec<Member>, StoreError> {
+    let members = nodes::members(&services.pool).await?;
+    let shares = |member: &&Member| member.standing == Standing::Serving || member.node == services.node;
+    let alive: Vec<NodeId> = members.iter().filter(shares).map(|member| member.node).collect();
     metrics::gauge!("ricochet_live_nodes").set(alive.len() as f64);
     services.slots.know_nodes(alive);
-    if !dead.is_empty() || search == Search::LapsedClaimsToo {
-        rescue(services, &dead).await?;
+    Ok(members)
+}
+
+/// Whose claims are to be taken over. `may_judge`: who has lapsed is dead, and not only cut off as
+/// this node was.
+fn dead_among(members: &[Member], own: NodeId, may_judge: bool) -> Vec<NodeId> {
+    members
+        .iter()
+        .filter(|member| match member.standing {
+            Standing::Serving | Standing::Leaving => false,
+            Standing::Lapsed => may_judge,
+            Standing::Left => true,
+        })
+        .map(|member| member.node)
+        .filter(|node| *node != own)
+        .collect()
+}
+
+/// Whether deliveries have come back into the queues from other nodes, before where this one
+/// reads: they were taken from a dead node, or a node gave them back as it went.
+fn have_given_back(before: &[Member], now: &[Member]) -> bool {
+    let goes = |member: &Member| matches!(member.standing, Standing::Leaving | Standing::Left);
+    let has_changed = |one: &Member| match now.iter().find(|member| member.node == one.node) {
+        None => true,
+        Some(member) => {
+            member.rescued_at != one.rescued_at || (goes(member) && member.standing != one.standing)
+        }
+    };
+    before.iter().any(has_changed)
+}
+
+/// Wakes the dispatchers that have something due; when all postbacks are to be looked at next.
+async fn look(
+    services: &Services,
+    supervisor: &Addr<DispatcherSupervisor>,
+    next_look: Instant,
+) -> Result<Instant, StoreError> {
+    if services.slots.is_closed() {
+        return Ok(next_look);
     }
-    services.doubts.settle(&services.pool, services.node).await?;
+    let now = Instant::now();
     let (mut known, to_sweep) = services.slots.floors(now);
     let look = if now >= next_look { Look::All } else { Look::Known };
     let began = Instant::now();
@@ -122,29 +208,50 @@ async fn go_round(
         supervisor.do_send(Due(due));
     }
     metrics::counter!("ricochet_rescue_rounds_total").increment(1);
-    Ok(RoundDone { renewed_at, next_look })
+    Ok(next_look)
 }
 
-/// Takes back everything that `dead` nodes, or attempts that never ended, have claimed.
-async fn rescue(services: &Services, dead: &[NodeId]) -> Result<(), StoreError> {
+/// Takes over everything that dead nodes, or attempts that never ended, have claimed.
+async fn rescue(
+    services: &Services,
+    supervisor: &Addr<DispatcherSupervisor>,
+    sought: Sought<'_>,
+) -> Result<(), StoreError> {
     let catalogue = services.catalogue();
-    loop {
-        let rescued = outcomes::rescue(&services.pool, dead, |abandoned| {
-            let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
-            let composite = catalogue.composite_of(abandoned.delivery.facts.link_id);
-            attempt::interrupted(abandoned, postback.map(AsRef::as_ref), composite.as_deref(), services.node)
-        })
-        .await?;
-        if rescued > 0 {
-            tracing::warn!(deliveries = rescued, "took over what another node had in flight");
-            metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
-                .increment(rescued as u64);
-        }
-        if rescued < outcomes::RESCUE_LIMIT {
-            break;
+    let describe = |abandoned: &Abandoned| {
+        let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
+        let composite = catalogue.composite_of(abandoned.delivery.facts.link_id);
+        attempt::interrupted(abandoned, postback.map(AsRef::as_ref), composite.as_deref(), services.node)
+    };
+    let mut are_empty = true;
+    for step in claims::Sweep::begin(&services.pool).await? {
+        let found = claims::find_abandoned(&services.pool, step, sought).await?;
+        are_empty &= found.is_empty();
+        for some in found.chunks(claims::TAKE_LIMIT) {
+            let taken = claims::take_over(&services.pool, some, sought, describe).await?;
+            if !taken.is_empty() {
+                wake(services, supervisor, &taken);
+            }
         }
     }
-    nodes::forget(&services.pool, dead).await
+    if are_empty {
+        nodes::forget(&services.pool, sought.dead).await?;
+    }
+    Ok(())
+}
+
+/// What was taken over is due at once, but stands before where the queues are read from.
+fn wake(services: &Services, supervisor: &Addr<DispatcherSupervisor>, taken: &[Abandoned]) {
+    tracing::warn!(deliveries = taken.len(), "took over what another node had in flight");
+    metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
+        .increment(taken.len() as u64);
+    let mut postbacks: Vec<_> = taken.iter().map(|one| one.delivery.postback_id).collect();
+    postbacks.sort_unstable();
+    postbacks.dedup();
+    for destination in postbacks.iter().filter_map(|postback| services.slots.known(*postback)) {
+        destination.floor().missed(Instant::now());
+    }
+    supervisor.do_send(Due(postbacks));
 }
 
 impl Actor for Rescuer {
@@ -152,5 +259,45 @@ impl Actor for Rescuer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.next_round(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn member(number: u128, standing: Standing) -> Member {
+        Member { node: NodeId(Uuid::from_u128(number)), standing, rescued_at: None }
+    }
+
+    #[test]
+    fn who_has_lapsed_is_dead_only_where_that_may_be_judged() {
+        let members = [
+            member(1, Standing::Lapsed),
+            member(2, Standing::Lapsed),
+            member(3, Standing::Serving),
+            member(4, Standing::Leaving),
+            member(5, Standing::Left),
+        ];
+        let node = |number| NodeId(Uuid::from_u128(number));
+        assert_eq!(dead_among(&members, node(1), true), [node(2), node(5)]);
+        assert_eq!(dead_among(&members, node(1), false), [node(5)]);
+    }
+
+    #[test]
+    fn what_comes_back_from_others_is_noticed() {
+        let serving = [member(1, Standing::Serving), member(2, Standing::Serving)];
+        assert!(!have_given_back(&serving, &serving));
+        assert!(!have_given_back(&serving[..1], &serving), "one has come");
+        assert!(have_given_back(&serving, &serving[..1]), "one has gone");
+        let leaving = [serving[0], member(2, Standing::Leaving)];
+        assert!(have_given_back(&serving, &leaving));
+        assert!(!have_given_back(&leaving, &leaving));
+        let lapsed = [serving[0], member(2, Standing::Lapsed)];
+        assert!(!have_given_back(&serving, &lapsed), "nobody has taken its claims yet");
+        let rescued = [serving[0], Member { rescued_at: Some(chrono::Utc::now()), ..lapsed[1] }];
+        assert!(have_given_back(&lapsed, &rescued));
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::claims_in_doubt::ClaimsInDoubt;
 use super::destination_exchange::DestinationExchange;
 use super::health_watch::HealthNotes;
+use super::lease_keeper::NodeLease;
 use super::slots::Slots;
 use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
@@ -25,9 +26,11 @@ pub struct Services {
     /// See [`Pools`].
     pub lane_pool: Pool,
     pub outcome_pool: Pool,
+    pub lease_pool: Pool,
     pub log: EventLog,
     pub keyring: Keyring,
     pub outbound_policy: Policy,
+    pub lease: NodeLease,
     pub slots: Slots,
     pub exchange: DestinationExchange,
     pub doubts: ClaimsInDoubt,
@@ -54,9 +57,11 @@ impl Services {
             pool: pools.common.clone(),
             lane_pool: pools.lanes.clone(),
             outcome_pool: pools.outcomes.clone(),
+            lease_pool: pools.leases.clone(),
             log,
             keyring,
             outbound_policy,
+            lease: NodeLease::default(),
             slots: Slots::new(node, capacity),
             exchange: DestinationExchange::default(),
             doubts: ClaimsInDoubt::default(),

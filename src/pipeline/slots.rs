@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::lease_keeper::NodeLease;
 use super::queue_floor::QueueFloor;
 use crate::domain::destination::crowd::Crowd;
 use crate::domain::destination::moment::Moment;
@@ -46,16 +47,35 @@ pub struct DestinationSlots {
     floor: Mutex<QueueFloor<QueuePosition>>,
 }
 
+/// A claim was not come to in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLate;
+
 /// One place; given back when dropped.
 pub struct Slot {
     destination: Arc<DestinationSlots>,
     permit: Permit,
+    /// Before its delivery was claimed.
+    taken_at: Instant,
     sent_at: Option<Moment>,
 }
 
 impl Slot {
+    /// Waits for its turn at the wire, and comes back just before the request is to be sent; `Err`
+    /// where it must not be sent any more, since its delivery may be another node's by now.
+    pub async fn begin_in_time(&mut self, lease: &NodeLease) -> Result<(), TooLate> {
+        loop {
+            let left = lease.time_to_send(self.taken_at).ok_or(TooLate)?;
+            match self.begin() {
+                Ok(()) => return Ok(()),
+                Err(wait) if wait < left => tokio::time::sleep(wait).await,
+                Err(_) => return Err(TooLate),
+            }
+        }
+    }
+
     /// The request is about to be sent; or it has to wait this long first.
-    pub fn begin(&mut self) -> Result<(), Duration> {
+    fn begin(&mut self) -> Result<(), Duration> {
         let now = self.destination.common.now();
         self.destination.lock().may_begin(now).map_err(|moment| moment.since(now))?;
         self.sent_at = Some(now);
@@ -169,6 +189,13 @@ impl Slots {
         (positions, to_sweep)
     }
 
+    /// Something may have been put back into any queue, before where it is read from.
+    pub fn look_behind(&self, now: Instant) {
+        for (_, destination) in self.all() {
+            destination.floor().missed(now);
+        }
+    }
+
     /// A place for a new delivery. None, and the destination is marked as having a backlog,
     /// where it may not be sent to now, or older deliveries wait.
     pub fn try_take(&self, postback: &Postback) -> Option<Slot> {
@@ -187,11 +214,12 @@ impl Slots {
     /// A place, or when to ask again.
     pub fn admit(&self, destination: &Arc<DestinationSlots>, postback: &Postback) -> Result<Slot, Wait> {
         let share = postback.limits().share(self.node, &self.alive.load(), postback.postback_id);
+        let taken_at = Instant::now();
         // Two threads ask at most: the bound may be passed by one.
         let crowd = Crowd { taken: self.taken(), capacity: self.capacity };
         let permit = destination.lock().admit(share, crowd, self.common.now())?;
         self.common.taken.fetch_add(1, Ordering::AcqRel);
-        Ok(Slot { destination: destination.clone(), permit, sent_at: None })
+        Ok(Slot { destination: destination.clone(), permit, taken_at, sent_at: None })
     }
 }
 

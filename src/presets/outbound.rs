@@ -244,7 +244,7 @@ impl OutboundPreset {
     fn read_values(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ValueError> {
         if let Some(unknown) = given.keys().find(|name| !self.values.iter().any(|value| value.name == **name))
         {
-            let names: Vec<&str> = self.values.iter().map(|value| value.name.as_str()).collect();
+            let names = in_ranges(self.values.iter().map(|value| value.name.as_str()));
             let message = format!("{} does not ask for this; it asks for {}", self.system, names.join(", "));
             return Err(ValueError { name: unknown.clone(), message });
         }
@@ -383,6 +383,27 @@ fn in_condition(name: &str) -> String {
 
 fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("<{name}>"), value))
+}
+
+/// `event1` to `event30` as one.
+fn in_ranges<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let numbered = |name: &'a str| {
+        let base = name.trim_end_matches(|last: char| last.is_ascii_digit());
+        Some((base, name[base.len()..].parse::<u8>().ok()?))
+    };
+    let mut ranges: Vec<(&str, &str)> = Vec::new();
+    for name in names {
+        let follows = |last: &'a str| {
+            numbered(last).zip(numbered(name)).is_some_and(|(last, this)| (last.0, last.1 + 1) == this)
+        };
+        match ranges.last_mut().filter(|(_, last)| follows(last)) {
+            Some((_, last)) => *last = name,
+            None => ranges.push((name, name)),
+        }
+    }
+    let shown =
+        |(first, last): (&str, &str)| if first == last { first.into() } else { format!("{first}–{last}") };
+    ranges.into_iter().map(shown).collect()
 }
 
 fn encoded(text: &str) -> String {

@@ -277,8 +277,8 @@ fn a_wrong_value_is_refused_with_an_example() {
     }
     assert_eq!(
         refusal(&[("domain", "t.example"), ("key", "k"), ("uuid", "1")]),
-        "uuid: Keitaro does not ask for this; it asks for domain, key, cost, return, sub_id_1, sub_id_2, sub_id_3, \
-         sub_id_4, sub_id_5"
+        "uuid: Keitaro does not ask for this; it asks for domain, key, cost, return, \
+         sub_id_1–sub_id_15"
     );
     let values = [("domain".to_owned(), "t.example".to_owned()), ("key".to_owned(), "k".to_owned())].into();
     assert!(keitaro.postbacks(&values, Some("a b")).is_err());
@@ -318,27 +318,6 @@ fn table() -> String {
         "| system | direction | what | source | verified |\n|---|---|---|---|---|\n{}",
         rows.collect::<String>()
     )
-}
-
-/// `event1` to `event30` as one.
-fn in_ranges<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let numbered = |name: &'a str| {
-        let base = name.trim_end_matches(|last: char| last.is_ascii_digit());
-        Some((base, name[base.len()..].parse::<u8>().ok()?))
-    };
-    let mut ranges: Vec<(&str, &str)> = Vec::new();
-    for name in names {
-        let follows = |last: &'a str| {
-            numbered(last).zip(numbered(name)).is_some_and(|(last, this)| (last.0, last.1 + 1) == this)
-        };
-        match ranges.last_mut().filter(|(_, last)| follows(last)) {
-            Some((_, last)) => *last = name,
-            None => ranges.push((name, name)),
-        }
-    }
-    let shown =
-        |(first, last): (&str, &str)| if first == last { first.into() } else { format!("{first}–{last}") };
-    ranges.into_iter().map(shown).collect()
 }
 
 /// With `UPDATE_DOCS=1` the table is written instead of compared.

@@ -1,10 +1,8 @@
 //! Deliveries still to be made: the hot queue.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use std::sync::Arc;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
@@ -13,9 +11,7 @@ use super::session::Session;
 use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
-
-/// How long a claim lasts: longer than the longest exchange (60 s) and its recording.
-pub const CLAIM_LEASE: Duration = Duration::from_secs(120);
+pub use crate::domain::lease::CLAIM_LEASE;
 
 #[derive(Debug)]
 pub struct NewDelivery {
@@ -164,7 +160,7 @@ pub async fn claim(
     Ok(claimed)
 }
 
-/// A claim whose holder is gone; see [`super::outcomes::rescue`].
+/// A claim whose holder is gone; see [`super::claims`].
 #[derive(Debug)]
 pub struct Abandoned {
     pub delivery: ClaimedDelivery,
@@ -235,20 +231,6 @@ pub async fn depth(pool: &Pool) -> Result<QueueDepth, StoreError> {
         )
         .await?;
     Ok(QueueDepth { deliveries: row.get(0), oldest_due: row.get(1) })
-}
-
-/// Gives back all that one claim of a queue has taken, and says how many those are. Reads the
-/// whole queue, so it is for when the claim's answer was lost.
-pub async fn release_claim(pool: &Pool, node: NodeId, fence: Fence) -> Result<u64, StoreError> {
-    let client = pool.get().await?;
-    let released = client
-        .execute(
-            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1
-             WHERE claimed_by = $1 AND fence = $2",
-            &[&node.0, &fence],
-        )
-        .await?;
-    Ok(released)
 }
 
 /// Gives back deliveries that were written with a claim, and says how many of them there are.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod by_hand;
 pub mod cancelling;
 pub mod catalogue;
+pub mod claims;
 pub mod clicks;
 pub mod conversion_export;
 pub mod conversion_history;

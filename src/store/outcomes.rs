@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use uuid::Uuid;
 
-use super::deliveries::{Abandoned, Fence, read_abandoned};
+use super::deliveries::Fence;
 use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
@@ -94,30 +94,4 @@ fn keys(attempts: &[&AttemptRecord]) -> (Vec<Uuid>, Vec<i64>) {
 
 fn revisions(attempts: &[&AttemptRecord]) -> Vec<i32> {
     attempts.iter().map(|attempt| attempt.revision).collect()
-}
-
-/// Most claims taken back in one transaction.
-pub const RESCUE_LIMIT: usize = 2_000;
-
-/// Takes back the claims of `dead` nodes and those whose lease has lapsed, makes them due at once
-/// and logs the attempt that nobody recorded. Reads the whole queue, so it is for when a node has
-/// died. Returns how many were taken, at most [`RESCUE_LIMIT`].
-pub async fn rescue(
-    pool: &Pool,
-    dead: &[NodeId],
-    describe: impl Fn(&Abandoned) -> AttemptRow,
-) -> Result<usize, StoreError> {
-    let dead: Vec<Uuid> = dead.iter().map(|node| node.0).collect();
-    let limit = i64::try_from(RESCUE_LIMIT).unwrap_or(i64::MAX);
-    let session = Session::checkout(pool).await?;
-    let take = session.prepare_cached(include_str!("queries/rescue_deliveries.sql")).await?;
-    let insert_log = log_batches::prepare_insert(&session).await?;
-    session.batch_execute("BEGIN").await?;
-    let rows = session.query(&take, &[&dead, &limit]).await?;
-    let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
-    let log_batch = encode(abandoned.iter().map(describe));
-    log_batches::insert(&session, &insert_log, log_batch.as_slice()).await?;
-    session.commit().await?;
-    session.give_back();
-    Ok(abandoned.len())
 }

@@ -19,6 +19,8 @@ pub struct Pools {
     pub lanes: Pool,
     /// For batches of outcomes, which are written one after the other: of the dispatchers' thread only.
     pub outcomes: Pool,
+    /// For the node's lease, which waits for nobody: of the lease keeper's thread only.
+    pub leases: Pool,
     /// For GraphQL: however many dashboards ask, conversions are taken.
     pub readers: Pool,
     pub common: Pool,
@@ -28,17 +30,18 @@ impl Pools {
     /// At most `connections` in all; a lane uses one at a time, and so does the click recorder.
     pub fn build(database_url: &str, connections: usize, lanes: usize) -> anyhow::Result<Self> {
         let readers = connections / 4;
-        let lanes = (lanes + 1).min(connections / 2 - 1);
+        let lanes = (lanes + 1).min(connections / 2 - 2);
         Ok(Self {
             lanes: build(database_url, lanes)?,
             outcomes: build(database_url, 1)?,
+            leases: build(database_url, 1)?,
             readers: build(database_url, readers)?,
-            common: build(database_url, connections - readers - lanes - 1)?,
+            common: build(database_url, connections - readers - lanes - 2)?,
         })
     }
 
     pub fn close(&self) {
-        for pool in [&self.lanes, &self.outcomes, &self.readers, &self.common] {
+        for pool in [&self.lanes, &self.outcomes, &self.leases, &self.readers, &self.common] {
             pool.close();
         }
     }

@@ -2,9 +2,12 @@
 
 mod backlog;
 mod breaker;
+mod deaths;
 mod isolation;
 mod limits;
 mod lost_answers;
+mod outages;
 mod retries;
 mod stage;
+mod stopping;
 mod together;

@@ -35,3 +35,19 @@ async fn a_claim_reads_what_it_claims_and_not_the_whole_queue() {
     // From about a thousand on, a join over the whole table would seem cheaper.
     assert!(expected.parse::<u32>().unwrap() <= 64, "{}", plan.join("\n"));
 }
+
+/// No index leads to claims; what looks for them reads as much of the table as it is told to.
+#[tokio::test]
+async fn a_step_of_a_search_for_claims_reads_only_its_blocks() {
+    let world = World::new().await;
+    let db = world.databases.pool.get().await.unwrap();
+    let find = include_str!("../../../src/store/queries/find_abandoned.sql");
+    db.batch_execute(&format!(
+        "SET plan_cache_mode = force_generic_plan; PREPARE find (bigint, bigint, uuid[], boolean) AS {find}"
+    ))
+    .await
+    .unwrap();
+    let lines = db.query("EXPLAIN EXECUTE find(0, 8192, '{}', false)", &[]).await.unwrap();
+    let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
+    assert!(plan[0].starts_with("Tid Range Scan on deliveries"), "{}", plan.join("\n"));
+}

@@ -61,7 +61,8 @@ pub async fn until_looked_again(nodes: &[Server]) {
     }
 }
 
-async fn metric(node: &Server, name: &str) -> f64 {
+/// The value of a metric without labels; 0 where there is none yet.
+pub async fn metric(node: &Server, name: &str) -> f64 {
     let text = client().get(node.url("/metrics")).send().await.unwrap().text().await.unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0.0, |value| value.parse().unwrap())

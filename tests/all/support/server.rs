@@ -93,6 +93,16 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// SIGSTOP: it stands still, and knows nothing of it.
+    pub fn stand_still(&self) {
+        kill(self.pid(), Signal::SIGSTOP).unwrap();
+    }
+
+    /// SIGCONT, after [`Server::stand_still`].
+    pub fn go_on(&self) {
+        kill(self.pid(), Signal::SIGCONT).unwrap();
+    }
+
     /// SIGTERM, and its exit status.
     pub fn stop(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();

@@ -22,6 +22,8 @@ pub enum Break {
     AfterTheQuestion,
     /// PostgreSQL has committed the transaction of the statement; its answer is lost.
     BeforeTheCommitsAnswer,
+    /// PostgreSQL is not asked any more: the wire is cut.
+    BeforeTheQuestion,
 }
 
 /// A proxy that reads what is asked.
@@ -33,6 +35,7 @@ pub struct Wire {
     /// What the next connection breaks at: a part of a statement.
     trap: Arc<Mutex<Option<(&'static str, Break)>>>,
     broken: Arc<AtomicUsize>,
+    is_cut: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -42,8 +45,13 @@ impl Wire {
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        let wire =
-            Self { database_url: url.to_string(), target, trap: Arc::default(), broken: Arc::default() };
+        let wire = Self {
+            database_url: url.to_string(),
+            target,
+            trap: Arc::default(),
+            broken: Arc::default(),
+            is_cut: watch::Sender::new(false),
+        };
         let serving = wire.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -67,16 +75,37 @@ impl Wire {
         .await;
     }
 
+    /// Breaks all connections, and lets none through until it is mended.
+    pub fn cut(&self) {
+        self.is_cut.send_replace(true);
+    }
+
+    pub fn mend(&self) {
+        self.is_cut.send_replace(false);
+    }
+
+    /// Waits until a statement that was to cut it has.
+    pub async fn until_cut(&self) {
+        let _ = self.is_cut.subscribe().wait_for(|is_cut| *is_cut).await;
+    }
+
     async fn carry(&self, client: TcpStream) -> Option<()> {
+        let mut cut = self.is_cut.subscribe();
+        if *cut.borrow() {
+            return None;
+        }
         let server = TcpStream::connect(&self.target).await.ok()?;
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let (set_off, trapped) = watch::channel(None);
         let answering = tokio::spawn(answers(from_server, to_client, trapped));
-        let outcome = self.questions(from_client, to_server, &set_off).await;
+        let outcome = tokio::select! {
+            outcome = self.questions(from_client, to_server, &set_off) => outcome,
+            _ = cut.wait_for(|is_cut| *is_cut) => None,
+        };
         let broken_at = *set_off.borrow();
         match broken_at {
-            Some(Break::AfterTheQuestion) | None => answering.abort(),
+            Some(Break::AfterTheQuestion | Break::BeforeTheQuestion) | None => answering.abort(),
             // It waits for the answer, and ends the connection then.
             Some(_) => answering.await.ok()?,
         }
@@ -118,6 +147,10 @@ impl Wire {
                         *trap = None;
                         match moment {
                             Break::BeforeTheCommitsAnswer => at_commit = Some(moment),
+                            Break::BeforeTheQuestion => {
+                                self.cut();
+                                return None;
+                            }
                             _ => drop(set_off.send_replace(Some(moment))),
                         }
                     }
