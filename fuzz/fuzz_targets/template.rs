@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use libfuzzer_sys::fuzz_target;
 use ricochet::domain::click::LANDING_MACROS;
 use ricochet::domain::facts::POSTBACK_MACROS;
-use ricochet::domain::template::brackets::translate;
+use ricochet::domain::template::brackets::{Setting, translate};
 use ricochet::domain::template::{JsonTemplate, MacroValues, TextTemplate, UrlTemplate};
 
 /// Every macro is the text itself: as hostile as the template.
@@ -25,8 +25,9 @@ impl MacroValues for Always<'_> {
 
 fuzz_target!(|text: &str| {
     let _ = UrlTemplate::parse(text, LANDING_MACROS);
-    let Ok(once) = translate(text, POSTBACK_MACROS) else { return };
-    let twice = translate(&once.text, POSTBACK_MACROS).expect("what was translated is ours");
+    let setting = if text.len() % 2 == 0 { Setting::Url } else { Setting::Text };
+    let Ok(once) = translate(text, POSTBACK_MACROS, setting) else { return };
+    let twice = translate(&once.text, POSTBACK_MACROS, setting).expect("what was translated is ours");
     assert_eq!(twice.text, once.text, "translating again changes nothing");
     let values = Always(text);
     if let Ok(template) = UrlTemplate::parse_with_secret(&once.text, POSTBACK_MACROS) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Link, Offer};
 use super::composite::{ACCOUNT, Composite, IGNORED, Layout};
+use super::fields::{FIELDS_PREFIX, prefixed_field, unprefixed};
 use super::ids::{AdvertiserId, ClickId, LinkId, OfferId, PartnerId};
 use super::template::{MacroValues, append_parameter};
 use super::visit::{Mark, Query, Visit};
@@ -89,6 +90,11 @@ impl Click {
         let fields = composite.iter().flat_map(|(_, read)| read.fields.iter().cloned());
         let has_faults = visit.query.has_faults;
         let (mut parameters, dropped) = keep(visit.query.parameters.iter().cloned().chain(fields));
+        let mut partner_clickid = parameters.remove("clickid").filter(|id| !id.is_empty());
+        let subs = SUBS.map(|name| parameters.remove(name).unwrap_or_default());
+        // Their names are free for fields now: `fields.sub1` is no sub of the link's.
+        let mut parameters: BTreeMap<String, String> =
+            parameters.into_iter().map(|(name, value)| (unprefixed(&name).to_owned(), value)).collect();
         let mut mark = |mark: Mark, why: &str| parameters.insert(mark.code().to_owned(), why.to_owned());
         if has_faults {
             mark(Mark::Encoding, "invalid");
@@ -99,7 +105,6 @@ impl Click {
         for (which, why) in composite.iter().flat_map(|(_, read)| &read.marks) {
             mark(*which, why);
         }
-        let mut partner_clickid = parameters.remove("clickid").filter(|id| !id.is_empty());
         if let Some(id) = partner_clickid.as_mut().filter(|id| id.len() > CLICKID_BYTES) {
             parameters.insert(Mark::ClickId.code().to_owned(), "cut".to_owned());
             id.truncate(id.floor_char_boundary(CLICKID_BYTES));
@@ -112,7 +117,7 @@ impl Click {
             partner_id: link.partner_id,
             advertiser_id: offer.advertiser_id,
             partner_clickid: partner_clickid.unwrap_or_else(|| click_id.to_string()),
-            subs: SUBS.map(|name| parameters.remove(name).unwrap_or_default()),
+            subs,
             ip: visit.ip,
             user_agent: kept(&visit.user_agent),
             referrer: kept(&visit.referrer),
@@ -208,11 +213,22 @@ fn read_composite(settings: &Composite, query: &Query) -> ReadComposite {
 
 /// The parameters of a click by name, and how many had no room. Where a name repeats, the first
 /// value that is not empty has it; further ones are kept as `name[2]`, `name[3]`, ….
+///
+/// `fields.userid` is the field `userid`, and comes before a parameter of that bare name. Only
+/// where the bare name has a place of its own in a click does the prefix stay, for the caller to
+/// take off once that place is filled.
 fn keep(all: impl Iterator<Item = (String, String)>) -> (BTreeMap<String, String>, usize) {
+    let is_ours = |(name, value): &(String, String)| name != "link" && !(name == "format" && value == "json");
+    let (explicit, bare): (Vec<_>, Vec<_>) =
+        all.filter(is_ours).partition(|(name, _)| prefixed_field(name).is_some());
+    let explicit = explicit.into_iter().map(|(name, value)| {
+        let field = unprefixed(&name);
+        let has_place = field == "clickid" || SUBS.contains(&field);
+        (if has_place { format!("{FIELDS_PREFIX}{field}") } else { field.to_owned() }, value)
+    });
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     let mut dropped = 0;
-    for (name, value) in all.filter(|(name, value)| name != "link" && !(name == "format" && value == "json"))
-    {
+    for (name, value) in explicit.chain(bare) {
         let (name, value) = (kept(&name), kept(&value));
         let place = match parameters.get(&name).map(String::as_str) {
             None => Some(name),
@@ -266,7 +282,7 @@ impl MacroValues for Click {
                 "" => self.parameter(name).unwrap_or_default(),
                 tracker => Cow::Borrowed(tracker),
             },
-            other => self.parameter(other.strip_prefix("fields.").unwrap_or(other)).unwrap_or_default(),
+            other => self.parameter(unprefixed(other)).unwrap_or_default(),
         }
     }
 }

@@ -119,6 +119,28 @@ fn the_first_value_has_the_name_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_field_is_named_by_its_prefix() {
+    let click =
+        click("fields.userid=501&fields.sub1=free&fields.clickid=f&sub1=link&fields.=x&FIELDS.Zone=z");
+    let kept: Vec<(&str, &str)> = click.parameters.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let expected = [("Zone", "z"), ("clickid", "f"), ("fields.", "x"), ("sub1", "free"), ("userid", "501")];
+    assert_eq!(kept, expected);
+    assert_eq!((click.subs[0].as_str(), click.partner_clickid), ("link", CLICK_ID.to_string()));
+}
+
+#[test]
+fn the_prefix_comes_before_the_bare_name_wherever_it_stands() {
+    for query in ["userid=1&fields.userid=2", "fields.userid=2&userid=1"] {
+        let click = click(query);
+        assert_eq!((click.parameters["userid"].as_str(), click.parameters["userid[2]"].as_str()), ("2", "1"));
+        assert_eq!(click.parameters.len(), 2, "{query}");
+    }
+    assert_eq!(click("userid=1&fields.userid=").parameters["userid"], "1", "an empty value beats nobody");
+    let landed = landing(&click("fields.userid=501"), "https://a.example/?u={fields.userid}&id={click_id}");
+    assert!(landed.starts_with("https://a.example/?u=501&"), "{landed}");
+}
+
+#[test]
 fn what_is_too_much_is_cut_and_marked() {
     let many: Vec<String> = (0..250).map(|number| format!("p{number}=1")).collect();
     let click = click(&format!("{}&sub1={}", many.join("&"), "x".repeat(8_192)));

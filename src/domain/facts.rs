@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::click::Click;
 use super::decision::{Claim, CustomerClaim};
 use super::event::{ActionKind, Event};
-use super::fields::ConversionRequest;
+use super::fields::{ConversionRequest, prefixed_field};
 use super::health::Transition;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
@@ -41,6 +41,8 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "amount",
     "payout",
     "currency",
+    "amount_currency",
+    "payout_currency",
     "txid",
     "request_id",
     "lead_id",
@@ -51,6 +53,8 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "datetime",
     "comment",
     "tracker",
+    "old_status",
+    "delivery_id",
 ];
 
 /// What is known of a change at the moment it happened: what postbacks are filled with, now and
@@ -77,6 +81,9 @@ pub struct EventFacts {
     #[serde(default)]
     pub kind_event: Option<Event>,
     pub status: Option<Status>,
+    /// What it was before; none where it is new, or where this was not kept yet.
+    #[serde(default)]
+    pub status_from: Option<Status>,
     pub request_id: String,
     pub customer_id: String,
     /// The full sum before commission, in `currency`.
@@ -170,6 +177,7 @@ impl EventFacts {
             kind: None,
             kind_event: None,
             status: None,
+            status_from: None,
             request_id: String::new(),
             customer_id: String::new(),
             amount: None,
@@ -207,6 +215,7 @@ impl EventFacts {
             kind: None,
             kind_event: None,
             status: None,
+            status_from: None,
             request_id: request.request_id.clone(),
             customer_id: request.customer_id.clone().unwrap_or_default(),
             amount: None,
@@ -239,10 +248,23 @@ impl EventFacts {
     }
 }
 
-/// The facts of a change, told as one of its events.
+/// The facts of a change, told as one of its events to whoever the postback belongs to.
 pub struct EventMacros<'a> {
     pub event: Event,
     pub facts: &'a EventFacts,
+    pub owner: Owner,
+}
+
+impl EventMacros<'_> {
+    /// Of the sum that the reader reckons in: a partner, and the network, in what is paid out, an
+    /// advertiser in its own price. What the partner gets, it is not told even the currency of.
+    fn currency(&self) -> Option<Currency> {
+        let EventFacts { currency, payout_currency, .. } = self.facts;
+        match self.owner {
+            Owner::Advertiser(_) => *currency,
+            Owner::Partner(_) | Owner::Platform => payout_currency.or(*currency),
+        }
+    }
 }
 
 impl MacroValues for EventMacros<'_> {
@@ -260,6 +282,7 @@ impl MacroValues for EventMacros<'_> {
             "sub4" => Cow::Borrowed(&facts.subs[3]),
             "sub5" => Cow::Borrowed(&facts.subs[4]),
             "status" => facts.status.map(Status::code).unwrap_or_default().into(),
+            "old_status" => facts.status_from.map(Status::code).unwrap_or_default().into(),
             "event" => self.event.code().into(),
             "offer_id" => known(facts.offer_id.0),
             "partner_id" => known(facts.partner_id.0),
@@ -270,9 +293,9 @@ impl MacroValues for EventMacros<'_> {
             "device" => Cow::Borrowed(&facts.device),
             "amount" => money(facts.amount).into(),
             "payout" => money(facts.payout).into(),
-            "currency" => {
-                facts.payout_currency.or(facts.currency).map(Currency::code).unwrap_or_default().into()
-            }
+            "currency" => self.currency().map(Currency::code).unwrap_or_default().into(),
+            "amount_currency" => facts.currency.map(Currency::code).unwrap_or_default().into(),
+            "payout_currency" => facts.payout_currency.map(Currency::code).unwrap_or_default().into(),
             "txid" => facts.txid(),
             "request_id" => Cow::Borrowed(&facts.request_id),
             "lead_id" => facts.lead_id.map(|id| id.to_string()).unwrap_or_default().into(),
@@ -284,7 +307,7 @@ impl MacroValues for EventMacros<'_> {
             "comment" => Cow::Borrowed(&facts.comment),
             "tracker" => Cow::Borrowed(&facts.tracker),
             other => {
-                let field = other.strip_prefix("fields.").and_then(|name| facts.fields.get(name));
+                let field = prefixed_field(other).and_then(|name| facts.fields.get(name));
                 field.map(|value| Cow::Borrowed(value.as_str())).unwrap_or_default()
             }
         }

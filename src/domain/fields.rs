@@ -161,6 +161,20 @@ fn optional<T>(value: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     if value.is_empty() { None } else { read(value) }
 }
 
+/// What marks a parameter as a custom field, whatever else its name means to us.
+pub const FIELDS_PREFIX: &str = "fields.";
+
+/// The field that `fields.NAME` names, in any case of the prefix; none where it names nothing.
+pub fn prefixed_field(name: &str) -> Option<&str> {
+    let (prefix, field) = name.split_at_checked(FIELDS_PREFIX.len())?;
+    (prefix.eq_ignore_ascii_case(FIELDS_PREFIX) && !field.is_empty()).then_some(field)
+}
+
+/// The name of a field, with or without the prefix.
+pub fn unprefixed(name: &str) -> &str {
+    prefixed_field(name).unwrap_or(name)
+}
+
 /// Our own name for what a parameter is called, where it is one we know.
 pub fn canonical_name(name: &str) -> Option<&'static str> {
     our_name(name).map(|(ours, _)| ours)
@@ -208,7 +222,7 @@ fn sort_by_name(parameters: &[(String, String)], errors: &mut Vec<FieldError>) -
 }
 
 fn read_custom(name: &str, value: &str, custom: &mut Custom, errors: &mut Vec<FieldError>) {
-    let name = name.strip_prefix("fields.").unwrap_or(name);
+    let name = unprefixed(name);
     if name.is_empty() || name.chars().count() > CUSTOM_NAME_CHARS {
         let shown: String = name.chars().take(CUSTOM_NAME_CHARS).collect();
         errors.push(FieldError::new(&shown, "invalid_name", "a parameter name has 1 to 64 characters"));

@@ -12,7 +12,7 @@ use super::destination::rate::Rate;
 use super::destination::share::Limits;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
-use super::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use super::ids::{AdvertiserId, DeliveryId, LinkId, OfferId, PartnerId, PostbackId};
 use super::request_template::{Rendering, RequestTemplate};
 use super::request_values::RequestValues;
 use super::retry::RetryPolicy;
@@ -91,8 +91,16 @@ impl Postback {
     }
 
     /// The request that tells it of an event; `composite` is that of the click's link.
-    pub fn render(&self, macros: EventMacros, composite: Option<&Composite>) -> Rendering {
-        self.request.render(&RequestValues { macros, composite, secret: self.template_secret() })
+    pub fn render(
+        &self,
+        delivery_id: DeliveryId,
+        event: Event,
+        facts: &EventFacts,
+        composite: Option<&Composite>,
+    ) -> Rendering {
+        let macros = EventMacros { event, facts, owner: self.owner };
+        let secret = self.template_secret();
+        self.request.render(&RequestValues { delivery_id, macros, composite, secret })
     }
 
     /// What the filter `hmac` signs with: the newest secret, as it is written.
@@ -106,7 +114,7 @@ impl Postback {
     pub fn admits(&self, event: Event, facts: &EventFacts) -> Result<(), Unmet> {
         match &self.condition {
             None => Ok(()),
-            Some(condition) => condition.judge(&EventMacros { event, facts }),
+            Some(condition) => condition.judge(&EventMacros { event, facts, owner: self.owner }),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::event::Event;
 use super::facts::{EventMacros, POSTBACK_MACROS};
+use super::postback::Owner;
 use super::request_values::RequestValues;
-use super::sample::sample;
-use super::template::brackets::translate;
+use super::sample::{sample, sample_delivery};
+use super::template::brackets::{Setting, translate};
 use super::template::filter::FILTERS;
 use super::template::names::ALIASES;
 use super::template::{JsonTemplate, TextTemplate, UrlTemplate};
@@ -58,7 +59,8 @@ fn blocks(language: &str) -> Vec<&'static str> {
 fn every_example_comes_out_as_it_is_shown() {
     let facts = sample(Event::Approve);
     let values = RequestValues {
-        macros: EventMacros { event: Event::Approve, facts: &facts },
+        delivery_id: sample_delivery(),
+        macros: EventMacros { event: Event::Approve, facts: &facts, owner: Owner::Platform },
         composite: None,
         secret: None,
     };
@@ -78,7 +80,7 @@ fn every_example_comes_out_as_it_is_shown() {
     }
     for line in blocks("brackets") {
         let (written, ours) = line.split_once(" → ").unwrap();
-        assert_eq!(translate(written, POSTBACK_MACROS).unwrap().text, ours);
+        assert_eq!(translate(written, POSTBACK_MACROS, Setting::Text).unwrap().text, ours);
         examples += 1;
     }
     assert!(examples >= 15, "{examples} examples");

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::coded::coded_enum;
 use super::facts::POSTBACK_MACROS;
+use super::postback::Owner;
 use super::request::Method;
 use super::request_template::{BodyTemplate, RequestTemplate};
 use super::success_rule::{MOST_RULES, RuleSettings, SuccessRule};
-use super::template::brackets::translate;
+use super::template::brackets::{Setting, translate};
 use super::template::names::{canonical, nearest};
 use super::template::{JsonTemplate, TemplateError, TextTemplate, UrlTemplate};
 
@@ -112,7 +113,7 @@ impl RequestChange {
 
 /// A fault of one setting, with the remedy in its message. `field` is the setting's name, such as
 /// `url_template` or `headers[2].value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     pub field: String,
     pub message: String,
@@ -162,22 +163,24 @@ impl RequestSettings {
     pub fn translate(&mut self) -> Result<Vec<Translated>, Vec<Fault>> {
         let mut all = Vec::new();
         let mut faults = Vec::new();
-        let mut each = |field: String, text: &mut String| match translate(text, POSTBACK_MACROS) {
-            Ok(translated) => {
-                *text = translated.text;
-                all.extend(translated.translations.into_iter().map(|one| Translated {
-                    field: field.clone(),
-                    from: one.from,
-                    to: one.to,
-                }));
-            }
-            Err(error) => faults.push(Fault::new(field, error)),
-        };
-        each("url_template".into(), &mut self.url_template);
+        let of_body = if self.body_kind == BodyKind::Form { Setting::Url } else { Setting::Text };
+        let mut each =
+            |field: String, text: &mut String, setting| match translate(text, POSTBACK_MACROS, setting) {
+                Ok(translated) => {
+                    *text = translated.text;
+                    all.extend(translated.translations.into_iter().map(|one| Translated {
+                        field: field.clone(),
+                        from: one.from,
+                        to: one.to,
+                    }));
+                }
+                Err(error) => faults.push(Fault::new(field, error)),
+            };
+        each("url_template".into(), &mut self.url_template, Setting::Url);
         for (index, header) in self.headers.iter_mut().enumerate() {
-            each(format!("headers[{index}].value"), &mut header.value);
+            each(format!("headers[{index}].value"), &mut header.value, Setting::Text);
         }
-        each("body_template".into(), &mut self.body_template);
+        each("body_template".into(), &mut self.body_template, of_body);
         for (index, name) in self.required_macros.iter_mut().enumerate() {
             let bare = name.trim().trim_start_matches('{').trim_end_matches('}').trim();
             let ours = canonical(bare, POSTBACK_MACROS).unwrap_or_else(|| bare.to_owned());
@@ -218,6 +221,26 @@ impl RequestSettings {
                 Ok((template, rules))
             }
             _ => Err(faults),
+        }
+    }
+
+    /// What may be sent, but likely says something else than was meant; of a request in our own
+    /// notation. `owner` is whose postback it is.
+    pub fn warnings(&self, owner: Owner) -> Vec<Fault> {
+        let headers = self.headers.iter().enumerate();
+        let texts: Vec<(String, &str)> = std::iter::once(("url_template".into(), self.url_template.as_str()))
+            .chain(headers.map(|(index, one)| (format!("headers[{index}].value"), one.value.as_str())))
+            .chain([("body_template".into(), self.body_template.as_str())])
+            .collect();
+        let has_amount = texts.iter().any(|(_, text)| mentions(text, "amount"));
+        let currency = texts.iter().find(|(_, text)| mentions(text, "currency"));
+        match (currency, owner) {
+            (Some((field, _)), Owner::Partner(_) | Owner::Platform) if has_amount => {
+                let message = "{currency} is the currency of {payout}; {amount} may be in another, which is \
+                               {amount_currency}";
+                vec![Fault::new(field.as_str(), message)]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -340,6 +363,14 @@ impl RequestSettings {
         };
         self.success_rules.iter().enumerate().filter_map(compile).collect()
     }
+}
+
+/// Whether a macro stands in a template in our own notation.
+pub fn mentions(template: &str, name: &str) -> bool {
+    template
+        .split('{')
+        .skip(1)
+        .any(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['}', '|'])))
 }
 
 /// What of a template is sent as it is written. A blank may stand inside a macro's braces, in the

@@ -197,7 +197,7 @@ fn foreign_notation_is_read_in_every_setting() {
     let translated = settings.translate().unwrap();
     assert_eq!(settings.url_template, "https://t.example/?c={clickid}");
     assert_eq!(settings.headers[0].value, "{lead_id}");
-    assert_eq!(settings.body_template, r#"{"sum":"{amount}","a":[1]}"#);
+    assert_eq!(settings.body_template, r#"{"sum":"{payout}","a":[1]}"#);
     assert_eq!(settings.required_macros, ["clickid"]);
     let fields: Vec<&str> = translated.iter().map(|one| one.field.as_str()).collect();
     assert_eq!(fields, ["url_template", "headers[0].value", "body_template", "required_macros[0]"]);

@@ -5,10 +5,14 @@ use std::borrow::Cow;
 
 use super::composite::{Composite, IGNORED};
 use super::facts::{EventMacros, POSTBACK_MACROS};
+use super::fields::{FIELDS_PREFIX, unprefixed};
+use super::ids::DeliveryId;
 use super::template::MacroValues;
 use super::visit::Mark;
 
 pub struct RequestValues<'a> {
+    /// The same in every attempt: what receivers know a repeated one by.
+    pub delivery_id: DeliveryId,
     pub macros: EventMacros<'a>,
     /// How the click's link packs several values into one parameter, if so.
     pub composite: Option<&'a Composite>,
@@ -20,6 +24,7 @@ impl MacroValues for RequestValues<'_> {
     fn value(&self, name: &str) -> Cow<'_, str> {
         match (name, self.composite) {
             ("tracker", Some(composite)) => self.tracker(composite),
+            ("delivery_id", _) => self.delivery_id.to_string().into(),
             _ => self.macros.value(name),
         }
     }
@@ -45,8 +50,11 @@ impl RequestValues<'_> {
                 ("click_id", _) => self.macros.value(field),
                 (IGNORED, came) => came.unwrap_or_default(),
                 (_, Some(came)) if !came.is_empty() || is_known_at_the_click(field) => came,
+                ("delivery_id", _) => self.value(field),
                 (name, _) if POSTBACK_MACROS.contains(&name) => self.macros.value(name),
-                (name, _) => self.macros.value(&format!("fields.{name}")).into_owned().into(),
+                (name, _) => {
+                    self.macros.value(&format!("{FIELDS_PREFIX}{}", unprefixed(name))).into_owned().into()
+                }
             }
         };
         let values: Vec<Cow<str>> = composite.fields.iter().enumerate().map(value).collect();

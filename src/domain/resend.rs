@@ -14,6 +14,15 @@ coded_enum! {
     }
 }
 
+/// What a resend does about the conditions of postbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// What a condition, as it is today, keeps back is not sent, and the log says why.
+    Heeded,
+    /// Somebody has asked for it to be sent all the same.
+    Ignored,
+}
+
 coded_enum! {
     /// What a job makes deliveries of.
     JobKind {
@@ -90,6 +99,8 @@ pub struct Finished {
     pub postback_is_deleted: bool,
     /// The revision of its postback that it was last sent with.
     pub sent_revision: Option<i32>,
+    /// By the condition of its postback, where that is heeded.
+    pub is_kept_back: bool,
 }
 
 /// Where a delivery that is to be resent stands.
@@ -126,6 +137,9 @@ pub fn resend(standing: Standing, request: RequestVersion) -> Resend {
     }
     if finished.postback_is_deleted {
         return Resend::PassOver(PassedOver::PostbackDeleted);
+    }
+    if finished.is_kept_back {
+        return Resend::PassOver(PassedOver::ConditionUnmet);
     }
     match (request, finished.sent_revision) {
         (RequestVersion::Current, _) => Resend::Make { pinned_revision: None },
@@ -173,7 +187,12 @@ mod tests {
 
     use super::*;
 
-    const KEPT: Finished = Finished { has_history: true, postback_is_deleted: false, sent_revision: Some(3) };
+    const KEPT: Finished = Finished {
+        has_history: true,
+        postback_is_deleted: false,
+        sent_revision: Some(3),
+        is_kept_back: false,
+    };
 
     #[test]
     fn every_standing_has_its_resend() {
@@ -182,6 +201,7 @@ mod tests {
         let gone = Finished { has_history: false, ..KEPT };
         let deleted = Finished { postback_is_deleted: true, ..KEPT };
         let unsent = Finished { sent_revision: None, ..KEPT };
+        let kept_back = Finished { is_kept_back: true, ..unsent };
         for (standing, request, expected) in [
             (Standing::Waiting, Original, Resend::Hasten),
             (Standing::BeingSent, Current, passed(PassedOver::BeingSent)),
@@ -192,6 +212,8 @@ mod tests {
             (Standing::Finished(KEPT), Original, Resend::Make { pinned_revision: Some(3) }),
             (Standing::Finished(unsent), Original, passed(PassedOver::RequestNotKept)),
             (Standing::Finished(unsent), Current, Resend::Make { pinned_revision: None }),
+            (Standing::Finished(kept_back), Current, passed(PassedOver::ConditionUnmet)),
+            (Standing::Finished(kept_back), Original, passed(PassedOver::ConditionUnmet)),
         ] {
             assert_eq!(resend(standing, request), expected, "{standing:?} {request:?}");
         }

@@ -8,13 +8,21 @@ use uuid::Uuid;
 
 use super::event::{ActionKind, Event};
 use super::facts::EventFacts;
-use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
+use super::ids::{AdvertiserId, ChangeId, ClickId, DeliveryId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
 use super::status::Status;
 
+/// The delivery that a sample would be told by.
+pub fn sample_delivery() -> DeliveryId {
+    DeliveryId(id(8))
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(0x0198_d5f0_0000_7000_8000_0000_0000_0000 + number)
+}
+
 /// Facts with every value filled that the event can have, the same each time.
 pub fn sample(event: Event) -> EventFacts {
-    let id = |number: u128| Uuid::from_u128(0x0198_d5f0_0000_7000_8000_0000_0000_0000 + number);
     let status = match event {
         Event::Hold => Status::Hold,
         Event::Reject => Status::Rejected,
@@ -36,6 +44,7 @@ pub fn sample(event: Event) -> EventFacts {
         kind: Some(ActionKind::Sale),
         kind_event: Some(if Event::KIND_EVENTS.contains(&event) { event } else { Event::Sale }),
         status: Some(status),
+        status_from: matches!(event, Event::Approve | Event::Reject).then_some(Status::Hold),
         request_id: "sample-order-1".into(),
         customer_id: "sample-customer-1".into(),
         amount: Some(Decimal::new(2_500, 2)),

@@ -12,10 +12,10 @@ use crate::domain::composite::Composite;
 use crate::domain::condition::Unmet;
 use crate::domain::destination::signal::Signal;
 use crate::domain::event::Event;
-use crate::domain::facts::{EventFacts, EventMacros};
+use crate::domain::facts::EventFacts;
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
-use crate::domain::postback::Postback;
+use crate::domain::postback::{Owner, Postback};
 use crate::domain::redact::{REDACTED, redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
 use crate::domain::request_template::{Rendering, SkipReason};
@@ -56,8 +56,8 @@ async fn make_and_hear(
     node: NodeId,
 ) -> (AttemptRecord, Signal, HeaderMap) {
     let started_at = Utc::now();
-    let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
-    let Rendering { request, skip } = postback.render(macros, composite);
+    let Rendering { request, skip } =
+        postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite);
     if !skip.is_empty() {
         let judgement = skipped(&skip);
         let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
@@ -202,9 +202,10 @@ pub fn interrupted(
         reason: "the node stopped before it recorded this attempt; the request may have been sent".into(),
         retry_in: None,
     };
-    let macros = EventMacros { event: delivery.event, facts: &delivery.facts };
     let request = match postback {
-        Some(postback) => postback.render(macros, composite).request,
+        Some(postback) => {
+            postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite).request
+        }
         None => RenderedRequest::get(String::new()),
     };
     let owner = postback.map_or("", |postback| postback.owner.kind());
@@ -231,21 +232,23 @@ pub fn kept_back(
         facts: facts.clone(),
         pinned_revision: None,
     };
-    let judgement = Judgement {
-        outcome: Outcome::Skipped,
-        error_kind: ErrorKind::Condition,
-        reason: unmet.to_string(),
-        retry_in: None,
-    };
-    let request = RenderedRequest::get(String::new());
     SkippedDelivery {
         delivery_id,
         postback_id: postback.postback_id,
         change_id: facts.change_id,
         event,
         lead_id: facts.lead_id,
-        row: row(postback.owner.kind(), &delivery, node, now, &request, &judgement, None),
+        row: unmet_row(postback.owner, &delivery, unmet.to_string(), node),
     }
+}
+
+/// The log row of a delivery that a condition keeps back: an attempt that was not made, when it was
+/// due.
+pub fn unmet_row(owner: Owner, delivery: &ClaimedDelivery, reason: String, node: NodeId) -> AttemptRow {
+    let judgement =
+        Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Condition, reason, retry_in: None };
+    let request = RenderedRequest::get(String::new());
+    row(owner.kind(), delivery, node, delivery.due_at, &request, &judgement, None)
 }
 
 /// The log row of a delivery that was cancelled: an attempt that will not be made.

@@ -22,7 +22,7 @@ use crate::event_log::rows::Log;
 use crate::store::deliveries::{Claimed, NewDelivery};
 use crate::store::delivery_jobs::{self as jobs, Counts, Held, PastSelection, Progress, Selection};
 use crate::store::late_postbacks::{self, Listener};
-use crate::store::resend::resend_batch;
+use crate::store::resend::{Batch, Wish, resend_batch};
 use crate::store::setup::ChangeError;
 use crate::store::{StoreError, log_batches};
 
@@ -212,9 +212,16 @@ impl Work {
         let mut client = services.pool.get().await?;
         let transaction = client.transaction().await?;
         let job = &self.held.job;
-        let results = match ids.is_empty() {
-            true => Vec::new(),
-            false => resend_batch(&transaction, job.job_id, job.scope, job.request, &ids, now).await?,
+        let wish = Wish {
+            job: job.job_id,
+            scope: job.scope,
+            request: job.request,
+            conditions: job.conditions,
+            node: services.node,
+        };
+        let Batch { results, .. } = match ids.is_empty() {
+            true => Batch::default(),
+            false => resend_batch(&transaction, wish, &ids, now).await?,
         };
         let counts = Counts::of(results.iter().map(|(_, result)| result));
         let used = usize::try_from(counts.made + counts.hastened).unwrap_or(usize::MAX);

@@ -244,6 +244,7 @@ impl Planner<'_> {
         let LeadChange { status_from, events, kind_event } = change;
         let change_id = ChangeId(Uuid::now_v7());
         let facts = EventFacts::of_lead(claim, request, kind_event, change_id, self.circumstances.now);
+        let facts = EventFacts { status_from, ..facts };
         let row = LeadRow {
             lead_id: claim.lead_id,
             action_id: claim.action.action_id,

@@ -7,6 +7,7 @@
 //!                               └─► beside it, one at a time: a repair, which reads the whole queue
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,14 @@ use actix::prelude::*;
 
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{NodeId, PostbackId};
+use crate::domain::postback::Postback;
 use crate::outbound::attempt;
 use crate::store::StoreError;
 use crate::store::claims::{self, Lapsed, Sought};
 use crate::store::deliveries::{self, Abandoned, Look};
 use crate::store::nodes::{self, Member, Standing};
+use crate::store::revisions;
 
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
@@ -218,17 +221,25 @@ async fn rescue(
     sought: Sought<'_>,
 ) -> Result<(), StoreError> {
     let catalogue = services.catalogue();
-    let describe = |abandoned: &Abandoned| {
-        let postback = catalogue.postbacks.get(&abandoned.delivery.postback_id);
-        let composite = catalogue.composite_of(abandoned.delivery.facts.link_id);
-        attempt::interrupted(abandoned, postback.map(AsRef::as_ref), composite.as_deref(), services.node)
+    let mut earlier = HashMap::new();
+    let mut describe = async |abandoned: &Abandoned| {
+        let delivery = &abandoned.delivery;
+        let today = catalogue.postbacks.get(&delivery.postback_id);
+        let postback = match (today, delivery.pinned_revision) {
+            (Some(today), Some(revision)) if revision != today.revision => {
+                Some(as_it_was(services, &mut earlier, today, revision).await)
+            }
+            _ => today.cloned(),
+        };
+        let composite = catalogue.composite_of(delivery.facts.link_id);
+        attempt::interrupted(abandoned, postback.as_deref(), composite.as_deref(), services.node)
     };
     let mut are_empty = true;
     for step in claims::Sweep::begin(&services.pool).await? {
         let found = claims::find_abandoned(&services.pool, step, sought).await?;
         are_empty &= found.is_empty();
         for some in found.chunks(claims::TAKE_LIMIT) {
-            let taken = claims::take_over(&services.pool, some, sought, describe).await?;
+            let taken = claims::take_over(&services.pool, some, sought, &mut describe).await?;
             if !taken.is_empty() {
                 wake(services, supervisor, &taken);
             }
@@ -238,6 +249,30 @@ async fn rescue(
         nodes::forget(&services.pool, sought.dead).await?;
     }
     Ok(())
+}
+
+/// The postback that a resend of an earlier request was sent by; today's where that cannot be read,
+/// as a log row with another request says more than none.
+async fn as_it_was(
+    services: &Services,
+    known: &mut HashMap<(PostbackId, i32), Arc<Postback>>,
+    today: &Arc<Postback>,
+    revision: i32,
+) -> Arc<Postback> {
+    let key = (today.postback_id, revision);
+    if let Some(earlier) = known.get(&key) {
+        return earlier.clone();
+    }
+    let earlier = match revisions::load(&services.pool, today, revision).await {
+        Ok(Some(earlier)) => Arc::new(earlier),
+        Ok(None) => today.clone(),
+        Err(error) => {
+            tracing::warn!(%error, postback = %today.postback_id, revision, "an earlier request is not at hand");
+            today.clone()
+        }
+    };
+    known.insert(key, earlier.clone());
+    earlier
 }
 
 /// What was taken over is due at once, but stands before where the queues are read from.

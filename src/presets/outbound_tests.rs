@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::condition::Condition;
 use crate::domain::event::status_event;
 use crate::domain::facts::{EventFacts, EventMacros, POSTBACK_MACROS};
+use crate::domain::postback::Owner;
 use crate::domain::status::Status;
 use crate::domain::template::{MacroValues, UrlTemplate};
 use crate::presets::inbound;
@@ -71,7 +72,7 @@ fn every_preset_renders_as_its_system_reads_it() {
                     _ => Status::Approved,
                 };
                 let facts = EventFacts { status: Some(status), ..facts.clone() };
-                let url = template.render(&EventMacros { event, facts: &facts });
+                let url = template.render(&EventMacros { event, facts: &facts, owner: Owner::Platform });
                 rendered += &format!("  {} on {}{condition}\n    {url}\n", postback.name, event.code());
             }
         }
@@ -85,7 +86,7 @@ fn every_preset_renders_as_its_system_reads_it() {
 
 /// What a postback of a preset asks for, as an event comes with a status; `None` where it is not told.
 fn told(postback: &PlannedPostback, event: Event, facts: &EventFacts) -> Option<String> {
-    let macros = EventMacros { event, facts };
+    let macros = EventMacros { event, facts, owner: Owner::Platform };
     let admits = |condition: &String| Condition::parse(condition).unwrap().judge(&macros).is_ok();
     let hears = postback.events.contains(&event) && postback.condition.as_ref().is_none_or(admits);
     hears
@@ -208,7 +209,7 @@ fn any_parameter_of_the_link_can_carry_the_click_id() {
                     kind_event: Some(Event::Sale),
                     ..facts()
                 };
-                let macros = EventMacros { event: Event::Approve, facts: &facts };
+                let macros = EventMacros { event: Event::Approve, facts: &facts, owner: Owner::Platform };
                 assert_eq!(macros.value(required), "7", "{name}");
                 let condition = postback.condition.map(|text| Condition::parse(&text).unwrap());
                 if let Some(condition) = condition.filter(|text| text.source().contains("double")) {
@@ -341,7 +342,7 @@ proptest! {
         if let Ok(postbacks) = preset.postbacks(&values, None) {
             for postback in postbacks {
                 let template = UrlTemplate::parse(&postback.request.url_template, POSTBACK_MACROS).unwrap();
-                let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts() })).unwrap();
+                let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts(), owner: Owner::Platform })).unwrap();
                 prop_assert_eq!(url.query_pairs().count(), 4);
                 prop_assert_eq!(url.host_str(), Some("t.example"));
             }

@@ -244,6 +244,7 @@ impl Teller {
             kind: Some(action.kind),
             kind_event: Some(kind_event(action.kind, Occurrence::First, Occurrence::First)),
             status: None,
+            status_from: None,
             request_id,
             customer_id: String::new(),
             amount: Some(Decimal::new(cents, 2)),

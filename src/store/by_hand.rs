@@ -117,7 +117,8 @@ impl StandingLead {
     /// The facts of a change that happens to it now.
     pub fn facts_of_change(&self, status: Status, now: DateTime<Utc>) -> EventFacts {
         let change_id = ChangeId(Uuid::now_v7());
-        EventFacts { change_id, occurred_at: now, status: Some(status), ..self.facts.clone() }
+        let (status_from, status) = (Some(self.status), Some(status));
+        EventFacts { change_id, occurred_at: now, status, status_from, ..self.facts.clone() }
     }
 
     fn changed_to(&self, status: Status, now: DateTime<Utc>) -> LeadRow {
@@ -240,6 +241,7 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
             .or(row.get("first_event"))
             .and_then(Event::from_code),
         status: Some(status),
+        status_from: None,
         request_id: row.get("request_id"),
         customer_id: text("customer_id"),
         amount: row.get::<_, Option<Decimal>>("amount"),

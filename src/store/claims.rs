@@ -93,7 +93,7 @@ pub async fn take_over(
     pool: &Pool,
     found: &[DeliveryId],
     sought: Sought<'_>,
-    describe: impl Fn(&Abandoned) -> AttemptRow,
+    mut describe: impl AsyncFnMut(&Abandoned) -> AttemptRow,
 ) -> Result<Vec<Abandoned>, StoreError> {
     let found: Vec<Uuid> = found.iter().map(|id| id.0).collect();
     let (dead, lapsed) = (ids_of(sought.dead), sought.lapsed == Lapsed::Too);
@@ -103,7 +103,11 @@ pub async fn take_over(
     session.batch_execute("BEGIN").await?;
     let rows = session.query(&take, &[&found, &dead, &lapsed]).await?;
     let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
-    let log_batch = encode(abandoned.iter().map(describe));
+    let mut log_rows = Vec::with_capacity(abandoned.len());
+    for one in &abandoned {
+        log_rows.push(describe(one).await);
+    }
+    let log_batch = encode(log_rows);
     log_batches::insert(&session, &insert_log, log_batch.as_slice()).await?;
     session.commit().await?;
     session.give_back();

@@ -17,11 +17,11 @@ pub use work::{Held, Progress, claim, note, save};
 
 use super::audit::{self, Actor, Entity};
 use super::error::StoreError;
-use super::resend::{Resent, resend_batch, scope_columns};
+use super::resend::{Batch, Resent, Wish, resend_batch, scope_columns};
 use super::search::{Columns, Search, page};
 use super::setup::ChangeError;
 use crate::domain::ids::{AdvertiserId, DeliveryId, JobId, PartnerId, PostbackId};
-use crate::domain::resend::{JobKind, JobState, PassedOver, RequestVersion};
+use crate::domain::resend::{Conditions, JobKind, JobState, PassedOver, RequestVersion};
 use crate::event_log::reader::AttemptFilter;
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Scope;
@@ -63,6 +63,7 @@ pub struct JobRecord {
     pub state: JobState,
     pub selection: Selection,
     pub request: RequestVersion,
+    pub conditions: Conditions,
     pub rate_per_second: u32,
     pub scope: Scope,
     pub actor_token_id: Option<Uuid>,
@@ -129,6 +130,7 @@ pub struct NewJob {
     pub job_id: JobId,
     pub selection: Selection,
     pub request: RequestVersion,
+    pub conditions: Conditions,
     pub rate_per_second: u32,
     pub expected: Option<u64>,
     pub counts: Counts,
@@ -152,15 +154,15 @@ pub async fn start(pool: &Pool, actor: Actor, scope: Scope, job: &NewJob) -> Res
 pub async fn resend_now(
     pool: &Pool,
     actor: Actor,
-    scope: Scope,
+    wish: Wish,
     ids: &[DeliveryId],
-    request: RequestVersion,
-    job_id: JobId,
     now: DateTime<Utc>,
-) -> Result<(JobRecord, Vec<(DeliveryId, Resent)>), ChangeError> {
+) -> Result<(JobRecord, Batch), ChangeError> {
+    let Wish { job: job_id, scope, request, conditions, .. } = wish;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
-    let results = resend_batch(&transaction, job_id, scope, request, ids, now).await?;
+    let batch = resend_batch(&transaction, wish, ids, now).await?;
+    let results = &batch.results;
     let unknown = (DeliveryId(Uuid::nil()), Resent::PassedOver(PassedOver::Forgotten));
     if let Some((id, _)) = results.iter().find(|(_, result)| *result == unknown.1) {
         return Err(ChangeError::bad(
@@ -174,6 +176,7 @@ pub async fn resend_now(
         job_id,
         selection: Selection::Deliveries(ids.iter().map(|id| id.0).collect()),
         request,
+        conditions,
         rate_per_second: u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX),
         expected: Some(ids.len() as u64),
         counts: Counts::of(results.iter().map(|(_, result)| result)),
@@ -185,7 +188,7 @@ pub async fn resend_now(
         return Err(taken());
     }
     transaction.commit().await?;
-    Ok((record, results))
+    Ok((record, batch))
 }
 
 fn is_same(record: &JobRecord, job: &NewJob) -> bool {
@@ -195,7 +198,9 @@ fn is_same(record: &JobRecord, job: &NewJob) -> bool {
         Selection::Past(past) => Selection::Past(PastSelection { to: DateTime::UNIX_EPOCH, ..past.clone() }),
         Selection::Deliveries(_) => selection.clone(),
     };
-    of_log(&record.selection) == of_log(&job.selection) && record.request == job.request
+    of_log(&record.selection) == of_log(&job.selection)
+        && record.request == job.request
+        && record.conditions == job.conditions
 }
 
 fn taken() -> ChangeError {
@@ -215,14 +220,16 @@ async fn insert(
     let rate = i32::try_from(job.rate_per_second).unwrap_or(i32::MAX);
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let is_done = state == JobState::Done;
+    let ignores_condition = job.conditions == Conditions::Ignored;
     let inserted = client
         .execute(
             "INSERT INTO delivery_jobs (job_id, kind, state, selection, request, rate_per_second, advertiser_id,
                                         partner_id, actor_token_id, actor_role, created_at, started_at, finished_at,
-                                        expected, matched, made, hastened, skipped, paced_until)
+                                        expected, matched, made, hastened, skipped, paced_until,
+                                        ignores_condition)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::timestamptz,
                      CASE WHEN $12 THEN $11::timestamptz END,
-                     CASE WHEN $12 THEN $11::timestamptz END, $13, $14, $15, $16, $17, $11::timestamptz)
+                     CASE WHEN $12 THEN $11::timestamptz END, $13, $14, $15, $16, $17, $11::timestamptz, $18)
              ON CONFLICT (job_id) DO NOTHING",
             &[
                 &job.job_id.0,
@@ -242,13 +249,14 @@ async fn insert(
                 &count(job.counts.made),
                 &count(job.counts.hastened),
                 &skipped_json(&job.counts),
+                &ignores_condition,
             ],
         )
         .await?;
     if inserted == 1 {
         let after = json!({
             "selection": selection, "request": job.request.code(), "rate_per_second": rate,
-            "made": job.counts.made, "hastened": job.counts.hastened,
+            "made": job.counts.made, "hastened": job.counts.hastened, "ignores_condition": ignores_condition,
         });
         let id = job.job_id.to_string();
         let action = job.selection.kind().code();
@@ -314,6 +322,10 @@ pub(super) fn read(row: &Row) -> Result<JobRecord, StoreError> {
         state: JobState::from_code(&state).ok_or_else(|| unreadable("state", state))?,
         selection,
         request: RequestVersion::from_code(&request).ok_or_else(|| unreadable("request", request))?,
+        conditions: match row.try_get("ignores_condition")? {
+            true => Conditions::Ignored,
+            false => Conditions::Heeded,
+        },
         rate_per_second: u32::try_from(row.try_get::<_, i32>("rate_per_second")?).unwrap_or(1),
         scope: match (advertiser, partner) {
             (Some(id), _) => Scope::Advertiser(AdvertiserId(id)),

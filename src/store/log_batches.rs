@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Pool;
+use deadpool_postgres::{GenericClient, Pool};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
@@ -21,12 +21,19 @@ const FORMING_LOCK: i32 = 0x5348_4950;
 const SHIPMENT_CHECK: Duration = Duration::from_millis(50);
 
 pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
-    session
-        .prepare_cached(
-            "INSERT INTO log_batches (log, row_count, payload)
-             SELECT * FROM unnest($1::text[], $2::int[], $3::bytea[])",
-        )
-        .await
+    session.prepare_cached(INSERT).await
+}
+
+const INSERT: &str = "INSERT INTO log_batches (log, row_count, payload)
+                      SELECT * FROM unnest($1::text[], $2::int[], $3::bytea[])";
+
+/// Adds a batch inside the caller's transaction, where that is no [`Session`].
+pub async fn insert_within(client: &impl GenericClient, batch: &EncodedBatch) -> Result<(), StoreError> {
+    let statement = client.prepare_cached(INSERT).await?;
+    let rows = i32::try_from(batch.row_count).unwrap_or(i32::MAX);
+    let (logs, rows, payloads) = ([batch.log.table()], [rows], [batch.payload.as_slice()]);
+    client.execute(&statement, &[&&logs[..], &&rows[..], &&payloads[..]]).await?;
+    Ok(())
 }
 
 /// Adds batches inside the caller's transaction.

@@ -71,6 +71,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261123000402_names_of_partners"),
     postgres!("20261125000001_destination_news"),
     clickhouse!("20261126000001_rare_and_sent"),
+    postgres!("20261126150001_resend_condition"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -20,6 +20,7 @@ pub mod destination_states;
 pub mod error;
 pub mod explaining;
 pub mod integrations;
+pub mod kept_back;
 pub mod late_postbacks;
 pub mod links;
 pub mod log_batches;

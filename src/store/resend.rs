@@ -6,10 +6,15 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
+use super::deliveries::{ClaimedDelivery, FIRST_FENCE};
 use super::error::StoreError;
-use crate::domain::ids::{DeliveryId, JobId};
-use crate::domain::resend::{Finished, PassedOver, RequestVersion, Resend, Standing, resend};
+use super::kept_back::{Judged, finished, judge};
+use super::log_batches;
+use crate::domain::ids::{DeliveryId, JobId, NodeId};
+use crate::domain::resend::{Conditions, Finished, PassedOver, RequestVersion, Resend, Standing, resend};
+use crate::event_log::rows::encode;
 use crate::graphql::scope::Scope;
+use crate::outbound::attempt;
 
 /// What became of one delivery of the wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,22 +29,42 @@ pub enum Resent {
 /// One lock over all nodes: resends are numbered.
 const ADVISORY_LOCK: i64 = 0x5249_434f_5245_534e;
 
+/// What is asked for, of whatever deliveries.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    pub job: JobId,
+    pub scope: Scope,
+    pub request: RequestVersion,
+    pub conditions: Conditions,
+    /// Who makes it so.
+    pub node: NodeId,
+}
+
+/// What became of the deliveries that were asked for, in their order, and why conditions kept some
+/// of them back.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub results: Vec<(DeliveryId, Resent)>,
+    pub reasons: HashMap<DeliveryId, String>,
+}
+
 /// A delivery that is over, and what the resend of it needs.
 struct Source {
     first: DeliveryId,
     finished: Finished,
+    judged: Option<Judged>,
 }
 
 /// Sends deliveries again inside the caller's transaction: at most one new delivery for every
-/// (job, event, postback), however often it is called. What lies outside the scope is unknown.
+/// (job, event, postback), however often it is called. What lies outside the scope is unknown. What
+/// a condition keeps back is finished at once, as skipped, with its row in the log.
 pub async fn resend_batch(
     client: &impl GenericClient,
-    job: JobId,
-    scope: Scope,
-    request: RequestVersion,
+    wish: Wish,
     asked: &[DeliveryId],
     now: DateTime<Utc>,
-) -> Result<Vec<(DeliveryId, Resent)>, StoreError> {
+) -> Result<Batch, StoreError> {
+    let Wish { job, scope, request, conditions, node } = wish;
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await?;
     let ids: Vec<Uuid> = asked.iter().map(|id| id.0).collect();
     let (advertiser, partner) = scope_columns(scope);
@@ -64,32 +89,28 @@ pub async fn resend_batch(
     let hot: HashSet<Uuid> =
         client.query(&look, &[&ids, &advertiser, &partner]).await?.iter().map(|row| row.get(0)).collect();
     // After the queue: what left it meanwhile is found here.
-    let over = client
-        .prepare_cached(
-            "SELECT delivery_id, coalesce(resent_from, delivery_id) AS first_id, sent_revision,
-                    deleted_at IS NOT NULL AS is_deleted,
-                    EXISTS (SELECT FROM conversion_history AS history
-                            WHERE history.change_id = deliveries_finished.change_id) AS has_history
-             FROM deliveries_finished JOIN postbacks USING (postback_id)
-             WHERE delivery_id = ANY($1)
-               AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)",
-        )
-        .await?;
-    let finished: HashMap<Uuid, Source> = client
-        .query(&over, &[&ids, &advertiser, &partner])
+    let finished: HashMap<Uuid, Source> = finished(client, scope, &ids)
         .await?
         .iter()
         .map(|row| {
+            let judged = match conditions {
+                Conditions::Heeded => judge(row)?,
+                Conditions::Ignored => None,
+            };
             let finished = Finished {
                 has_history: row.get("has_history"),
                 postback_is_deleted: row.get("is_deleted"),
                 sent_revision: row.get("sent_revision"),
+                is_kept_back: judged.is_some(),
             };
-            (row.get("delivery_id"), Source { first: DeliveryId(row.get("first_id")), finished })
+            let first = DeliveryId(row.get("first_id"));
+            Ok((row.get("delivery_id"), Source { first, finished, judged }))
         })
-        .collect();
+        .collect::<Result<_, StoreError>>()?;
 
     let mut results = Vec::with_capacity(asked.len());
+    let mut reasons = HashMap::new();
+    let mut kept_back: HashMap<DeliveryId, (Uuid, Uuid, &Judged)> = HashMap::new();
     let mut to_hasten = Vec::new();
     let mut to_make: HashMap<DeliveryId, (Uuid, Uuid, Option<i32>)> = HashMap::new();
     for &id in asked {
@@ -112,7 +133,15 @@ pub async fn resend_batch(
                 if is_first { Resent::Made(new_id) } else { Resent::PassedOver(PassedOver::MadeBefore) }
             }
             (Resend::Make { .. }, None) => Resent::PassedOver(PassedOver::Forgotten),
-            (Resend::PassOver(reason), _) => Resent::PassedOver(reason),
+            (Resend::PassOver(reason), source) => {
+                if let (PassedOver::ConditionUnmet, Some(Source { first, judged: Some(judged), .. })) =
+                    (reason, source)
+                {
+                    reasons.insert(id, judged.reason.clone());
+                    kept_back.entry(DeliveryId::of_resend(*first, job)).or_insert((id.0, first.0, judged));
+                }
+                Resent::PassedOver(reason)
+            }
         };
         results.push((id, result));
     }
@@ -129,7 +158,47 @@ pub async fn resend_batch(
             *result = Resent::PassedOver(PassedOver::MadeBefore);
         }
     }
-    Ok(results)
+    finish_kept_back(client, job, &kept_back, node, now).await?;
+    Ok(Batch { results, reasons })
+}
+
+/// Adds what conditions keep back to what is over, and to the log: once for a job, however often it
+/// is asked for.
+async fn finish_kept_back(
+    client: &impl GenericClient,
+    job: JobId,
+    kept_back: &HashMap<DeliveryId, (Uuid, Uuid, &Judged)>,
+    node: NodeId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if kept_back.is_empty() {
+        return Ok(());
+    }
+    let new_ids: Vec<Uuid> = kept_back.keys().map(|id| id.0).collect();
+    let sources: Vec<Uuid> = kept_back.values().map(|(source, ..)| *source).collect();
+    let firsts: Vec<Uuid> = kept_back.values().map(|(_, first, _)| *first).collect();
+    let reasons: Vec<&str> = kept_back.values().map(|(.., judged)| judged.reason.as_str()).collect();
+    let statement = client.prepare_cached(include_str!("queries/insert_kept_back.sql")).await?;
+    let rows = client.query(&statement, &[&new_ids, &sources, &firsts, &reasons, &now, &job.0]).await?;
+    let log_rows = rows.iter().filter_map(|row| {
+        let delivery_id = DeliveryId(row.get(0));
+        let (.., judged) = kept_back.get(&delivery_id)?;
+        let delivery = ClaimedDelivery {
+            delivery_id,
+            postback_id: judged.postback_id,
+            event: judged.event,
+            attempt: 1,
+            fence: FIRST_FENCE,
+            due_at: now,
+            facts: judged.facts.clone(),
+            pinned_revision: None,
+        };
+        Some(attempt::unmet_row(judged.owner, &delivery, judged.reason.clone(), node))
+    });
+    match encode(log_rows) {
+        Some(batch) => log_batches::insert_within(client, &batch).await,
+        None => Ok(()),
+    }
 }
 
 /// Adds the new deliveries, and returns which of them are new indeed.

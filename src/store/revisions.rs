@@ -21,5 +21,10 @@ pub async fn load(pool: &Pool, today: &Postback, revision: i32) -> Result<Option
         return Ok(None);
     };
     let earlier = catalogue::postback(&row, today.secrets.clone())?;
-    Ok(Some(Postback { revision, signing: today.signing.clone(), ..earlier }))
+    Ok(Some(Postback {
+        revision,
+        signing: today.signing.clone(),
+        certificate: today.certificate.clone(),
+        ..earlier
+    }))
 }

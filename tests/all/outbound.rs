@@ -229,6 +229,20 @@ async fn a_postback_shows_the_certificate_that_was_set_for_it() {
     let attempts = logged(&world, &server, 5).await;
     assert_eq!(attempts[0]["outcome"], "DELIVERED", "{attempts:?}");
     assert!(attempts[0]["tlsUs"].as_u64().unwrap() > 0);
+    // Sent again as it was then, it is shown all the same: how a request is sent is of today.
+    let update = format!(
+        "mutation {{ updatePostback(input: {{postbackId: \"{postback}\", urlTemplate: \"https://localhost:{port}/new\"}}) {{ postbackId }} }}"
+    );
+    world.graphql(&server, &world.owner_token, &update).await;
+    let delivered = "{ deliveries(filter: {states: [DELIVERED]}) { nodes { deliveryId } } }";
+    let delivered = world.graphql(&server, &world.owner_token, delivered).await;
+    let resend = format!(
+        "mutation {{ resendDeliveries(deliveryIds: [{}], request: ORIGINAL) {{ job {{ made }} }} }}",
+        delivered["deliveries"]["nodes"][0]["deliveryId"]
+    );
+    world.graphql(&server, &world.owner_token, &resend).await;
+    let attempts = logged(&world, &server, 6).await;
+    assert_eq!((&attempts[0]["outcome"], attempts.len()), (&Value::from("DELIVERED"), 6), "{attempts:?}");
     let remove = format!("mutation {{ removePostbackCertificate(postbackId: \"{postback}\") }}");
     world.graphql(&server, &world.owner_token, &remove).await;
     assert_eq!(world.count("SELECT count(*) FROM postback_certificates").await, 0);

@@ -350,3 +350,27 @@ async fn a_test_is_sent_once_marked_logged_and_audited() {
     let entry = &log["auditLog"]["edges"][0]["node"];
     assert_eq!((&entry["entityId"], &entry["after"]["response_code"]), (&made["postbackId"], &json!(200)));
 }
+
+#[tokio::test]
+async fn a_postback_made_paused_is_tried_out_before_it_sends() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    let made = create(&world, &server, &format!("{}/p?tx={{txid}}", tracker.url), "paused: true").await;
+    let id = &made["postbackId"];
+    let test = format!("mutation {{ testPostback(input: {{postbackId: {id}}}) {{ outcome }} }}");
+    let tested = world.graphql(&server, &world.owner_token, &test).await;
+    assert_eq!(tested["testPostback"]["outcome"], "DELIVERED");
+    sale(&world, &server, "request_id=r-1").await;
+    let list = "{ deliveries { nodes { state isPostbackPaused } } }";
+    let waiting = world.graphql(&server, &world.owner_token, list).await["deliveries"]["nodes"].clone();
+    assert_eq!(waiting, json!([{ "state": "WAITING", "isPostbackPaused": true }]));
+    assert_eq!(tracker.received().len(), 1, "only the test was sent");
+    let resume = format!("mutation {{ resumePostback(postbackId: {id}) {{ isPaused }} }}");
+    assert_eq!(
+        world.graphql(&server, &world.owner_token, &resume).await["resumePostback"],
+        json!({ "isPaused": false })
+    );
+    let received = tracker.until_received(2).await;
+    assert_eq!(received[1].parameter("tx").as_deref(), Some("r-1"));
+}

@@ -3,6 +3,7 @@
 mod by_filter;
 mod by_id;
 mod cancelling;
+mod conditions;
 mod documented;
 mod late;
 mod retention;

@@ -3,7 +3,9 @@
 mod by_hand;
 mod conditions;
 mod crashes;
+mod currencies;
 mod events;
+mod fields;
 mod integrations;
 mod quarantine;
 mod words;

@@ -32,6 +32,9 @@ pub struct ResendArgs {
     /// Send the request as it was at the time; otherwise that of today.
     #[arg(long)]
     original: bool,
+    /// Send also what the condition of a postback, as it is today, keeps back.
+    #[arg(long)]
+    ignore_condition: bool,
     /// Most deliveries made in a second.
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "ids")]
     rate: Option<u32>,
@@ -65,7 +68,8 @@ pub async fn run(args: &ResendArgs) -> anyhow::Result<ExitCode> {
     let query =
         format!("mutation($input: StartResendInput!) {{ startResend(input: $input) {{ {FIELDS} }} }}");
     let input = json!({
-        "filter": filter, "request": request, "ratePerSecond": args.rate, "jobId": args.job,
+        "filter": filter, "request": request, "ignoreCondition": args.ignore_condition,
+        "ratePerSecond": args.rate, "jobId": args.job,
     });
     let job = args.api.ask("startResend", &query, json!({ "input": input })).await?;
     let is_well = follow(&args.api, job, args.wait).await?;
@@ -87,18 +91,20 @@ pub async fn follow(api: &Api, job: Value, wait: bool) -> anyhow::Result<bool> {
 
 async fn resend_ids(args: &ResendArgs, request: &str) -> anyhow::Result<ExitCode> {
     let query = format!(
-        "mutation($ids: [ID!]!, $request: RequestVersion, $job: ID) {{
-             resendDeliveries(deliveryIds: $ids, request: $request, jobId: $job) {{
-                 job {{ {FIELDS} }} deliveries {{ deliveryId newDeliveryId hastened skipped }} }} }}"
+        "mutation($ids: [ID!]!, $request: RequestVersion, $ignore: Boolean, $job: ID) {{
+             resendDeliveries(deliveryIds: $ids, request: $request, ignoreCondition: $ignore, jobId: $job) {{
+                 job {{ {FIELDS} }} deliveries {{ deliveryId newDeliveryId hastened reason }} }} }}"
     );
-    let variables = json!({ "ids": args.ids, "request": request, "job": args.job });
+    let variables = json!({
+        "ids": args.ids, "request": request, "ignore": args.ignore_condition, "job": args.job,
+    });
     let answer = args.api.ask("resendDeliveries", &query, variables).await?;
     for one in answer["deliveries"].as_array().into_iter().flatten() {
         let id = one["deliveryId"].as_str().unwrap_or_default();
         match (one["newDeliveryId"].as_str(), &one["hastened"]) {
             (Some(new_id), _) => println!("{id}  sent again as {new_id}"),
             (None, Value::Bool(true)) => println!("{id}  was waiting, is due now"),
-            (None, _) => println!("{id}  skipped: {}", one["skipped"].as_str().unwrap_or_default()),
+            (None, _) => println!("{id}  skipped: {}", one["reason"].as_str().unwrap_or_default()),
         }
     }
     println!("{}", summary(&answer["job"]));
@@ -108,7 +114,7 @@ async fn resend_ids(args: &ResendArgs, request: &str) -> anyhow::Result<ExitCode
 
 async fn preview(args: &ResendArgs, filter: Value) -> anyhow::Result<ExitCode> {
     let query = "query($filter: PostbackLogFilter!) { resendPreview(filter: $filter) {
-        deliveries forgotten notYetInLog byPostback { postbackId deliveries } byOutcome { outcome deliveries }
+        deliveries forgotten keptBack keptBackReasons { reason count } isKeptBackComplete notYetInLog byPostback { postbackId deliveries } byOutcome { outcome deliveries }
         byEvent { event deliveries } sample { deliveryId startedAt event outcome txid url } } }";
     let found = args.api.ask("resendPreview", query, json!({ "filter": filter })).await?;
     println!("{} deliveries would be sent again", found["deliveries"]);
@@ -119,6 +125,13 @@ async fn preview(args: &ResendArgs, filter: Value) -> anyhow::Result<ExitCode> {
     }
     if found["forgotten"] != 0 {
         println!("{} of them are past the history's retention and cannot be", found["forgotten"]);
+    }
+    if found["keptBack"] != 0 && !args.ignore_condition {
+        let at_least = if found["isKeptBackComplete"] == true { "" } else { "at least " };
+        println!("{at_least}{} of them the condition of the postback keeps back", found["keptBack"]);
+        for one in found["keptBackReasons"].as_array().into_iter().flatten() {
+            println!("  {:>10}  {}", one["count"], one["reason"].as_str().unwrap_or_default());
+        }
     }
     if found["notYetInLog"] != 0 {
         println!("{} attempts are not in ClickHouse yet, and not counted", found["notYetInLog"]);

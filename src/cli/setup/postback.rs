@@ -15,10 +15,13 @@ use super::{ACTOR, Common, all};
 use crate::cli::deliveries::send_past::{self, SendPastArgs};
 use crate::cli::deliveries::test_postback::{self, TestPostback};
 use crate::config::{master_keys, outbound_policy};
+use crate::domain::access::signature::SharedSecret;
 use crate::domain::client_certificate::ClientCertificate;
 use crate::domain::event::Event;
 use crate::domain::explanation::conclusion;
 use crate::domain::ids::{LeadId, PostbackId};
+use crate::domain::request_settings::{Fault, Translated};
+use crate::domain::request_template::SkipReason;
 use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
 use crate::store::secrets::Keyring;
@@ -26,8 +29,11 @@ use crate::store::setup::postback_certificates;
 use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind};
 use crate::store::setup::postback_trial::{self, Occasion};
 use crate::store::setup::postback_twins::Twins;
-use crate::store::setup::postbacks::{self, PostbackChange, PostbackRecord, Sending};
-use crate::store::{catalogue, explaining};
+use crate::store::setup::postbacks::{self, Beginning, PostbackChange, Sending};
+use crate::store::{
+    catalogue, explaining,
+    postback_secrets::{self, NoSecret},
+};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -163,6 +169,9 @@ pub struct CreatePostback {
     /// are skipped, and the log says why.
     #[arg(long, value_name = "EXPRESSION")]
     condition: Option<String>,
+    /// What it hears of waits until `ricochet postback resume`; try it out before.
+    #[arg(long)]
+    paused: bool,
     #[command(flatten)]
     request: RequestFlags,
     #[command(flatten)]
@@ -268,7 +277,7 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
             let changed =
                 postbacks::update(&pool, ACTOR, &outbound_policy()?, Scope::Everything, id, settings).await;
             let changed = changed.map_err(|error| flagged(error, SPELLED))?;
-            tell_translated(&changed);
+            tell_reading(&changed.translated, &changed.warnings);
             args.common.output.row(&changed)
         }
         PostbackCommand::Preview(args) => preview(args).await,
@@ -334,29 +343,48 @@ async fn create(args: &CreatePostback) -> anyhow::Result<()> {
         ACTOR,
         Scope::Everything,
         &outbound_policy()?,
-        args.owner.owner(),
-        args.owner.scope(),
+        Beginning {
+            owner: args.owner.owner(),
+            scope: args.owner.scope(),
+            sending: if args.paused { Sending::Paused } else { Sending::Resumed },
+        },
         settings,
     )
     .await;
     let made = made.map_err(|error| flagged(error, SPELLED))?;
-    tell_translated(&made);
+    tell_reading(&made.translated, &made.warnings);
     args.common.output.made(made.postback_id, &made)
 }
 
 async fn preview(args: &PreviewPostback) -> anyhow::Result<()> {
     let pool = args.common.pool()?;
+    let (secret, sealed) = match args.postback_id {
+        None => (None, None),
+        Some(id) => match postback_secrets::newest(&pool, &master_keys()?, PostbackId(id.0)).await {
+            Ok(secret) => (secret, None),
+            Err(NoSecret::Sealed(fault)) => (None, Some(fault)),
+            Err(NoSecret::Store(error)) => return Err(error.into()),
+        },
+    };
+    let secret = secret.as_ref().map(SharedSecret::text_key);
     let previewing = async {
         let lead = args.lead.map(|id| LeadId(id.0));
         let occasion = Occasion::of(&pool, Scope::Everything, lead, args.event).await?;
         let postback = args.postback_id.map(|id| PostbackId(id.0));
         let change = args.request.change(args.url.clone());
-        postback_trial::preview(&pool, Scope::Everything, postback, change, &occasion, None).await
+        postback_trial::preview(&pool, Scope::Everything, postback, change, &occasion, secret).await
     };
-    let preview = previewing.await.map_err(|error| flagged(error, SPELLED))?;
-    for one in &preview.translated {
-        eprintln!("Read {} as {}.", one.from, one.to);
+    let mut preview = previewing.await.map_err(|error| flagged(error, SPELLED))?;
+    if let Some(fault) = sealed {
+        // The server has the key, and sends it.
+        let not_here = SkipReason::NoSecret.to_string();
+        let before = preview.skip_reasons.len();
+        preview.skip_reasons.retain(|reason| *reason != not_here);
+        if preview.skip_reasons.len() < before {
+            eprintln!("What hmac makes is left empty here, as the secret cannot be read: {fault}.");
+        }
     }
+    tell_reading(&preview.translated, &preview.warnings);
     for reason in &preview.skip_reasons {
         eprintln!("It would not be sent: {reason}.");
     }
@@ -375,9 +403,12 @@ async fn preview(args: &PreviewPostback) -> anyhow::Result<()> {
     args.common.output.done(&shown, &preview)
 }
 
-fn tell_translated(record: &PostbackRecord) {
-    for one in &record.translated {
+fn tell_reading(translated: &[Translated], warnings: &[Fault]) {
+    for one in translated {
         eprintln!("Read {} as {}.", one.from, one.to);
+    }
+    for one in warnings {
+        eprintln!("Note: {}.", one.message);
     }
 }
 

@@ -7,6 +7,8 @@ use rust_decimal::Decimal;
 use crate::domain::device::Device;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::facts::EventMacros;
+use crate::domain::postback::Owner;
+use crate::domain::redact::is_secret;
 use crate::domain::status::Status;
 use crate::domain::template::MacroValues;
 
@@ -14,6 +16,7 @@ use crate::domain::template::MacroValues;
 const TEXTS: &[&str] = &[
     "event",
     "status",
+    "old_status",
     "action",
     "kind",
     "kind_event",
@@ -25,6 +28,8 @@ const TEXTS: &[&str] = &[
     "geo",
     "device",
     "currency",
+    "amount_currency",
+    "payout_currency",
     "sub1",
     "sub2",
     "sub3",
@@ -102,6 +107,15 @@ impl TextName {
         }
     }
 
+    /// Whether the value is kept out of what is said of a condition: of secrets always, and of what
+    /// concerns the payout from an advertiser.
+    pub fn is_hidden_from(&self, owner: Owner) -> bool {
+        match self {
+            Self::Of(name) => *name == "payout_currency" && matches!(owner, Owner::Advertiser(_)),
+            Self::Field(field) => is_secret(field),
+        }
+    }
+
     /// Why this never is `literal`, and what it can be: a comparison that nothing fulfils is a
     /// slip of the pen.
     pub fn never_is(&self, literal: &str) -> Option<String> {
@@ -124,18 +138,24 @@ impl TextName {
         };
         match *name {
             "event" => one_of(&mut Event::ALL.iter().map(|event| event.code())),
-            "status" => one_of(&mut Status::ALL.into_iter().map(Status::code)),
+            "status" | "old_status" => one_of(&mut Status::ALL.into_iter().map(Status::code)),
             "kind" => one_of(&mut ActionKind::ALL.iter().map(|kind| kind.code())),
             "kind_event" => one_of(&mut Event::KIND_EVENTS.iter().map(|event| event.code())),
             "device" => one_of(&mut Device::ALL.iter().map(|device| device.code())),
             "country" | "geo" => capitals(2, "DE"),
-            "currency" => capitals(3, "USD"),
+            "currency" | "amount_currency" | "payout_currency" => capitals(3, "USD"),
             _ => None,
         }
     }
 }
 
 impl NumberName {
+    /// Whether the postback's owner may not know the value: what a partner gets is between it and
+    /// the network, which may all the same let an advertiser's postback depend on it.
+    pub fn is_hidden_from(self, owner: Owner) -> bool {
+        self == Self::Payout && matches!(owner, Owner::Advertiser(_))
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Amount => "amount",

@@ -5,7 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use super::names::TextName;
 use super::tree::{Calculation, Comparison, Number, Search, Test, Text};
 use crate::domain::facts::EventMacros;
-use crate::domain::redact::{REDACTED, is_secret};
+use crate::domain::postback::Owner;
+use crate::domain::redact::REDACTED;
 
 /// Longest value shown, in characters.
 const VALUE_CHARS: usize = 60;
@@ -66,8 +67,11 @@ impl Number {
         match self {
             Self::Literal(_) => {}
             Self::Of(name) => {
-                let value =
-                    name.value(event).map_or_else(|| "0, as none is known".into(), |value| value.to_string());
+                let value = match name.value(event) {
+                    _ if name.is_hidden_from(event.owner) => REDACTED.into(),
+                    Some(value) => value.to_string(),
+                    None => "0, as none is known".into(),
+                };
                 add(seen, format!("{} = {value}", name.name()));
             }
             Self::Size(text) | Self::Written(text) => text.list_values(event, seen),
@@ -80,14 +84,35 @@ impl Number {
     }
 }
 
+impl Number {
+    /// Whether its value tells of something that the postback's owner may not know.
+    pub fn is_hidden_from(&self, owner: Owner) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Of(name) => name.is_hidden_from(owner),
+            Self::Size(text) | Self::Written(text) => text.is_hidden_from(owner),
+            Self::Minus(number) => number.is_hidden_from(owner),
+            Self::Calculated(left, _, right) => left.is_hidden_from(owner) || right.is_hidden_from(owner),
+        }
+    }
+}
+
 impl Text {
+    pub fn is_hidden_from(&self, owner: Owner) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Of(name) => name.is_hidden_from(owner),
+            Self::Lower(text) | Self::Upper(text) => text.is_hidden_from(owner),
+        }
+    }
+
     fn list_values(&self, event: &EventMacros<'_>, seen: &mut Vec<String>) {
         match self {
             Self::Literal(_) => {}
             Self::Of(name) => {
-                let value = match name {
-                    TextName::Field(field) if is_secret(field) => REDACTED.into(),
-                    name => quoted(&name.value(event)),
+                let value = match name.is_hidden_from(event.owner) {
+                    true => REDACTED.into(),
+                    false => quoted(&name.value(event)),
                 };
                 add(seen, format!("{name} = {value}"));
             }

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
+use crate::domain::postback::Owner;
 
 const ID: &str = "0198d5f0-0000-7000-8000-000000000000";
 
@@ -21,7 +22,9 @@ fn facts() -> EventFacts {
 
 fn judged(condition: &str, facts: &EventFacts) -> Result<(), String> {
     let condition = Condition::parse(condition).unwrap_or_else(|error| panic!("{condition}: {error}"));
-    condition.judge(&EventMacros { event: Event::FirstDeposit, facts }).map_err(|unmet| unmet.to_string())
+    condition
+        .judge(&EventMacros { event: Event::FirstDeposit, facts, owner: Owner::Platform })
+        .map_err(|unmet| unmet.to_string())
 }
 
 #[test]
@@ -44,6 +47,34 @@ fn what_holds_is_let_through() {
     ] {
         assert_eq!(judged(condition, &facts()), Ok(()), "{condition}");
     }
+}
+
+#[test]
+fn an_advertiser_is_not_told_what_the_partner_gets() {
+    let facts = EventFacts { payout_currency: crate::domain::money::Currency::parse("EUR"), ..facts() };
+    let told = |condition: &str, owner| {
+        let event = EventMacros { event: Event::FirstDeposit, facts: &facts, owner };
+        let unmet = Condition::parse(condition).unwrap().judge(&event).unwrap_err();
+        unmet.to_string().replace(crate::domain::redact::REDACTED, "[redacted]")
+    };
+    let advertiser = Owner::Advertiser(facts.advertiser_id);
+    for (condition, expected) in [
+        ("payout >= 10", "not met: payout >= 10 (payout = [redacted])"),
+        (
+            "payout > 9 || amount > 30",
+            "not met: payout > 9 || amount > 30 (payout = [redacted], amount = 25.00)",
+        ),
+        ("payout_currency == \"USD\"", "not met: payout_currency == \"USD\" (payout_currency = [redacted])"),
+        ("amount / (payout - payout) > 1", "not decidable: (amount / (payout - payout)) is divided by zero"),
+        ("double(fields.token) > 1", "not decidable: double(fields.token), but [redacted] is not a number"),
+        ("currency == \"EUR\"", "not met: currency == \"EUR\" (currency = \"USD\")"),
+    ] {
+        assert_eq!(told(condition, advertiser), format!("condition {expected}"));
+    }
+    let partner = Owner::Partner(facts.partner_id);
+    assert!(told("payout >= 10", partner).ends_with("(payout = 4.5)"));
+    assert!(told("currency == \"USD\"", partner).ends_with("(currency = \"EUR\")"));
+    assert!(!told("double(fields.token) > 1", partner).contains("s3cret"));
 }
 
 #[test]
@@ -242,7 +273,7 @@ proptest! {
                 payout: (!lacks_payout).then_some(rust_decimal::Decimal::MAX),
                 ..facts()
             };
-            let _ = condition.judge(&EventMacros { event: Event::Sale, facts: &facts });
+            let _ = condition.judge(&EventMacros { event: Event::Sale, facts: &facts, owner: Owner::Platform });
         }
     }
 

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use super::names::{NumberName, TextName};
 use crate::domain::facts::EventMacros;
+use crate::domain::redact::REDACTED;
 
 /// What could not be told, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,9 +154,11 @@ impl Number {
             Self::Written(text) => {
                 let written = text.value(event);
                 let number = written.trim().parse();
-                number.map_err(|_| {
-                    Fault(format!("{self}, but {} is not a number", super::shown::quoted(&written)))
-                })
+                let shown = || match text.is_hidden_from(event.owner) {
+                    true => REDACTED.into(),
+                    false => super::shown::quoted(&written),
+                };
+                number.map_err(|_| Fault(format!("{self}, but {} is not a number", shown())))
             }
             Self::Minus(number) => Ok(-number.value(event)?),
             Self::Calculated(left, calculation, right) => {
@@ -169,7 +172,10 @@ impl Number {
                 };
                 let what = || {
                     let why = if right.is_zero() { "is divided by zero" } else { "is too large" };
-                    Fault(format!("{self} {why} ({left} and {right})"))
+                    match self.is_hidden_from(event.owner) {
+                        true => Fault(format!("{self} {why}")),
+                        false => Fault(format!("{self} {why} ({left} and {right})")),
+                    }
                 };
                 result.ok_or_else(what)
             }

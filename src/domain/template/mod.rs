@@ -25,17 +25,24 @@ mod url;
 
 use std::borrow::Cow;
 
+/// Custom fields are macros of their own: `{fields.userid}`.
+use super::fields::FIELDS_PREFIX;
+
 pub use json::JsonTemplate;
 pub use text::TextTemplate;
 pub use url::{UrlTemplate, append_parameter};
-
-/// Custom fields are macros of their own: `{fields.userid}`.
-const FIELDS_PREFIX: &str = "fields.";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("the macro {{{name}}} does not exist{}", did_you_mean(.nearest))]
     UnknownMacro { name: String, nearest: Option<&'static str> },
+    /// In another system's brackets, where nothing but a macro is likely.
+    #[error(
+        "the macro {{{name}}} does not exist{} For a field of that name write {{fields.{name}}}, for the text \
+         {written} itself {literal}",
+        end_of_sentence(.nearest)
+    )]
+    UnknownInBrackets { written: String, name: String, nearest: Option<&'static str>, literal: String },
     #[error("a macro starts at character {position} and its closing brace is missing")]
     Unclosed { position: usize },
     #[error("the URL must start with http:// or https://, with no macro in the scheme or host")]
@@ -56,6 +63,10 @@ pub enum TemplateError {
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map(|name| format!("; did you mean {{{name}}}?")).unwrap_or_default()
+}
+
+fn end_of_sentence(nearest: &Option<&'static str>) -> String {
+    if nearest.is_some() { did_you_mean(nearest) } else { ".".into() }
 }
 
 /// Where the values of macros come from.

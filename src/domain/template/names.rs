@@ -19,12 +19,16 @@ pub const ALIASES: &[(&str, &[&str])] = &[
         ],
     ),
     ("txid", &["tid", "transaction", "order_id", "orderid", "tracker.tid"]),
-    ("amount", &["sum", "price", "sale_amount", "tracker.cost"]),
-    ("payout", &["revenue", "reward", "commission", "conversion_revenue"]),
+    ("amount", &["price", "sale_amount", "tracker.cost"]),
+    // Affise's `{sum}` is what its affiliate gets, and trackers have it for that.
+    ("payout", &["sum", "revenue", "reward", "commission", "conversion_revenue"]),
     ("currency", &["cur", "currency_code", "tracker.currency"]),
+    ("amount_currency", &["price_currency", "sale_currency", "order_currency"]),
+    ("payout_currency", &["revenue_currency", "commission_currency"]),
     ("action", &["goal", "goal_name"]),
     ("event", &["event_name", "event_type", "tracker.event"]),
     ("status", &["conversion_status", "lead_status"]),
+    ("old_status", &["previous_status"]),
     ("lead_id", &["leadid", "conversion_id"]),
     ("customer_id", &["customer", "player_id"]),
     ("offer_id", &["offer", "offerid"]),
@@ -63,6 +67,10 @@ pub fn canonical(name: &str, known: &[&'static str]) -> Option<String> {
     }
     if is_field(&lower) {
         return Some(format!("{FIELDS_PREFIX}{}", &name[FIELDS_PREFIX.len()..]));
+    }
+    // What came with the click, by the name it has in a landing URL.
+    if lower.starts_with("utm_") && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Some(format!("{FIELDS_PREFIX}{lower}"));
     }
     let (ours, _) = ALIASES.iter().find(|(_, aliases)| aliases.contains(&lower.as_str()))?;
     known.contains(ours).then(|| (*ours).to_owned())
@@ -116,5 +124,7 @@ mod tests {
         assert_eq!(canonical("Fields.UserId", POSTBACK_MACROS).as_deref(), Some("fields.UserId"));
         assert_eq!(canonical("fields.", POSTBACK_MACROS), None);
         assert_eq!(canonical("sum", &["clickid"]), None, "an alias of what may not stand here");
+        assert_eq!(canonical("UTM_Source", POSTBACK_MACROS).as_deref(), Some("fields.utm_source"));
+        assert_eq!(canonical("utm_source", &["utm_source"]).as_deref(), Some("utm_source"));
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::brackets::{Translated, translate};
+use super::brackets::{Setting, Translated, translate};
 use super::*;
 
 const KNOWN: &[&str] =
@@ -217,7 +217,11 @@ fn headers_and_raw_bodies_keep_to_their_place() {
 }
 
 fn translated(text: &str) -> Translated {
-    translate(text, KNOWN).unwrap()
+    translate(text, KNOWN, setting_of(text)).unwrap()
+}
+
+fn setting_of(text: &str) -> Setting {
+    if text.starts_with("https://") { Setting::Url } else { Setting::Text }
 }
 
 #[test]
@@ -245,7 +249,7 @@ fn every_foreign_bracket_is_read_as_ours() {
         translated("https://t.example/?a={{cid}}&b=[sum]&c={fields.user}&d=[FIELDS.User]&e=${sub1|upper}");
     assert_eq!(
         read.text,
-        "https://t.example/?a={clickid}&b={amount}&c={fields.user}&d={fields.User}&e={sub1|upper}"
+        "https://t.example/?a={clickid}&b={payout}&c={fields.user}&d={fields.User}&e={sub1|upper}"
     );
     assert_eq!(
         (read.translations[0].from.as_str(), read.translations[0].to.as_str()),
@@ -265,6 +269,13 @@ fn what_is_no_macro_stays_as_it_is() {
         r#"{"a":{"b":[1,2]},"c":"50% of [x] <b>"}"#,
         "{datetime|date:%Y-%m-%d %H}",
         "{sub1|default:'[payout]'}",
+        "https://t.example/?v={sub1|default:'[nobody]'}",
+        "https://t.example/?rows[first]=1&rows[first][last]=2&a[]=3&b[0]=4",
+        "https://t.example/?q=%E2%adid%20off&r=100%25sure%25",
+        "https://t.example/page?a=1#top#2",
+        "https://t.example/?tracker=trID_AFF#-#TRANS#-#{clickid}#-#ANY_trID",
+        "https://[2001:db8::1]/x",
+        "query { viewer { id } } [note] #tag# <br> 100%sure%",
     ] {
         assert_eq!(translated(text).text, text);
     }
@@ -276,14 +287,49 @@ fn what_was_meant_as_a_macro_is_not_sent_as_it_is() {
         ("https://t.example/?c=##nobody##", "the macro {nobody} does not exist"),
         ("https://t.example/?c=[clickd]", "the macro {clickd} does not exist; did you mean {clickid}?"),
         ("https://t.example/?c=%payuot%", "the macro {payuot} does not exist; did you mean {payout}?"),
+        ("X { clikid } Y", "the macro {clikid} does not exist; did you mean {clickid}?"),
+        (r#"{"id":"{clikid |lower}"}"#, "the macro {clikid} does not exist; did you mean {clickid}?"),
+        (
+            "https://t.example/?c=[sub6]",
+            "the macro {sub6} does not exist; did you mean {sub1}? For a field of that name write {fields.sub6}, \
+             for the text [sub6] itself %5Bsub6%5D",
+        ),
+        (
+            "https://t.example/?o=%offer_title%&x=1",
+            "the macro {offer_title} does not exist. For a field of that name write {fields.offer_title}, for the \
+             text %offer_title% itself %25offer_title%25",
+        ),
     ] {
-        assert_eq!(translate(text, KNOWN).unwrap_err().to_string(), message);
+        assert_eq!(translate(text, KNOWN, setting_of(text)).unwrap_err().to_string(), message);
     }
     for text in ["{{nobody}}", "${nobody}", "{nobody}"] {
         let url = translated(&format!("https://t.example/?c={text}")).text;
         let error = UrlTemplate::parse(&url, KNOWN).unwrap_err().to_string();
         assert_eq!(error, "the macro {nobody} does not exist", "{text}");
         assert!(JsonTemplate::parse(&format!("\"{text}\""), KNOWN).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_refused_in_every_bracket_of_a_url() {
+    for written in
+        ["{{zzz}}", "{zzz}", "${zzz}", "##zzz##", "#zzz#", "[zzz]", "%zzz%", "<zzz>", "[adid]", "%adid%"]
+    {
+        for url in [
+            format!("https://t.example/p?c={written}&d=1"),
+            format!("https://t.example/p?c={{clickid}}_{written}"),
+            format!("https://t.example/p?d=1&c={written}"),
+        ] {
+            let read = translate(&url, KNOWN, Setting::Url);
+            let refused = match &read {
+                Ok(read) => UrlTemplate::parse(&read.text, KNOWN).is_err(),
+                Err(error) => error.to_string().contains("does not exist"),
+            };
+            assert!(refused, "{url}: {read:?}");
+        }
+    }
+    for path in ["/[zzz]/x", "/%zzz%/x", "/<zzz>/x"] {
+        assert!(translate(&format!("https://t.example{path}"), KNOWN, Setting::Url).is_err(), "{path}");
     }
 }
 
@@ -330,19 +376,46 @@ proptest! {
     }
 
     #[test]
-    fn translating_again_changes_nothing(text in wild_template()) {
-        if let Ok(once) = translate(&text, KNOWN) {
-            let twice = translate(&once.text, KNOWN).unwrap();
+    fn translating_again_changes_nothing(text in wild_template(), is_url in any::<bool>()) {
+        let setting = if is_url { Setting::Url } else { Setting::Text };
+        if let Ok(once) = translate(&text, KNOWN, setting) {
+            let twice = translate(&once.text, KNOWN, setting).unwrap();
             prop_assert_eq!(&twice.text, &once.text);
             prop_assert!(twice.translations.is_empty());
         }
     }
 
     #[test]
+    fn no_unknown_name_is_sent_in_anybodys_brackets(name in "[a-z][a-z0-9_]{1,14}", bracket in 0usize..8) {
+        let (open, close) = [
+            ("{", "}"), ("{{", "}}"), ("[", "]"), ("#", "#"), ("##", "##"), ("${", "}"), ("%", "%"), ("<", ">"),
+        ][bracket];
+        let url = format!("https://t.example/?c={open}{name}{close}&d=1");
+        // Two digits of an escape are no name.
+        let is_escape = open == "%" && name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        prop_assume!(!is_escape);
+        if let Ok(read) = translate(&url, KNOWN, Setting::Url)
+            && let Ok(template) = UrlTemplate::parse(&read.text, KNOWN)
+        {
+            let rendered = template.render(&Always("7"));
+            let left = format!("{open}{name}{close}");
+            prop_assert!(!rendered.contains(&left), "{} of {}", rendered, url);
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_never_taken_for_a_macro(value in "[^a-zA-Z0-9]{0,6}.{0,20}", fragment in "[a-z0-9-]{0,8}") {
+        let value = percent_encoding::utf8_percent_encode(&value, place::COMPONENT);
+        let url = format!("https://t.example/a/{value}?q={value}&list[]={value}#{fragment}");
+        let read = translate(&url, KNOWN, Setting::Url);
+        prop_assert!(read.is_ok(), "{}: {:?}", url, read);
+    }
+
+    #[test]
     fn no_template_panics_or_leaves_a_macro(text in wild_template()) {
         // Guarded on purpose: the index of `items[sum]=`, and tags of XML.
         prop_assume!(!text.contains(']') && !text.contains('>') && !text.contains('%'));
-        let Ok(read) = translate(&text, KNOWN) else { return Ok(()) };
+        let Ok(read) = translate(&text, KNOWN, Setting::Text) else { return Ok(()) };
         let header = TextTemplate::header(&read.text, KNOWN);
         let raw = TextTemplate::raw(&read.text, KNOWN);
         let url = UrlTemplate::parse(&format!("https://t.example/{}", read.text), KNOWN);
@@ -358,7 +431,7 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in ".{0,60}") {
-        let _ = translate(&text, KNOWN);
+        let _ = translate(&text, KNOWN, Setting::Text);
         let _ = UrlTemplate::parse(&text, KNOWN);
         let _ = JsonTemplate::parse(&text, KNOWN);
         let _ = TextTemplate::raw(&text, KNOWN);

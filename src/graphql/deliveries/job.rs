@@ -95,6 +95,8 @@ pub struct DeliveryJob {
     /// Which deliveries or conversions it is about, as JSON.
     selection: Json<Value>,
     request: RequestVersion,
+    /// It sends also what the conditions of postbacks keep back.
+    ignores_condition: bool,
     /// Most deliveries it makes in a second.
     rate_per_second: u32,
     /// How many it will look at, as far as was known when it was made; null where nobody counted.
@@ -123,6 +125,7 @@ impl From<JobRecord> for DeliveryJob {
             note: job.note,
             selection: Json(serde_json::to_value(&job.selection).expect("a selection is JSON")),
             request: job.request.into(),
+            ignores_condition: job.conditions == resend::Conditions::Ignored,
             rate_per_second: job.rate_per_second,
             expected: job.expected,
             matched: job.counts.matched,

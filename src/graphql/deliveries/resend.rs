@@ -1,13 +1,18 @@
 //! `resendDeliveries`, and `startResend` for whatever a filter of the log finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::job::{DeliveryJob, PassedOver, RequestVersion, as_argument};
+use super::send_past::KeptBackReason;
 use super::{delivery_ids, job_id, rate};
+use crate::domain::ids::NodeId;
+use crate::domain::resend::Conditions;
 use crate::event_log::reader::{self, AttemptFilter, MatchedGroup};
 use crate::event_log::rows::Log;
 use crate::graphql::cost::rows_cost;
@@ -19,9 +24,17 @@ use crate::graphql::related::Attempts;
 use crate::graphql::scope::Scope;
 use crate::graphql::setup::caller::{pool, writer};
 use crate::graphql::types::postback_log::{PostbackAttempt, PostbackLogFilter};
+use crate::pipeline::services::Services;
 use crate::store::delivery_jobs::{self as store, Counts, NewJob, Selection};
-use crate::store::resend::Resent;
-use crate::store::{late_postbacks, log_batches};
+use crate::store::late_postbacks::MOST_REASONS;
+use crate::store::resend::{Resent, Wish};
+use crate::store::{kept_back, late_postbacks, log_batches};
+
+/// How long a preview may judge by conditions; far below what a query may read.
+const PREVIEW_JUDGES: Duration = Duration::from_secs(4);
+
+/// Deliveries judged at once.
+const JUDGED: usize = 1_000;
 
 /// Attempts shown of what a filter finds.
 const SAMPLE: usize = 10;
@@ -32,6 +45,9 @@ struct StartResendInput {
     filter: PostbackLogFilter,
     /// The template of today where it is not given.
     request: Option<RequestVersion>,
+    /// True sends also what the postback's condition, as it is today, keeps back. Otherwise that is
+    /// skipped once more, and the log says why.
+    ignore_condition: Option<bool>,
     /// Most deliveries made in a second; 50 where it is not given.
     rate_per_second: Option<i32>,
     /// A UUID of the caller's: asked again under it, there is still one job.
@@ -48,6 +64,8 @@ struct ResentDelivery {
     hastened: bool,
     /// Why nothing was done.
     skipped: Option<PassedOver>,
+    /// The same in words; of a condition, the part that was false with the values it saw.
+    reason: Option<String>,
 }
 
 #[derive(SimpleObject)]
@@ -82,6 +100,13 @@ struct ResendPreview {
     deliveries: u64,
     /// How many of them are past the history's retention and cannot be sent again.
     forgotten: u64,
+    /// How many of them the conditions of their postbacks, as they are today, keep back. At least so
+    /// many where `isKeptBackComplete` is false.
+    kept_back: u64,
+    /// Why, most frequent first; at most 100 reasons are told apart.
+    kept_back_reasons: Vec<KeptBackReason>,
+    /// All were judged; it is given up after some seconds.
+    is_kept_back_complete: bool,
     by_postback: Vec<CountByPostback>,
     by_outcome: Vec<CountByOutcome>,
     by_event: Vec<CountByEvent>,
@@ -113,6 +138,7 @@ impl ResendQuery {
         let sample = read_log(reader::attempts(log, scope, &filter, &request)).await?;
         let together = Attempts::of(scope, &sample.rows);
         let not_yet_in_log = read_store(log_batches::rows_before(pool(ctx), Log::Attempts, now)).await?;
+        let kept_back = kept_back(ctx, scope, &filter, &groups).await?;
         let mut by_postback: BTreeMap<Uuid, u64> = BTreeMap::new();
         let mut by_outcome = BTreeMap::new();
         let mut by_event = BTreeMap::new();
@@ -124,6 +150,9 @@ impl ResendQuery {
         Ok(ResendPreview {
             deliveries: groups.iter().map(|group| group.deliveries).sum(),
             forgotten: groups.iter().map(|group| group.before).sum(),
+            kept_back: kept_back.count,
+            kept_back_reasons: KeptBackReason::list(kept_back.reasons),
+            is_kept_back_complete: kept_back.is_complete,
             by_postback: by_postback
                 .into_iter()
                 .map(|(id, deliveries)| CountByPostback { postback_id: id.into(), deliveries })
@@ -156,16 +185,27 @@ impl ResendMutations {
         ctx: &Context<'_>,
         delivery_ids: Vec<ID>,
         request: Option<RequestVersion>,
+        #[graphql(
+            desc = "True sends also what a postback's condition, as it is today, keeps back. Otherwise that is skipped \
+                    once more, and the log says why."
+        )]
+        ignore_condition: Option<bool>,
         job_id: Option<ID>,
     ) -> Result<ResendResult, Failure> {
         let caller = writer(ctx)?;
         let ids = self::delivery_ids(&delivery_ids)?;
         let job_id = self::job_id("jobId", job_id.as_ref())?;
-        let request = request.unwrap_or(RequestVersion::Current).into();
-        let resending =
-            store::resend_now(pool(ctx), caller.into(), caller.scope(), &ids, request, job_id, Utc::now());
-        let (job, results) = read_store(resending).await.map_err(as_argument)?;
-        let deliveries = results
+        let wish = Wish {
+            job: job_id,
+            scope: caller.scope(),
+            request: request.unwrap_or(RequestVersion::Current).into(),
+            conditions: conditions(ignore_condition),
+            node: ctx.data_opt::<Arc<Services>>().map_or(NodeId(Uuid::nil()), |services| services.node),
+        };
+        let resending = store::resend_now(pool(ctx), caller.into(), wish, &ids, Utc::now());
+        let (job, mut batch) = read_store(resending).await.map_err(as_argument)?;
+        let deliveries = batch
+            .results
             .into_iter()
             .map(|(id, result)| ResentDelivery {
                 delivery_id: id.0.into(),
@@ -176,6 +216,12 @@ impl ResendMutations {
                 hastened: result == Resent::Hastened,
                 skipped: match result {
                     Resent::PassedOver(reason) => Some(reason.into()),
+                    Resent::Made(_) | Resent::Hastened => None,
+                },
+                reason: match result {
+                    Resent::PassedOver(reason) => {
+                        Some(batch.reasons.remove(&id).unwrap_or_else(|| reason.sentence().to_owned()))
+                    }
                     Resent::Made(_) | Resent::Hastened => None,
                 },
             })
@@ -202,6 +248,7 @@ impl ResendMutations {
             job_id,
             selection: Selection::Log(Box::new(filter)),
             request: input.request.unwrap_or(RequestVersion::Current).into(),
+            conditions: conditions(input.ignore_condition),
             rate_per_second,
             expected,
             counts: Counts::default(),
@@ -214,6 +261,58 @@ impl ResendMutations {
 /// The filter, so that it finds nothing that begins from now on: not the job's own attempts either.
 fn up_to(filter: AttemptFilter, now: DateTime<Utc>) -> AttemptFilter {
     AttemptFilter { to: Some(filter.to.map_or(now, |to| to.min(now))), ..filter }
+}
+
+fn conditions(ignore: Option<bool>) -> Conditions {
+    match ignore {
+        Some(true) => Conditions::Ignored,
+        Some(false) | None => Conditions::Heeded,
+    }
+}
+
+/// What conditions keep back of all that a filter finds.
+#[derive(Default)]
+struct KeptBack {
+    count: u64,
+    reasons: BTreeMap<String, u64>,
+    is_complete: bool,
+}
+
+/// Judges what the filter finds of postbacks that have a condition, for as long as it may.
+async fn kept_back(
+    ctx: &Context<'_>,
+    scope: Scope,
+    filter: &AttemptFilter,
+    groups: &[MatchedGroup],
+) -> Result<KeptBack, Failure> {
+    let deadline = Instant::now() + PREVIEW_JUDGES;
+    let found: BTreeSet<Uuid> = groups.iter().map(|group| group.postback_id).collect();
+    let found: Vec<Uuid> = found.into_iter().collect();
+    let postback_ids = read_store(kept_back::conditional(pool(ctx), &found)).await?;
+    let mut kept = KeptBack { is_complete: true, ..KeptBack::default() };
+    if postback_ids.is_empty() {
+        return Ok(kept);
+    }
+    let filter = AttemptFilter { postback_ids, ..filter.clone() };
+    let mut after = None;
+    loop {
+        let log = &databases(ctx).log;
+        let ids = read_log(reader::matched_deliveries(log, scope, &filter, after, JUDGED)).await?;
+        for reason in read_store(kept_back::reasons(pool(ctx), scope, &ids)).await?.into_values() {
+            kept.count += 1;
+            if kept.reasons.len() < MOST_REASONS || kept.reasons.contains_key(&reason) {
+                *kept.reasons.entry(reason).or_default() += 1;
+            }
+        }
+        after = ids.last().copied();
+        if ids.len() < JUDGED {
+            return Ok(kept);
+        }
+        if Instant::now() >= deadline {
+            kept.is_complete = false;
+            return Ok(kept);
+        }
+    }
 }
 
 async fn groups(

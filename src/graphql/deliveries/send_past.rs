@@ -1,5 +1,6 @@
 //! `sendPast`: late postbacks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
@@ -8,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::job::{DeliveryJob, SkippedCount, skipped};
 use super::{job_id, rate};
 use crate::domain::ids::PostbackId;
-use crate::domain::resend::{PassedOver, RequestVersion};
+use crate::domain::resend::{Conditions, PassedOver, RequestVersion};
 use crate::graphql::enums::Event;
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::uuid_at;
@@ -72,10 +73,19 @@ struct PastByEvent {
 
 /// Why a postback's condition keeps events back.
 #[derive(SimpleObject)]
-struct KeptBackReason {
+pub struct KeptBackReason {
     /// The part of the condition that was false, with the values it saw.
     reason: String,
     count: u64,
+}
+
+impl KeptBackReason {
+    /// The most frequent first.
+    pub fn list(reasons: BTreeMap<String, u64>) -> Vec<Self> {
+        let mut reasons: Vec<_> = reasons.into_iter().map(|(reason, count)| Self { reason, count }).collect();
+        reasons.sort_by_key(|one| std::cmp::Reverse(one.count));
+        reasons
+    }
 }
 
 /// What `sendPast` would find now. Every number is "at least" where `isComplete` is false: a long past
@@ -117,9 +127,6 @@ impl SendPastQuery {
         let Count { events, reasons, counted_until } = found.count;
         let mut events: Vec<_> = events.into_iter().collect();
         events.sort_by_key(|(event, _)| event.code());
-        let mut reasons: Vec<_> =
-            reasons.into_iter().map(|(reason, count)| KeptBackReason { reason, count }).collect();
-        reasons.sort_by_key(|one| std::cmp::Reverse(one.count));
         Ok(SendPastPreview {
             is_complete: counted_until.is_none() && found.forgotten.is_some(),
             counted_until: counted_until.map(Time::from),
@@ -134,7 +141,7 @@ impl SendPastQuery {
                     kept_back: one.kept_back,
                 })
                 .collect(),
-            kept_back_reasons: reasons,
+            kept_back_reasons: KeptBackReason::list(reasons),
             forgotten: found.forgotten,
             history_from: found.history_from.map(Time::from),
         })
@@ -171,6 +178,7 @@ impl SendPastMutation {
             job_id,
             selection: Selection::Past(past),
             request: RequestVersion::Current,
+            conditions: Conditions::Heeded,
             rate_per_second,
             // What is not counted to its end is not known.
             expected: found.count.counted_until.is_none().then(|| found.count.looked_at()),

@@ -99,6 +99,20 @@ impl From<request_settings::Translated> for Translated {
     }
 }
 
+/// What is stored and sent, but likely says something else than was meant.
+#[derive(SimpleObject)]
+pub struct PostbackWarning {
+    /// The input it is about, such as `urlTemplate`.
+    field: String,
+    message: String,
+}
+
+impl From<request_settings::Fault> for PostbackWarning {
+    fn from(one: request_settings::Fault) -> Self {
+        Self { field: crate::graphql::failure::in_camel_case(&one.field), message: one.message }
+    }
+}
+
 #[derive(InputObject)]
 struct HeaderInput {
     name: String,

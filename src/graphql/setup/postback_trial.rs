@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{pool, writer};
-use super::postback_request::{Header, RequestInput, Translated};
+use super::postback_request::{Header, PostbackWarning, RequestInput, Translated};
 use crate::domain::ids::{LeadId, PostbackId};
 use crate::domain::retry;
 use crate::graphql::enums::{ErrorKind, Event, Outcome};
@@ -31,6 +31,8 @@ pub struct PostbackPreview {
     /// Macros without a value, each once.
     empty_macros: Vec<String>,
     translated: Vec<Translated>,
+    /// What likely says something else than was meant.
+    warnings: Vec<PostbackWarning>,
 }
 
 impl From<postback_trial::Preview> for PostbackPreview {
@@ -44,6 +46,7 @@ impl From<postback_trial::Preview> for PostbackPreview {
             skip_reasons: preview.skip_reasons,
             empty_macros: preview.empty_macros,
             translated: preview.translated.into_iter().map(Translated::from).collect(),
+            warnings: preview.warnings.into_iter().map(PostbackWarning::from).collect(),
         }
     }
 }
@@ -189,7 +192,10 @@ impl PostbackTrialQuery {
         let previewing = async {
             let mut occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
             // Nobody is shown by a template what is not shown otherwise.
-            occasion.facts.payout = occasion.facts.payout.filter(|_| scope.sees_payouts());
+            if !scope.sees_payouts() {
+                occasion.facts.payout = None;
+                occasion.facts.payout_currency = None;
+            }
             let stored = ctx
                 .data_opt::<Arc<Services>>()
                 .zip(postback)

@@ -6,7 +6,9 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, outbound_policy, pool, writer};
-use super::postback_request::{BodyKind, Header, Method, RequestInput, SuccessRule, Translated};
+use super::postback_request::{
+    BodyKind, Header, Method, PostbackWarning, RequestInput, SuccessRule, Translated,
+};
 use super::sending::{PostbackLimits, PostbackLimitsInput, PostbackRetry, PostbackRetryInput, change_of};
 use crate::domain::ids::{AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
@@ -21,7 +23,9 @@ use crate::graphql::types::{LogConnection, connection};
 use crate::store::setup::ChangeError;
 use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind};
 use crate::store::setup::postback_twins::Twins;
-use crate::store::setup::postbacks::{self, HealthRecord, PostbackChange, PostbackRecord, Sending};
+use crate::store::setup::postbacks::{
+    self, Beginning, HealthRecord, PostbackChange, PostbackRecord, Sending,
+};
 
 /// A destination that is told of events.
 #[derive(SimpleObject)]
@@ -54,6 +58,8 @@ pub struct Postback {
     /// In the answer to a change: what was written in another system's notation, and what it was
     /// read as.
     translated: Vec<Translated>,
+    /// In the answer to a change: what of the request likely says something else than was meant.
+    warnings: Vec<PostbackWarning>,
     /// Most requests to it at once.
     max_in_flight: i32,
     /// Milliseconds that one attempt may take in all.
@@ -185,6 +191,7 @@ impl From<PostbackRecord> for Postback {
             required_macros: record.request.required_macros,
             success_rules: record.request.success_rules.into_iter().map(SuccessRule::from).collect(),
             translated: record.translated.into_iter().map(Translated::from).collect(),
+            warnings: record.warnings.into_iter().map(PostbackWarning::from).collect(),
             max_in_flight: record.max_in_flight,
             timeout_ms: record.timeout_ms,
             limits: PostbackLimits::of(record.max_in_flight, &record.sending),
@@ -229,6 +236,9 @@ struct CreatePostbackInput {
     retry_schedule_ms: Option<Vec<i64>>,
     limits: Option<PostbackLimitsInput>,
     retry: Option<PostbackRetryInput>,
+    /// True: what it hears of waits until `resumePostback`, so that it can be tried out before with
+    /// `testPostback`.
+    paused: Option<bool>,
 }
 
 /// What is left out stays as it is.
@@ -340,7 +350,11 @@ impl PostbackMutations {
             (Scope::Advertiser(id), Owner::Platform) => Owner::Advertiser(id),
             (_, named) => named,
         };
-        let scope = scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?;
+        let beginning = Beginning {
+            owner: belongs_to,
+            scope: scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?,
+            sending: if input.paused == Some(true) { Sending::Paused } else { Sending::Resumed },
+        };
         let (max_in_flight, sending) =
             change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
@@ -354,8 +368,7 @@ impl PostbackMutations {
             sending,
         };
         let (policy, reach) = (outbound_policy(ctx), caller.scope());
-        let creating =
-            postbacks::create(pool(ctx), caller.into(), reach, &policy, belongs_to, scope, settings);
+        let creating = postbacks::create(pool(ctx), caller.into(), reach, &policy, beginning, settings);
         Ok(change(ctx, creating).await?.into())
     }
 

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::{FOR_LISTENER, Listener, Values, changes, event};
 use crate::domain::event::Event;
 use crate::domain::facts::EventMacros;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{AdvertiserId, DeliveryId, PartnerId};
+use crate::domain::postback::Owner;
 use crate::store::delivery_jobs::PastSelection;
 use crate::store::error::StoreError;
 
@@ -64,6 +65,14 @@ const SLOW: Duration = Duration::from_secs(1);
 const JUDGED: usize = 1_000;
 
 impl Listener {
+    fn owner(&self) -> Owner {
+        match (self.partner_id, self.advertiser_id) {
+            (Some(id), _) => Owner::Partner(PartnerId(id)),
+            (None, Some(id)) => Owner::Advertiser(AdvertiserId(id)),
+            (None, None) => Owner::Platform,
+        }
+    }
+
     fn listens_to(&self, event: Event) -> bool {
         self.events.iter().any(|code| code == event.code())
     }
@@ -250,7 +259,7 @@ async fn judge(
             let one = counted.events.entry(event).or_default();
             let judged = listener.condition.as_ref().map(|condition| {
                 condition
-                    .judge(&EventMacros { event, facts: &change.facts })
+                    .judge(&EventMacros { event, facts: &change.facts, owner: listener.owner() })
                     .map_err(|unmet| unmet.to_string())
             });
             match judged {

@@ -10,10 +10,11 @@ use crate::domain::composite::Composite;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::postback::Owner;
 use crate::domain::redact::{redact_body, redact_headers, redact_url};
-use crate::domain::request_settings::{RequestChange, RequestSettings, Translated};
+use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated};
 use crate::domain::request_values::RequestValues;
-use crate::domain::sample::sample;
+use crate::domain::sample::{sample, sample_delivery};
 use crate::event_log::rows::{AttemptRow, encode};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
@@ -45,6 +46,8 @@ pub struct Preview {
     pub skip_reasons: Vec<String>,
     pub empty_macros: Vec<String>,
     pub translated: Vec<Translated>,
+    /// What would be sent, but likely says something else than was meant.
+    pub warnings: Vec<Fault>,
 }
 
 impl Occasion {
@@ -107,9 +110,9 @@ impl Occasion {
         self
     }
 
-    pub fn values<'a>(&'a self, secret: Option<&'a [u8]>) -> RequestValues<'a> {
-        let macros = EventMacros { event: self.event, facts: &self.facts };
-        RequestValues { macros, composite: self.composite.as_ref(), secret }
+    pub fn values<'a>(&'a self, owner: Owner, secret: Option<&'a [u8]>) -> RequestValues<'a> {
+        let macros = EventMacros { event: self.event, facts: &self.facts, owner };
+        RequestValues { delivery_id: sample_delivery(), macros, composite: self.composite.as_ref(), secret }
     }
 }
 
@@ -148,11 +151,20 @@ pub async fn preview(
         Some(id) => Some(postbacks::get(pool, scope, id).await?),
         None => None,
     };
+    // A draft is of whoever writes it.
+    let owner = record.as_ref().map_or_else(
+        || match scope {
+            Scope::Everything => Owner::Platform,
+            Scope::Advertiser(id) => Owner::Advertiser(id),
+            Scope::Partner(id) => Owner::Partner(id),
+        },
+        PostbackRecord::owner,
+    );
     let before = record.map_or_else(|| RequestSettings::get(""), |record| record.request);
     let mut settings = change.over(before);
     let translated = settings.translate().map_err(ChangeError::BadValues)?;
     let (template, _) = settings.compile().map_err(ChangeError::BadValues)?;
-    let values = occasion.values(secret);
+    let values = occasion.values(owner, secret);
     let rendering = template.render(&values);
     Ok(Preview {
         method: rendering.request.method.code(),
@@ -163,5 +175,6 @@ pub async fn preview(
         skip_reasons: rendering.skip.iter().map(ToString::to_string).collect(),
         empty_macros: template.empty_macros(&values).into_iter().map(str::to_owned).collect(),
         translated,
+        warnings: settings.warnings(owner),
     })
 }

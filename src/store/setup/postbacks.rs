@@ -15,9 +15,9 @@ use super::{ChangeError, Position, Positioned, label, position, positioned_by};
 use crate::domain::address_policy::{Policy, vet_url};
 use crate::domain::condition::Condition;
 use crate::domain::event::Event;
-use crate::domain::ids::PostbackId;
+use crate::domain::ids::{AdvertiserId, PartnerId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
-use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated};
+use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated, mentions};
 use crate::graphql::paging::{Page, PageRequest};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
@@ -42,6 +42,8 @@ pub struct PostbackRecord {
     pub request: RequestSettings,
     /// Where a change has just been made: what of it was written in another system's notation.
     pub translated: Vec<Translated>,
+    /// And what of the request likely says something else than was meant.
+    pub warnings: Vec<Fault>,
     pub condition: Option<String>,
     pub max_in_flight: i32,
     pub timeout_ms: i32,
@@ -54,6 +56,16 @@ pub struct PostbackRecord {
     pub health: HealthRecord,
 }
 positioned_by!(PostbackRecord, postback_id);
+
+impl PostbackRecord {
+    pub fn owner(&self) -> Owner {
+        match (self.partner_id, self.advertiser_id) {
+            (Some(id), _) => Owner::Partner(PartnerId(id)),
+            (None, Some(id)) => Owner::Advertiser(AdvertiserId(id)),
+            (None, None) => Owner::Platform,
+        }
+    }
+}
 
 /// How its destination is doing, over all nodes.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -103,15 +115,24 @@ pub(super) const TIMEOUT_MS: i32 = 10_000;
 pub(super) const MAX_RETRIES: usize = 50;
 pub(super) const MAX_WAIT_MS: i64 = 7 * 24 * 3_600 * 1_000;
 
+/// What a new postback is, beside its settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    pub owner: Owner,
+    pub scope: PostbackScope,
+    /// Paused, it can be tried out before anything is sent; what it hears of meanwhile waits.
+    pub sending: Sending,
+}
+
 pub async fn create(
     pool: &Pool,
     actor: Actor,
     reach: Scope,
     policy: &Policy,
-    owner: Owner,
-    scope: PostbackScope,
+    beginning: Beginning,
     change: PostbackChange,
 ) -> Result<PostbackRecord, ChangeError> {
+    let Beginning { owner, scope, sending } = beginning;
     let change = PostbackChange { events: Some(change.events.unwrap_or_default()), ..change };
     let (request, translated) = checked(&change, RequestSettings::get(""), policy, reach)?;
     let mut client = pool.get().await?;
@@ -133,9 +154,13 @@ pub async fn create(
     set_condition(&transaction, id, change.condition.as_deref()).await?;
     set_name(&transaction, id, change.name.as_deref()).await?;
     change.sending.make(&transaction, id).await?;
+    if sending == Sending::Paused {
+        let pause = "UPDATE postbacks SET is_paused = true WHERE postback_id = $1";
+        transaction.execute(pause, &[&id.0]).await?;
+    }
     postback_twins::refuse(&transaction, id, change.twins).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
-    finish(transaction, id, translated).await
+    finish(transaction, id, Told::OfRequest(translated)).await
 }
 
 pub async fn update(
@@ -174,7 +199,7 @@ pub async fn update(
     change.sending.make(&transaction, id).await?;
     postback_twins::refuse(&transaction, id, twins).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
-    finish(transaction, id, translated).await
+    finish(transaction, id, Told::OfRequest(translated)).await
 }
 
 /// Events from now on are filtered by it. `None` leaves it as it is, an empty one removes it.
@@ -233,7 +258,7 @@ pub async fn set_sending(
         destination_news::lift_hold(&transaction, id).await?;
     }
     audit::record(&transaction, actor, Entity::Postback, id.0, action, Some(before)).await?;
-    finish(transaction, id, Vec::new()).await
+    finish(transaction, id, Told::Nothing).await
 }
 
 /// It hears of nothing new; what it was promised before is still sent.
@@ -303,8 +328,11 @@ fn payout_faults(change: &PostbackChange, request: &RequestSettings) -> Vec<Faul
 
 fn has_payout_macro(template: &str) -> bool {
     let text: String = template.split_whitespace().collect();
-    text.match_indices("{payout").any(|(at, found)| text[at + found.len()..].starts_with(['}', '|']))
+    PAYOUT_NAMES.iter().any(|name| mentions(&text, name))
 }
+
+/// What only the network and the partner may know.
+const PAYOUT_NAMES: [&str; 2] = ["payout", "payout_currency"];
 
 /// Whether the name stands in a condition, outside of quotes and not as a custom field's.
 fn compares_payout(condition: &str) -> bool {
@@ -321,7 +349,7 @@ fn compares_payout(condition: &str) -> bool {
         }
     }
     let is_of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
-    bare.split(|char| !is_of_name(char)).any(|word| word == "payout")
+    bare.split(|char| !is_of_name(char)).any(|word| PAYOUT_NAMES.contains(&word))
 }
 
 /// Where the URL must not lead. What a name leads to is judged at each sending.
@@ -366,15 +394,27 @@ pub async fn get(pool: &Pool, scope: Scope, id: PostbackId) -> Result<PostbackRe
     Ok(read(&row.ok_or(not_found)?)?)
 }
 
+/// What the answer to a change says beside the postback as it is now.
+enum Told {
+    Nothing,
+    /// How the request was read.
+    OfRequest(Vec<Translated>),
+}
+
 async fn finish(
     transaction: Transaction<'_>,
     id: PostbackId,
-    translated: Vec<Translated>,
+    told: Told,
 ) -> Result<PostbackRecord, ChangeError> {
     let select = format!("SELECT * FROM {FROM} WHERE postback_id = $1");
     let row = transaction.query_one(&select, &[&id.0]).await?;
     transaction.commit().await?;
-    Ok(PostbackRecord { translated, ..read(&row)? })
+    let record = read(&row)?;
+    let (translated, warnings) = match told {
+        Told::OfRequest(translated) => (translated, record.request.warnings(record.owner())),
+        Told::Nothing => (Vec::new(), Vec::new()),
+    };
+    Ok(PostbackRecord { translated, warnings, ..record })
 }
 
 fn without_repeats(events: &[Event]) -> Vec<Event> {
@@ -400,6 +440,7 @@ pub fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         events,
         request: request_settings::read(row)?,
         translated: Vec::new(),
+        warnings: Vec::new(),
         condition: row.try_get("condition")?,
         max_in_flight: row.try_get("max_in_flight")?,
         timeout_ms: row.try_get("timeout_ms")?,
@@ -428,13 +469,15 @@ mod tests {
 
     #[test]
     fn a_payout_is_found_wherever_it_is_asked_for() {
-        for template in ["{payout}", "x={payout|round:2}", "{ payout }"] {
+        for template in ["{payout}", "x={payout|round:2}", "{ payout }", "c={payout_currency|lower}"] {
             assert!(has_payout_macro(template), "{template}");
         }
-        for template in ["payout={amount}", "{fields.payout}", "{payouts}"] {
+        for template in ["payout={amount}", "{fields.payout}", "{payouts}", "{amount_currency}"] {
             assert!(!has_payout_macro(template), "{template}");
         }
-        for condition in ["payout >= 10", "event == \"sale\" && 2*payout>1", "(payout) == 1"] {
+        for condition in
+            ["payout >= 10", "payout_currency == \"USD\"", "event == \"sale\" && 2*payout>1", "(payout) == 1"]
+        {
             assert!(compares_payout(condition), "{condition}");
         }
         for condition in

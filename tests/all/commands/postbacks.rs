@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::{NOBODY, text};
 use crate::support::server::Server;
@@ -179,4 +181,40 @@ async fn a_client_certificate_is_set_and_taken_away() {
     assert_eq!(world.count(stored).await, 0);
     let again = world.refuses(&["postback", "remove-certificate", NOBODY]);
     assert!(again.starts_with("ricochet: POSTBACK_ID: there is no such postback"), "{again}");
+}
+
+/// A template may sign with the postback's secret; a preview does it as the server would, or says that
+/// it cannot.
+#[tokio::test]
+async fn a_preview_signs_with_the_postbacks_secret() {
+    let world = World::new().await;
+    let partner = world.partner.to_string();
+    let url = "https://tracker.example/p?tx={txid}&mac={txid|hmac}";
+    let create = ["postback", "create", "--partner", &partner, "--events", "sale", "--url", url, "--paused"];
+    let postback = world.says(&create);
+    let listed = world.tells(&["postback", "list"]);
+    assert_eq!(listed[0]["is_paused"], true, "{listed}");
+    let without = world.tells(&["postback", "preview", &postback]);
+    assert_eq!(
+        without["skip_reasons"],
+        json!(["the filter hmac needs a secret of the postback, and it has none"])
+    );
+
+    let secret = world.says(&["postback", "secret", "create", &postback]);
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update("sample-order-1");
+    let shown = world.tells(&["postback", "preview", &postback]);
+    assert_eq!(shown["skip_reasons"], json!([]));
+    let mac = hex::encode(mac.finalize().into_bytes());
+    assert_eq!(shown["url"], format!("https://tracker.example/p?tx=sample-order-1&mac={mac}"));
+
+    let keyless = Command::new(env!("CARGO_BIN_EXE_ricochet"))
+        .args(["postback", "preview", &postback])
+        .env_clear()
+        .env("DATABASE_URL", &world.databases.database_url)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(keyless.stderr).unwrap();
+    assert!(keyless.status.success(), "{said}");
+    assert!(said.contains("the secret cannot be read: RICOCHET_MASTER_KEY does not hold"), "{said}");
+    assert!(!said.contains("It would not be sent"), "{said}");
 }

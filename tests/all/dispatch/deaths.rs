@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use ricochet::domain::ids::NodeId;
 use ricochet::outbound::attempt;
 use ricochet::store::claims::{self, Lapsed, Sought};
+use ricochet::store::deliveries::Abandoned;
 use uuid::Uuid;
 
 use super::stage::{ask, postback, report, until_acquainted};
@@ -148,15 +149,15 @@ async fn a_node_that_came_back_meanwhile_keeps_its_claims() {
     let step = claims::Sweep::begin(pool).await.unwrap().next().unwrap();
     let found = claims::find_abandoned(pool, step, sought).await.unwrap();
     assert_eq!(found.len(), 1);
-    let describe = |abandoned: &_| attempt::interrupted(abandoned, None, None, dead[0]);
-    let taken = claims::take_over(pool, &found, sought, describe).await.unwrap();
+    let mut describe = async |abandoned: &Abandoned| attempt::interrupted(abandoned, None, None, dead[0]);
+    let taken = claims::take_over(pool, &found, sought, &mut describe).await.unwrap();
     assert_eq!(taken.len(), 0, "its lease holds");
     server.stand_still();
     eventually("its lease lapses", || async {
         (world.count("SELECT count(*) FROM nodes WHERE lease_until < now()").await == 1).then_some(())
     })
     .await;
-    let taken = claims::take_over(pool, &found, sought, describe).await.unwrap();
+    let taken = claims::take_over(pool, &found, sought, &mut describe).await.unwrap();
     assert_eq!(taken.len(), 1);
     assert_eq!(world.count("SELECT count(rescued_at) FROM nodes").await, 1, "the others are told");
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::refused_sales;
 use crate::support::eventually;
 use crate::support::server::Server;
-use crate::support::tracker::{OK, Tracker};
+use crate::support::tracker::{Manner, OK, Tracker};
 use crate::support::world::World;
 
 const JOB: &str = "0198d5f0-0000-7000-8000-00000000000a";
@@ -85,10 +85,49 @@ async fn a_delivery_is_sent_again_as_it_was_or_as_it_would_be_today() {
     assert_eq!(audited[2]["node"], json!({ "action": "resend", "actorRole": "owner", "entityId": JOB }));
 }
 
+/// The log tells the request that a killed node may have sent, which is that of its time.
+#[actix_web::test]
+async fn an_interrupted_resend_of_the_original_is_logged_as_it_was() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    world.postback(&tracker.url, &[Event::Sale]).await;
+    let mut server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.sales(&server, &click, 1).await;
+    world.attempts(&server, 1).await;
+    let first = world.deliveries(&server, "states: [DELIVERED]").await[0]["deliveryId"].clone();
+    let update = format!(
+        r#"mutation {{ updatePostback(input: {{postbackId: "{}", urlTemplate: "{}/new?tx={{txid}}"}}) {{ postbackId }} }}"#,
+        world.only_postback().await,
+        tracker.url
+    );
+    world.ask(&server, &update).await;
+    tracker.behave(Manner::Hang);
+    let resend = format!(
+        "mutation {{ resendDeliveries(deliveryIds: [{first}], request: ORIGINAL) {{ job {{ made }} }} }}"
+    );
+    world.ask(&server, &resend).await;
+    tracker.until_received(2).await;
+    server.kill();
+    tracker.behave(OK);
+    server.restart().await;
+    tracker.until_received(3).await;
+    world.until_settled().await;
+    let log = "{ postbackLog { nodes { errorKind url } } }";
+    let rows = eventually("all three attempts are in the log", || async {
+        let rows = world.ask(&server, log).await["postbackLog"]["nodes"].as_array().unwrap().clone();
+        Some(rows).filter(|rows| rows.len() == 3)
+    })
+    .await;
+    let interrupted = rows.iter().find(|row| row["errorKind"] == "INTERRUPTED").unwrap();
+    assert!(rows.iter().all(|row| row["url"] == interrupted["url"]), "{rows:?}");
+    assert!(interrupted["url"].as_str().unwrap().contains("/p?cid="), "{interrupted}");
+}
+
 #[actix_web::test]
 async fn what_waits_is_due_at_once_and_what_is_anothers_does_not_exist() {
     let world = World::new().await;
-    let tracker = Tracker::start(crate::support::tracker::Manner::Answer("500 Oops")).await;
+    let tracker = Tracker::start(Manner::Answer("500 Oops")).await;
     world.postback_with(&tracker.url, &[Event::Sale], &[3_600_000], 10_000).await;
     let other = {
         let db = world.databases.pool.get().await.unwrap();
