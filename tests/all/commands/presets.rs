@@ -54,7 +54,7 @@ async fn a_preset_is_listed_shown_and_set_up() {
     assert_eq!(world.count("SELECT count(*) FROM postbacks").await, 2);
 
     // They are found by what they are, and tell what they should.
-    let rows = world.tells(&["postback", "list", "--preset", "keitaro", "--text", "status"]);
+    let rows = world.tells(&["postback", "list", "--preset", "keitaro", "--text", "keitaro: STATUS"]);
     assert_eq!((rows.as_array().unwrap().len(), &rows[0]["name"]), (1, &json!("Keitaro: Status")));
     let id = text(&rows[0]["postback_id"]);
     assert!(world.says(&["postback", "list", "--partner", &partner]).contains("Keitaro: Rebill"));

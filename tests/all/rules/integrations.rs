@@ -177,8 +177,13 @@ async fn two_equal_deposits_are_two_and_a_repeat_is_a_repeat() {
     let advertiser = world.advertiser().await;
     let kinds = [("signup", ActionKind::Registration, false), ("deposit", ActionKind::Deposit, true)];
     let link = offer(&world, &kinds).await;
-    let server = Server::start(&world.databases).await;
     let db = world.databases.pool.get().await.unwrap();
+    let mut made: BTreeMap<&str, IntegrationId> = BTreeMap::new();
+    for preset in presets::inbound() {
+        let id = integrations::create_from_preset(&db, Scope::Everything, advertiser, preset, None).await;
+        made.insert(&preset.system, id.unwrap());
+    }
+    let server = Server::start(&world.databases).await;
     for (system, deposit) in [
         ("Melbet", "?click_id=CLICK&amount=10&event="),
         ("Pin-up", "?subId1=CLICK&payment=10&currency=USD&event="),
@@ -187,8 +192,7 @@ async fn two_equal_deposits_are_two_and_a_repeat_is_a_repeat() {
         ("Chatterfy", "?clickid=CLICK&tracker.cost=10&tracker.currency=USD&tracker.event="),
     ] {
         let preset = presets::inbound_of(system).unwrap();
-        let id = integrations::create_from_preset(&db, Scope::Everything, advertiser, preset, None).await;
-        let address = preset.addresses(&server.url(""), &id.unwrap().to_string())[0].1.clone();
+        let address = preset.addresses(&server.url(""), &made[system].to_string())[0].1.clone();
         let (door, _) = address.split_once('?').unwrap();
         let click = world.click(&server, link).await;
         let (first, again) =
