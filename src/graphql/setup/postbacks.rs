@@ -106,7 +106,6 @@ impl From<HealthRecord> for PostbackHealth {
     }
 }
 
-/// Which postbacks. What is absent restricts nothing.
 /// Whose a postback is.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "OwnerKind")]
@@ -127,6 +126,7 @@ pub enum PostbackScopeKind {
     Link,
 }
 
+/// Which postbacks. What is absent restricts nothing.
 #[derive(InputObject, Default)]
 struct PostbacksFilter {
     owner: Option<PostbackOwnerKind>,
