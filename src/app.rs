@@ -116,7 +116,7 @@ impl App {
             clicks_days: settings.click_retention_days,
             history_days: settings.history_retention_days,
         };
-        periodic::keep_partitions(&services, retention).await?;
+        periodic::keep_first_partitions(&services, retention).await?;
         // Before anything is claimed under this name: a claim of an unknown node is abandoned.
         services.lease.renew(&services.pool, node).await?;
         // Before anything is sent: limits are shared with whoever is there already.

@@ -76,10 +76,12 @@ pub struct KnownLead {
     pub customer_id: Option<String>,
     pub comment: String,
     pub fields: BTreeMap<String, String>,
+    /// The event of its kind that it fired when it was new.
+    pub kind_event: Option<Event>,
 }
 
 impl KnownLead {
-    fn of(claim: &Claim, request: &ConversionRequest) -> Self {
+    fn of(claim: &Claim, request: &ConversionRequest, kind_event: Option<Event>) -> Self {
         Self {
             click_id: claim.click.click_id,
             status: claim.status,
@@ -88,6 +90,7 @@ impl KnownLead {
             customer_id: request.customer_id.clone(),
             comment: request.comment.clone(),
             fields: request.fields.clone(),
+            kind_event,
         }
     }
 
@@ -141,13 +144,16 @@ pub struct Ledger {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     Create {
-        events: Vec<Event>,
+        /// That of its kind, and that of its status.
+        events: [Event; 2],
     },
     /// `request` is completed with what was known before.
     Change {
         from: Status,
         request: Box<ConversionRequest>,
         events: Vec<Event>,
+        /// The event of its kind that the lead fired when it was new.
+        kind_event: Option<Event>,
     },
     Duplicate,
     Conflict(ConflictReason),
@@ -186,9 +192,10 @@ impl Ledger {
                 to: claim.status.code(),
             });
         }
-        self.leads.insert(claim.lead_id, KnownLead::of(claim, &request));
+        let kind_event = known.kind_event;
+        self.leads.insert(claim.lead_id, KnownLead::of(claim, &request, kind_event));
         let events = vec![status_event(claim.status)];
-        Decision::Change { from: known.status, request: Box::new(request), events }
+        Decision::Change { from: known.status, request: Box::new(request), events, kind_event }
     }
 
     fn decide_new(&mut self, claim: &Claim) -> Decision {
@@ -229,10 +236,9 @@ impl Ledger {
         {
             renewals = Occurrence::Later;
         }
-        self.leads.insert(claim.lead_id, KnownLead::of(claim, &claim.request));
-        Decision::Create {
-            events: vec![kind_event(claim.action.kind, deposits, renewals), status_event(claim.status)],
-        }
+        let kind_event = kind_event(claim.action.kind, deposits, renewals);
+        self.leads.insert(claim.lead_id, KnownLead::of(claim, &claim.request, Some(kind_event)));
+        Decision::Create { events: [kind_event, status_event(claim.status)] }
     }
 
     pub fn decide_customer(&mut self, claim: &CustomerClaim) -> CustomerDecision {

@@ -97,7 +97,7 @@ fn claim(action: &Arc<Action>, click: u128, request_id: &str, status: Status, pr
 
 fn change(decision: Decision) -> (Status, Option<Decimal>, Vec<Event>) {
     match decision {
-        Decision::Change { from, request, events } => (from, request.price, events),
+        Decision::Change { from, request, events, .. } => (from, request.price, events),
         other => panic!("not a change: {other:?}"),
     }
 }
@@ -107,7 +107,7 @@ fn a_lead_is_created_changed_and_repeated() {
     let mut world = World::new(action(ActionKind::Sale, PayoutModel::Fixed, false));
     assert_eq!(
         world.decide(1, "r", Status::Hold, None),
-        Decision::Create { events: vec![Event::Sale, Event::Hold] }
+        Decision::Create { events: [Event::Sale, Event::Hold] }
     );
     assert_eq!(world.decide(1, "r", Status::Hold, None), Decision::Duplicate);
     assert_eq!(
@@ -147,8 +147,8 @@ fn the_second_deposit_is_a_redeposit() {
     let first = world.decide(1, "a", Status::Approved, Some(5));
     let second = world.decide(1, "b", Status::Approved, Some(5));
     let same_customer_by_another_click = world.decide(2, "c", Status::Approved, Some(5));
-    assert_eq!(first, Decision::Create { events: vec![Event::FirstDeposit, Event::Approve] });
-    assert_eq!(second, Decision::Create { events: vec![Event::Redeposit, Event::Approve] });
+    assert_eq!(first, Decision::Create { events: [Event::FirstDeposit, Event::Approve] });
+    assert_eq!(second, Decision::Create { events: [Event::Redeposit, Event::Approve] });
     assert_eq!(same_customer_by_another_click, second);
 }
 
@@ -172,11 +172,11 @@ fn a_recurring_lead_needs_an_active_customer_and_renews_later() {
 
     assert_eq!(
         world.decide(1, "a", Status::Approved, Some(5)),
-        Decision::Create { events: vec![Event::Sale, Event::Approve] }
+        Decision::Create { events: [Event::Sale, Event::Approve] }
     );
     assert_eq!(
         world.decide(1, "b", Status::Approved, Some(5)),
-        Decision::Create { events: vec![Event::Rebill, Event::Approve] }
+        Decision::Create { events: [Event::Rebill, Event::Approve] }
     );
 
     customer.active = false;

@@ -31,6 +31,18 @@ coded_enum! {
 }
 
 impl Event {
+    /// Those that a new conversion fires by its kind: see [`kind_event`].
+    pub const KIND_EVENTS: &'static [Self] = &[
+        Self::Lead,
+        Self::Registration,
+        Self::Trial,
+        Self::Sale,
+        Self::Custom,
+        Self::FirstDeposit,
+        Self::Redeposit,
+        Self::Rebill,
+    ];
+
     /// Whether it is about a destination and not about a visitor: only postbacks of the platform
     /// hear of those.
     pub fn is_operational(self) -> bool {

@@ -75,6 +75,11 @@ pub struct EventFacts {
     /// None where the change is a customer's or a click's.
     #[serde(default)]
     pub kind: Option<ActionKind>,
+    /// The event of its kind that the conversion fired when it was new: what tells a first deposit
+    /// from a later one also where its status changes afterwards. None for what is no conversion, and
+    /// for what was recorded before this was.
+    #[serde(default)]
+    pub kind_event: Option<Event>,
     pub status: Option<Status>,
     /// What it was before; none where it is new, or where this was not kept yet.
     #[serde(default)]
@@ -105,6 +110,7 @@ impl EventFacts {
     pub fn of_lead(
         claim: &Claim,
         request: &ConversionRequest,
+        kind_event: Option<Event>,
         change_id: ChangeId,
         now: DateTime<Utc>,
     ) -> Self {
@@ -116,6 +122,7 @@ impl EventFacts {
             lead_id: Some(claim.lead_id),
             action: claim.action.name.clone(),
             kind: Some(claim.action.kind),
+            kind_event,
             status: Some(claim.status),
             amount: request.price,
             currency: Some(currency),
@@ -168,6 +175,7 @@ impl EventFacts {
             lead_id: None,
             action: String::new(),
             kind: None,
+            kind_event: None,
             status: None,
             status_from: None,
             request_id: String::new(),
@@ -205,6 +213,7 @@ impl EventFacts {
             lead_id: None,
             action: String::new(),
             kind: None,
+            kind_event: None,
             status: None,
             status_from: None,
             request_id: request.request_id.clone(),

@@ -5,7 +5,9 @@ mod field_template;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-pub use field_template::{FieldTemplate, TemplateError};
+use chrono::{DateTime, Utc};
+
+pub use field_template::{FieldTemplate, RECEIVED_MINUTE, TemplateError};
 
 use super::access::allowlist::Allowlist;
 use super::catalogue::KeyHash;
@@ -35,12 +37,12 @@ pub struct Integration {
 impl Integration {
     /// Reads a request that came in by one of the integration's two doors. Chatterfy's format is
     /// known: its door needs no map.
-    pub fn read(&self, door: &str, sent: &[(String, String)]) -> ReadFields {
+    pub fn read(&self, door: &str, sent: &[(String, String)], received_at: DateTime<Utc>) -> ReadFields {
         let map = match door {
             CHATTERFY_DOOR if self.map.0.is_empty() => &CHATTERFY,
             _ => &self.map,
         };
-        let Translated { parameters, errors } = map.translate(sent);
+        let Translated { parameters, errors } = map.translate(sent, received_at);
         let mut read = fields::read(&parameters, Completion::Defaults);
         for error in errors {
             read.errors.retain(|known| known.field != error.field);
@@ -55,7 +57,8 @@ pub const CHATTERFY_DOOR: &str = "chatterfy";
 
 /// Chatterfy's own format (its document): the events are `registration`, `sale` (the first
 /// deposit) and `resale` (a later one, as is `sale` with a tid). Which deposit is the first is
-/// decided here by what came first; without a tid, one of each event and cost is taken a click.
+/// decided here by what came first. Without a tid, a registration and a first deposit of one cost are
+/// taken once a click, and repeated deposits are told apart by cost and minute of arrival.
 static CHATTERFY: LazyLock<FieldMap> = LazyLock::new(|| {
     let entries = [
         ("click_id", vec!["{clickid}"]),
@@ -66,7 +69,14 @@ static CHATTERFY: LazyLock<FieldMap> = LazyLock::new(|| {
         ("status", vec!["approved"]),
         ("price", vec!["{tracker.cost}"]),
         ("currency", vec!["{tracker.currency}"]),
-        ("request_id", vec!["{tracker.tid}", "{clickid}:{tracker.event}:{tracker.cost}"]),
+        (
+            "request_id",
+            vec![
+                "{tracker.tid}",
+                "{clickid}:{tracker.event|only:resale}:{tracker.cost}:{received_minute}",
+                "{clickid}:{tracker.event}:{tracker.cost}",
+            ],
+        ),
     ];
     let texts = |templates: &[&str]| templates.iter().map(|&text| text.to_owned()).collect();
     let entries = entries.map(|(field, templates)| (field.to_owned(), texts(&templates)));
@@ -190,7 +200,12 @@ impl FieldMap {
 
     /// A foreign request in our names. What no template reads keeps its own name; where that
     /// name is one the map fills, it becomes a custom field.
-    pub fn translate(&self, sent: &[(String, String)]) -> Translated {
+    pub fn translate(&self, sent: &[(String, String)], received_at: DateTime<Utc>) -> Translated {
+        let minute = received_at.format("%Y-%m-%dT%H:%MZ").to_string();
+        let look_up = |name: &str| match name {
+            RECEIVED_MINUTE => Some(minute.as_str()),
+            name => find(sent, name),
+        };
         let mut errors = Vec::new();
         let mut parameters = Vec::new();
         for (field, templates) in &self.0 {
@@ -201,7 +216,7 @@ impl FieldMap {
                     errors.push(FieldError::new(name, "repeated", "send this parameter once"));
                 }
             }
-            let value = templates.iter().find_map(|template| template.render(|name| find(sent, name)));
+            let value = templates.iter().find_map(|template| template.render(look_up));
             if field == "click_id" && value.as_deref().is_some_and(is_bare_macro) {
                 let message =
                     "the sender did not fill in its own macro; check its spelling and brackets there";
@@ -210,8 +225,9 @@ impl FieldMap {
             parameters.extend(value.map(|value| (field.clone(), value)));
         }
         let read = |name: &str| {
+            // What stands for the time of arrival reads no parameter.
             let names = self.0.iter().flat_map(|(_, templates)| templates).flat_map(FieldTemplate::names);
-            names.into_iter().any(|known| known.eq_ignore_ascii_case(name))
+            names.into_iter().any(|known| known != RECEIVED_MINUTE && known.eq_ignore_ascii_case(name))
         };
         let fills = |name: &str| {
             let name = fields::canonical_name(name).unwrap_or(name);

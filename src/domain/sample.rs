@@ -42,6 +42,7 @@ pub fn sample(event: Event) -> EventFacts {
         lead_id: Some(LeadId(id(7))),
         action: "sale".into(),
         kind: Some(ActionKind::Sale),
+        kind_event: Some(if Event::KIND_EVENTS.contains(&event) { event } else { Event::Sale }),
         status: Some(status),
         status_from: matches!(event, Event::Approve | Event::Reject).then_some(Status::Hold),
         request_id: "sample-order-1".into(),

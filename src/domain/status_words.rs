@@ -45,6 +45,11 @@ impl StatusWords {
         self.0.entry(place.id()).or_default().insert(normalized(word), meaning);
     }
 
+    /// What a word means at one place, and nowhere else.
+    pub fn at(&self, place: Place, word: &str) -> Option<Meaning> {
+        self.0.get(&place.id())?.get(&normalized(word)).copied()
+    }
+
     pub fn read(
         &self,
         word: &str,

@@ -84,7 +84,7 @@ async fn receive(
             Ok(()) => {
                 let parameters = admitted.without_signature(parameters);
                 inbound.proof = admitted.proof;
-                Asked::Conversion(Box::new(integration.read(door, &parameters)))
+                Asked::Conversion(Box::new(integration.read(door, &parameters, inbound.received_at)))
             }
         },
     };

@@ -116,6 +116,16 @@ pub const METRICS: &[Metric] = &[
     histogram("ricochet_attempt_seconds", "One exchange with a destination"),
     histogram("ricochet_queued_seconds", "From an attempt being due to its beginning"),
     gauge("ricochet_attempts_in_flight", "Attempts under way on this node"),
+    gauge(
+        "ricochet_attempts_unrecorded",
+        "Attempts made whose record PostgreSQL refuses; they are tried on, and not sent again",
+    ),
+    counter_by(
+        "ricochet_unreadable_rows_total",
+        &["table"],
+        &[&["deliveries"], &["catalogue"]],
+        "Rows of PostgreSQL that this node could not read and set aside; a newer node may have written them",
+    ),
     gauge("ricochet_queue_deliveries", "Deliveries not finished, over all nodes"),
     gauge("ricochet_queue_oldest_due_seconds", "Age of the oldest delivery that is due, over all nodes"),
     gauge("ricochet_dispatchers", "Dispatchers at work on this node"),

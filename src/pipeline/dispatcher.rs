@@ -29,7 +29,7 @@ use crate::domain::destination::{Change, Wait};
 use crate::domain::ids::{DeliveryId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
-use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueuePosition};
+use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueueClaim, QueuePosition};
 use crate::store::{StoreError, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
@@ -197,8 +197,8 @@ impl Dispatcher {
         };
         ctx.spawn(claiming.into_actor(self).map(move |(claimed, slots), this, ctx| {
             this.is_claiming = false;
-            let claimed = match claimed {
-                Ok(claimed) => claimed,
+            let QueueClaim { deliveries: claimed, taken } = match claimed {
+                Ok(claim) => claim,
                 Err(error) => {
                     tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
                     if let ClaimError::InDoubt(fence, _) = error {
@@ -209,7 +209,7 @@ impl Dispatcher {
                     return this.slots.set_backlog(true);
                 }
             };
-            let is_full = claimed.len() == slots.len();
+            let is_full = taken == slots.len();
             this.slots.set_backlog(is_full);
             let now = Instant::now();
             let reached = claimed.last().map(ClaimedDelivery::position);

@@ -1,19 +1,23 @@
 //! Records attempts in batches: the delivery's next state and its log row, in one transaction.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use uuid::Uuid;
 
 use super::batcher::Batcher;
 use super::dispatcher::{ClaimDue, Dispatcher};
 use super::services::Services;
 use super::slots::Slot;
+use crate::domain::lease::CLAIM_LEASE;
 use crate::store::StoreError;
 use crate::store::outcomes::{self, AttemptRecord};
 
 /// Bound: as many attempts as destinations have places, for each holds its place until it is
-/// recorded. While PostgreSQL is away they wait here and nothing more is sent.
+/// recorded. While PostgreSQL is away they wait here and nothing more is sent. What PostgreSQL
+/// refuses is tried on beside the others, in its place as well.
 pub struct OutcomeRecorder {
     services: Arc<Services>,
     batcher: Batcher<AttemptMade>,
@@ -40,6 +44,14 @@ const REST: Duration = Duration::from_millis(4);
 const ENOUGH: usize = 32;
 /// Between tries while PostgreSQL is away.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
+/// How often a batch that another transaction came before is written again as it is, and after
+/// what pause; then its halves are.
+const RACES: u32 = 5;
+const RACE_WAIT: Duration = Duration::from_millis(20);
+/// Between tries of a single record that PostgreSQL refuses: twice as long each time, up to a
+/// quarter of the lease that each of them renews.
+const FIRST_INSISTENCE: Duration = Duration::from_secs(1);
+const LONGEST_INSISTENCE: Duration = Duration::from_secs(CLAIM_LEASE.as_secs() / 4);
 
 impl OutcomeRecorder {
     pub fn new(services: Arc<Services>) -> Self {
@@ -55,10 +67,11 @@ impl OutcomeRecorder {
         let recording = async move {
             let (records, places): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|made| (made.record, (made.slot, made.freed))).unzip();
-            record(&services, &records).await;
-            for (slot, freed) in places {
-                if slot.give_back().has_backlog() {
-                    freed.do_send(ClaimDue);
+            let mut refused = record(&services, &records).await;
+            for (record, (slot, freed)) in records.into_iter().zip(places) {
+                match refused.remove(&record.row.attempt_id) {
+                    true => drop(actix::spawn(insist(services.clone(), record, slot, freed))),
+                    false => give_back(slot, &freed),
                 }
             }
         };
@@ -84,33 +97,82 @@ impl OutcomeRecorder {
     }
 }
 
+fn give_back(slot: Slot, freed: &Addr<Dispatcher>) {
+    if slot.give_back().has_backlog() {
+        freed.do_send(ClaimDue);
+    }
+}
+
 /// Records, however long PostgreSQL is away: an attempt that was made must not be forgotten
-/// while this process lives.
-async fn record(services: &Services, records: &[AttemptRecord]) {
-    let mut parts = vec![records];
-    while let Some(part) = parts.pop() {
+/// while this process lives. Returns the ids of those attempts that PostgreSQL refused singly.
+async fn record(services: &Services, records: &[AttemptRecord]) -> HashSet<Uuid> {
+    let mut refused = HashSet::new();
+    let mut is_told = false;
+    let mut parts = vec![(records, 0)];
+    while let Some((part, races)) = parts.pop() {
         match outcomes::record(&services.outcome_pool, services.node, services.now(), part).await {
-            Ok(superseded) => {
-                if superseded > 0 {
-                    tracing::warn!(superseded, "attempts came back after their claims had lapsed");
+            Ok(superseded) => note(services, part, superseded),
+            Err(error @ StoreError::Unavailable(_)) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, attempts = records.len(), "attempts wait to be recorded");
                 }
-                part.iter().for_each(count);
-                services.health.note(part, services.now());
-            }
-            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
-                parts.push(part);
+                parts.push((part, races));
                 tokio::time::sleep(RETRY_WAIT).await;
             }
+            // Who loses again and again may race against itself.
+            Err(StoreError::Raced(_)) if races < RACES => {
+                parts.push((part, races + 1));
+                tokio::time::sleep(RACE_WAIT).await;
+            }
             Err(error) if part.len() == 1 => {
-                tracing::error!(%error, delivery = %part[0].delivery_id, "an attempt cannot be recorded");
+                let delivery = part[0].delivery_id;
+                tracing::error!(%error, %delivery, "an attempt was made and its record is refused; it is tried on");
+                refused.insert(part[0].row.attempt_id);
             }
             Err(_) => {
                 let (first, second) = part.split_at(part.len() / 2);
-                parts.push(second);
-                parts.push(first);
+                parts.push((second, 0));
+                parts.push((first, 0));
             }
         }
     }
+    refused
+}
+
+/// Records one attempt that PostgreSQL has refused, without the texts in it that may be why; and
+/// if not even so, again and again. Meanwhile it holds its place and its claim, so that it is not
+/// sent again for want of a record.
+async fn insist(services: Arc<Services>, record: AttemptRecord, slot: Slot, freed: Addr<Dispatcher>) {
+    let gauge = metrics::gauge!("ricochet_attempts_unrecorded");
+    gauge.increment(1);
+    let (delivery, reduced) = (record.delivery_id, [record.reduced()]);
+    let mut wait = FIRST_INSISTENCE;
+    // Not by the connection on which all others are recorded.
+    let pool = &services.pool;
+    loop {
+        match outcomes::record(pool, services.node, services.now(), &reduced).await {
+            Ok(superseded) => {
+                tracing::warn!(%delivery, "an attempt is recorded without its texts");
+                break note(&services, &reduced, superseded);
+            }
+            Err(error) => tracing::warn!(%error, %delivery, "an attempt is still not recorded"),
+        }
+        if let Err(error) = outcomes::hold(pool, services.node, &reduced).await {
+            tracing::warn!(%error, %delivery, "the claim of an unrecorded attempt is not held");
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_INSISTENCE);
+    }
+    gauge.decrement(1);
+    give_back(slot, &freed);
+}
+
+fn note(services: &Services, records: &[AttemptRecord], superseded: usize) {
+    if superseded > 0 {
+        tracing::warn!(superseded, "attempts came back after their claims had lapsed");
+    }
+    records.iter().for_each(count);
+    services.health.note(records, services.now());
 }
 
 fn count(record: &AttemptRecord) {

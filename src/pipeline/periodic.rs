@@ -104,6 +104,18 @@ pub async fn keep_partitions(services: &Services, retention: Retention) -> Resul
     Ok(())
 }
 
+/// The same before a node serves. What cannot be done then is done later, as long as there is room for
+/// what is recorded now.
+pub async fn keep_first_partitions(services: &Services, retention: Retention) -> Result<(), StoreError> {
+    match keep_partitions(services, retention).await {
+        Err(error) if partitions::are_ready(&services.pool, services.now()).await? => {
+            tracing::warn!(%error, "partitions of other months are kept later");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
 async fn measure(services: &Services) -> Result<(), StoreError> {
     metrics::gauge!("process_resident_memory_bytes").set(resident_memory_bytes() as f64);
     let queue = deliveries::depth(&services.pool).await?;

@@ -186,6 +186,13 @@ impl Change {
     }
 }
 
+/// What happens to a lead, and the event of its kind that it fires or has fired.
+struct LeadChange {
+    status_from: Option<Status>,
+    events: Vec<Event>,
+    kind_event: Option<Event>,
+}
+
 struct Planner<'a> {
     circumstances: &'a Circumstances<'a>,
     new_leads: HashMap<LeadId, LeadRow>,
@@ -203,12 +210,16 @@ impl Planner<'_> {
         let lead_id = claim.lead_id;
         match ledger.decide(claim) {
             Decision::Create { events } => {
-                let row = self.change_lead(claim, &claim.request, None, events, cause);
+                let [kind_event, _] = events;
+                let change =
+                    LeadChange { status_from: None, events: events.into(), kind_event: Some(kind_event) };
+                let row = self.change_lead(claim, &claim.request, change, cause);
                 self.new_leads.insert(lead_id, row);
                 Verdict::Accepted { lead_id }
             }
-            Decision::Change { from, request, events } => {
-                let row = self.change_lead(claim, &request, Some(from), events, cause);
+            Decision::Change { from, request, events, kind_event } => {
+                let change = LeadChange { status_from: Some(from), events, kind_event };
+                let row = self.change_lead(claim, &request, change, cause);
                 // Created in this very batch: it is inserted as it ends up.
                 let leads = match self.new_leads.contains_key(&lead_id) {
                     true => &mut self.new_leads,
@@ -227,12 +238,12 @@ impl Planner<'_> {
         &mut self,
         claim: &Claim,
         request: &ConversionRequest,
-        status_from: Option<Status>,
-        events: Vec<Event>,
+        change: LeadChange,
         cause: Cause,
     ) -> LeadRow {
+        let LeadChange { status_from, events, kind_event } = change;
         let change_id = ChangeId(Uuid::now_v7());
-        let facts = EventFacts::of_lead(claim, request, change_id, self.circumstances.now);
+        let facts = EventFacts::of_lead(claim, request, kind_event, change_id, self.circumstances.now);
         let facts = EventFacts { status_from, ..facts };
         let row = LeadRow {
             lead_id: claim.lead_id,

@@ -200,7 +200,7 @@ fn of_log(request: WaitingRequest, catalogue: &Catalogue, services: &Services) -
         _ => Completion::Defaults,
     };
     let mut read = match &integration {
-        Some(integration) => integration.read(&request.door, &request.parameters),
+        Some(integration) => integration.read(&request.door, &request.parameters, request.received_at),
         None => fields::read(&request.parameters, completion),
     };
     read.request.occurred_at.get_or_insert(request.received_at);

@@ -51,7 +51,8 @@ impl Services {
         outbound_policy: Policy,
         capacity: usize,
     ) -> Result<Self, StoreError> {
-        let catalogue = ArcSwap::from_pointee(catalogue::load(&pools.common, &keyring).await?);
+        let nothing = Catalogue::default();
+        let catalogue = catalogue::load_after(&nothing, &pools.common, &keyring).await?;
         Ok(Self {
             node,
             pool: pools.common.clone(),
@@ -67,7 +68,7 @@ impl Services {
             doubts: ClaimsInDoubt::default(),
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
-            catalogue,
+            catalogue: ArcSwap::from_pointee(catalogue),
             refreshing: Mutex::default(),
         })
     }
@@ -80,8 +81,10 @@ impl Services {
     /// just changed it.
     pub async fn refresh_catalogue(&self) -> Result<(), StoreError> {
         let _alone = self.refreshing.lock().await;
-        if catalogue::version(&self.pool).await? != self.catalogue().version {
-            self.catalogue.store(Arc::new(catalogue::load(&self.pool, &self.keyring).await?));
+        let last = self.catalogue();
+        if catalogue::version(&self.pool).await? != last.version {
+            let catalogue = catalogue::load_after(&last, &self.pool, &self.keyring).await?;
+            self.catalogue.store(Arc::new(catalogue));
         }
         Ok(())
     }

@@ -233,6 +233,20 @@ mod tests {
     use super::*;
     use crate::domain::integration::FieldMap;
 
+    /// What people paste into other systems: a change here leaves what they have pasted behind.
+    #[test]
+    fn every_preset_gives_the_urls_to_paste() {
+        let mut urls = String::new();
+        for preset in inbound() {
+            urls += &format!("{}\n", preset.system);
+            for (event, url) in preset.addresses("https://hub.example", "{integration_id}") {
+                urls += &format!("  {event}: {url}\n");
+            }
+            urls += &format!("  program: {}\n", preset.program_link("https://p.example/?a=1").unwrap());
+        }
+        insta::assert_snapshot!(urls);
+    }
+
     #[test]
     fn every_file_is_listed_and_can_be_used() {
         files::assert_all_are_listed::<InboundPreset>(FILES);

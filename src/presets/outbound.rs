@@ -2,8 +2,8 @@
 //! that brings the tracker's click id here.
 //!
 //! In a preset's texts `<name>` stands for a value it asks for, `<click>` for the macro that holds
-//! the tracker's click id and `<click_name>` for that macro's bare name; which it is depends on the
-//! parameter of the link that carries it.
+//! the tracker's click id, `<click_name>` for that macro's bare name and `<click_field>` for its name in
+//! a condition; which it is depends on the parameter of the link that carries it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,6 +15,9 @@ use uuid::Uuid;
 use super::Verified;
 use super::files::{self, Files, Preset, files};
 use crate::domain::event::Event;
+use crate::domain::request::Method;
+use crate::domain::request_settings::{BodyKind, HeaderSetting, RequestSettings};
+use crate::domain::success_rule::RuleSettings;
 
 /// A system that is told by us.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +47,9 @@ pub struct PresetValue {
     pub example: String,
     /// Taken where nothing is said.
     pub default: Option<String>,
+    /// One of so many: `<n>` in its texts is 1 and so on.
+    #[serde(default)]
+    numbered: Option<u8>,
 }
 
 /// What a value has to look like.
@@ -96,6 +102,30 @@ pub struct PostbackDefinition {
     pub events: Vec<Event>,
     pub url: String,
     pub condition: Option<String>,
+    /// Macros without whose value nothing is sent, beside that of the click id, which always is one.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// What the body of a successful answer must keep to, where the system answers 200 to refusals.
+    #[serde(default)]
+    pub success: Vec<RuleSettings>,
+    #[serde(default = "get")]
+    pub method: Method,
+    #[serde(default)]
+    pub headers: Vec<HeaderSetting>,
+    pub body: Option<PresetBody>,
+}
+
+/// What a request carries, where it does not all stand in its URL.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetBody {
+    pub kind: BodyKind,
+    pub template: String,
+    pub content_type: Option<String>,
+}
+
+fn get() -> Method {
+    Method::Get
 }
 
 /// A postback a preset comes to, ready to be made.
@@ -103,8 +133,9 @@ pub struct PostbackDefinition {
 pub struct PlannedPostback {
     pub name: String,
     pub events: Vec<Event>,
-    pub url_template: String,
     pub condition: Option<String>,
+    #[serde(flatten)]
+    pub request: RequestSettings,
 }
 
 /// A value that will not do, and what to write instead.
@@ -131,7 +162,13 @@ const FILES: Files = files!(
     "custom",
 );
 
-static OUTBOUND: LazyLock<Vec<OutboundPreset>> = LazyLock::new(|| files::read(FILES));
+static OUTBOUND: LazyLock<Vec<OutboundPreset>> = LazyLock::new(|| {
+    let mut presets: Vec<OutboundPreset> = files::read(FILES);
+    for preset in &mut presets {
+        preset.values = std::mem::take(&mut preset.values).into_iter().flat_map(PresetValue::each).collect();
+    }
+    presets
+});
 
 impl Preset for OutboundPreset {
     const FOLDER: &'static str = "outbound";
@@ -162,6 +199,7 @@ impl OutboundPreset {
         let mut values = self.read_values(given)?;
         let name = click_name(checked_parameter(parameter.unwrap_or(&self.link.parameter))?);
         values.insert("click".into(), format!("{{{name}}}"));
+        values.insert("click_field".into(), in_condition(&name));
         values.insert("click_name".into(), name);
         let is_added = |value: &&PresetValue| value.kind == ValueKind::Added;
         let added: Vec<(String, String)> = (self.values.iter().filter(is_added))
@@ -170,8 +208,8 @@ impl OutboundPreset {
         let planned = |definition: &PostbackDefinition| PlannedPostback {
             name: definition.name.clone(),
             events: definition.events.clone(),
-            url_template: link_with(&fill(&definition.url, &values), &added),
             condition: definition.condition.as_ref().map(|condition| fill(condition, &values)),
+            request: definition.request(&values, &added),
         };
         Ok(self.postbacks.iter().map(planned).collect())
     }
@@ -206,7 +244,7 @@ impl OutboundPreset {
     fn read_values(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ValueError> {
         if let Some(unknown) = given.keys().find(|name| !self.values.iter().any(|value| value.name == **name))
         {
-            let names: Vec<&str> = self.values.iter().map(|value| value.name.as_str()).collect();
+            let names = in_ranges(self.values.iter().map(|value| value.name.as_str()));
             let message = format!("{} does not ask for this; it asks for {}", self.system, names.join(", "));
             return Err(ValueError { name: unknown.clone(), message });
         }
@@ -221,6 +259,46 @@ impl OutboundPreset {
                 Ok((value.name.clone(), read))
             })
             .collect()
+    }
+}
+
+impl PostbackDefinition {
+    /// Its required macros: that of the click id first.
+    pub fn required_macros(&self) -> Vec<String> {
+        std::iter::once("<click_name>".to_owned()).chain(self.required.iter().cloned()).collect()
+    }
+
+    fn request(&self, values: &BTreeMap<String, String>, added: &[(String, String)]) -> RequestSettings {
+        let filled = |text: &String| fill(text, values);
+        let header = |header: &HeaderSetting| HeaderSetting {
+            name: header.name.clone(),
+            value: filled(&header.value),
+        };
+        let body = self.body.as_ref();
+        RequestSettings {
+            method: self.method,
+            headers: self.headers.iter().map(header).collect(),
+            body_kind: body.map_or(BodyKind::None, |body| body.kind),
+            body_template: body.map(|body| filled(&body.template)).unwrap_or_default(),
+            content_type: body.and_then(|body| body.content_type.clone()),
+            required_macros: self.required_macros().iter().map(filled).collect(),
+            success_rules: self.success.clone(),
+            ..RequestSettings::get(link_with(&filled(&self.url), added))
+        }
+    }
+}
+
+impl PresetValue {
+    /// Itself, or each of those it stands for.
+    fn each(self) -> Vec<Self> {
+        let Some(count) = self.numbered else { return vec![self] };
+        let one = |number: u8| {
+            let with = |text: &str| text.replace("<n>", &number.to_string());
+            let default = self.default.as_deref().map(with);
+            let (name, what, example) = (with(&self.name), with(&self.what), with(&self.example));
+            Self { name, what, example, default, kind: self.kind, numbered: None }
+        };
+        (1..=count).map(one).collect()
     }
 }
 
@@ -294,8 +372,38 @@ fn click_name(parameter: &str) -> String {
     }
 }
 
+/// The name of a macro as a condition writes it. A custom field's is not always a word of the
+/// language: `fields.click-id` would be a subtraction.
+fn in_condition(name: &str) -> String {
+    match name.strip_prefix("fields.") {
+        Some(field) => format!("fields[\"{field}\"]"),
+        None => name.to_owned(),
+    }
+}
+
 fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("<{name}>"), value))
+}
+
+/// `event1` to `event30` as one.
+fn in_ranges<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let numbered = |name: &'a str| {
+        let base = name.trim_end_matches(|last: char| last.is_ascii_digit());
+        Some((base, name[base.len()..].parse::<u8>().ok()?))
+    };
+    let mut ranges: Vec<(&str, &str)> = Vec::new();
+    for name in names {
+        let follows = |last: &'a str| {
+            numbered(last).zip(numbered(name)).is_some_and(|(last, this)| (last.0, last.1 + 1) == this)
+        };
+        match ranges.last_mut().filter(|(_, last)| follows(last)) {
+            Some((_, last)) => *last = name,
+            None => ranges.push((name, name)),
+        }
+    }
+    let shown =
+        |(first, last): (&str, &str)| if first == last { first.into() } else { format!("{first}–{last}") };
+    ranges.into_iter().map(shown).collect()
 }
 
 fn encoded(text: &str) -> String {

@@ -242,6 +242,7 @@ impl Teller {
             lead_id: Some(lead_of(click.advertiser_id, action.id, &request_id)),
             action: action.name.to_owned(),
             kind: Some(action.kind),
+            kind_event: Some(kind_event(action.kind, Occurrence::First, Occurrence::First)),
             status: None,
             status_from: None,
             request_id,

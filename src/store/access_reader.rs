@@ -3,21 +3,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::advertiser_access::{read_allowlist, read_policy, read_rate};
+use super::catalogue::count_unreadable;
 use super::error::StoreError;
 use super::secrets::{Keyring, Sealed, SecretError};
 use super::session::Session;
 use crate::domain::access::AdvertiserAccess;
 use crate::domain::access::signature::SharedSecret;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::AdvertiserId;
 
-/// Reads inside the caller's snapshot. A secret that cannot be decrypted keeps its advertiser's
+/// Reads inside the caller's snapshot. Where an advertiser's row cannot be read, what `last` had holds
+/// on; where that had nothing, it is an error: nobody gets in because a rule is unknown. A secret that cannot be decrypted keeps its advertiser's
 /// signatures from being judged, and costs the others nothing.
 pub(super) async fn load(
     session: &Session,
     keyring: &Keyring,
+    last: Option<&Catalogue>,
 ) -> Result<HashMap<AdvertiserId, Arc<AdvertiserAccess>>, StoreError> {
     let advertisers = session
         .query(
@@ -34,14 +39,22 @@ pub(super) async fn load(
         .await?;
     let mut access = HashMap::with_capacity(advertisers.len());
     for row in &advertisers {
-        let one = AdvertiserAccess {
-            policy: read_policy(row.get(1))?,
-            secrets: Vec::new(),
-            has_unreadable_secret: false,
-            allowlist: read_allowlist(row.get(2))?,
-            requests_per_second: read_rate(row.get(3)),
+        let advertiser = AdvertiserId(row.get(0));
+        let earlier = last.and_then(|last| last.access.get(&advertiser));
+        let one = match (read_rules(row), earlier) {
+            (Ok(rules), _) => rules,
+            (Err(error @ StoreError::Unreadable(_)), Some(earlier)) => {
+                tracing::error!(%error, %advertiser, "the access rules of an advertiser stay as they were last read");
+                count_unreadable();
+                AdvertiserAccess {
+                    secrets: Vec::new(),
+                    has_unreadable_secret: false,
+                    ..AdvertiserAccess::clone(earlier)
+                }
+            }
+            (Err(error), _) => return Err(error),
         };
-        access.insert(AdvertiserId(row.get(0)), one);
+        access.insert(advertiser, one);
     }
     for row in &secrets {
         let (secret_id, advertiser_id): (Uuid, Uuid) = (row.get(0), row.get(1));
@@ -59,4 +72,14 @@ pub(super) async fn load(
         }
     }
     Ok(access.into_iter().map(|(id, access)| (id, Arc::new(access))).collect())
+}
+
+fn read_rules(row: &Row) -> Result<AdvertiserAccess, StoreError> {
+    Ok(AdvertiserAccess {
+        policy: read_policy(row.get(1))?,
+        secrets: Vec::new(),
+        has_unreadable_secret: false,
+        allowlist: read_allowlist(row.get(2))?,
+        requests_per_second: read_rate(row.get(3)),
+    })
 }

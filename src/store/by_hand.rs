@@ -236,6 +236,10 @@ fn read(row: &Row) -> Result<StandingLead, StoreError> {
         lead_id: Some(lead_id),
         action: row.get("action"),
         kind: Some(kind),
+        kind_event: row
+            .get::<_, Option<&str>>("kind_event")
+            .or(row.get("first_event"))
+            .and_then(Event::from_code),
         status: Some(status),
         status_from: None,
         request_id: row.get("request_id"),

@@ -1,6 +1,11 @@
 //! Reads the catalogue: all reference tables, as of one moment.
+//!
+//! A node that serves does not stand still for one row that it cannot read, such as one that a newer
+//! node has written: the row stays as it was last read, or is left out, and everything else is as of
+//! now. Whoever loads a catalogue for one piece of work gets all of it, or an error.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +29,7 @@ use crate::domain::composite::Composite;
 use crate::domain::condition::Condition;
 use crate::domain::destination::rate::Rate;
 use crate::domain::event::{ActionKind, Event};
-use crate::domain::ids::{ActionId, AdvertiserId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
 use crate::domain::postback::{OfferPostbacks, Owner, Postback, Scope};
@@ -38,7 +43,43 @@ pub async fn version(pool: &Pool) -> Result<i64, StoreError> {
     Ok(row.get(0))
 }
 
+/// All of it; one unreadable row is an error.
 pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreError> {
+    read_all(pool, keyring, None).await
+}
+
+/// The same for a node that serves, where `last` is what it has read before: a row that cannot be read
+/// is as it was there, or is left out, and the log says so.
+pub async fn load_after(last: &Catalogue, pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreError> {
+    read_all(pool, keyring, Some(last)).await
+}
+
+/// `read` as it is; where it is unreadable and there was an earlier reading of the catalogue, what
+/// `earlier` finds there.
+fn or_earlier<T>(
+    read: Result<T, StoreError>,
+    last: Option<&Catalogue>,
+    key: impl Display,
+    earlier: impl FnOnce(&Catalogue) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    match (read, last) {
+        (Ok(read), _) => Ok(Some(read)),
+        (Err(error @ StoreError::Unreadable(_)), Some(last)) => {
+            let earlier = earlier(last);
+            let instead = if earlier.is_some() { "it stays as it was last read" } else { "it is left out" };
+            tracing::error!(%error, %key, instead, "a row of the catalogue cannot be read by this node");
+            count_unreadable();
+            Ok(earlier)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+pub(super) fn count_unreadable() {
+    metrics::counter!("ricochet_unreadable_rows_total", "table" => "catalogue").increment(1);
+}
+
+async fn read_all(pool: &Pool, keyring: &Keyring, last: Option<&Catalogue>) -> Result<Catalogue, StoreError> {
     let session = Session::checkout(pool).await?;
     // One snapshot for all tables, so that no link is read without its offer.
     session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -50,7 +91,7 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
     let links = session.query("SELECT * FROM links", &[]).await?;
     let postbacks = session.query("SELECT * FROM postbacks", &[]).await?;
     let mut certificates = postback_certificates::load(&session, keyring).await?;
-    let access = access_reader::load(&session, keyring).await?;
+    let access = access_reader::load(&session, keyring, last).await?;
     let mut secrets = postback_secrets::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
@@ -66,47 +107,58 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
 
     let mut actions_by_offer: HashMap<Uuid, Vec<Arc<Action>>> = HashMap::new();
     for row in &actions {
-        actions_by_offer.entry(row.get("offer_id")).or_default().push(Arc::new(action(row)?));
+        let (offer_id, action_id): (Uuid, Uuid) = (row.get("offer_id"), row.get("action_id"));
+        let read = or_earlier(action(row).map(Arc::new), last, action_id, |last| {
+            let actions = &last.offers.get(&OfferId(offer_id))?.actions;
+            actions.iter().find(|action| action.action_id.0 == action_id).cloned()
+        })?;
+        actions_by_offer.entry(offer_id).or_default().extend(read);
     }
-    let keys = keys
-        .iter()
-        .map(|row| {
-            let hash =
-                row.get::<_, &[u8]>(0).try_into().map_err(|_| unreadable("api_keys.key_hash", "length"))?;
-            Ok((hash, AdvertiserId(row.get(1))))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    let offers = offers
-        .iter()
-        .map(|row| {
-            let offer = offer(row, actions_by_offer.remove(&row.get("offer_id")).unwrap_or_default())?;
-            Ok((offer.offer_id, Arc::new(offer)))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    let links = links
-        .iter()
-        .map(|row| {
-            let link = link(row)?;
-            Ok((link.link_id, link))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    let postbacks = postbacks
-        .iter()
-        .map(|row| {
-            let id = PostbackId(row.get("postback_id"));
-            let postback = postback(row, secrets.remove(&id).unwrap_or_default())?;
-            Ok((id, Arc::new(Postback { certificate: certificates.remove(&id), ..postback })))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    let mut catalogue = Catalogue::new(version, keys, offers, links, postbacks);
+    let mut catalogue_keys = HashMap::with_capacity(keys.len());
+    for row in &keys {
+        let advertiser = AdvertiserId(row.get(1));
+        let hash = row.get::<_, &[u8]>(0).try_into().map_err(|_| unreadable("api_keys.key_hash", "length"));
+        // No earlier reading had it either: a hash never changes.
+        catalogue_keys.extend(or_earlier(hash, last, advertiser, |_| None)?.map(|hash| (hash, advertiser)));
+    }
+    let mut catalogue_offers = HashMap::with_capacity(offers.len());
+    for row in &offers {
+        let id = OfferId(row.get("offer_id"));
+        let read = offer(row, actions_by_offer.remove(&id.0).unwrap_or_default()).map(Arc::new);
+        let read = or_earlier(read, last, id, |last| last.offers.get(&id).cloned())?;
+        catalogue_offers.extend(read.map(|offer| (id, offer)));
+    }
+    let mut catalogue_links = HashMap::with_capacity(links.len());
+    for row in &links {
+        let id = LinkId(row.get("link_id"));
+        let read = or_earlier(link(row), last, id, |last| last.links.get(&id).cloned())?;
+        catalogue_links.extend(read.map(|link| (id, link)));
+    }
+    let mut catalogue_postbacks = HashMap::with_capacity(postbacks.len());
+    for row in &postbacks {
+        let id = PostbackId(row.get("postback_id"));
+        let read = postback(row, secrets.remove(&id).unwrap_or_default())
+            .map(|read| Arc::new(Postback { certificate: certificates.remove(&id), ..read }));
+        let read = or_earlier(read, last, id, |last| {
+            last.postbacks.get(&id).map(|earlier| Arc::new(held_by_today(earlier, row)))
+        })?;
+        catalogue_postbacks.extend(read.map(|postback| (id, postback)));
+    }
+    let mut catalogue =
+        Catalogue::new(version, catalogue_keys, catalogue_offers, catalogue_links, catalogue_postbacks);
     catalogue.access = access;
     for row in &integrations {
-        let integration = super::integrations::read_for_catalogue(row)?;
-        catalogue.integrations.insert(integration.integration_id, Arc::new(integration));
+        let id = IntegrationId(row.get("integration_id"));
+        let read = super::integrations::read_for_catalogue(row).map(Arc::new);
+        let read = or_earlier(read, last, id, |last| last.integrations.get(&id).cloned())?;
+        catalogue.integrations.extend(read.map(|integration| (id, integration)));
     }
     for row in &status_words {
-        let (place, meaning) = super::status_words::place_and_meaning(row)?;
-        catalogue.status_words.insert(place, row.get("word"), meaning);
+        let (place, word) = (super::status_words::place(row)?, row.get("word"));
+        let meaning = super::status_words::meaning(row);
+        if let Some(meaning) = or_earlier(meaning, last, word, |last| last.status_words.at(place, word))? {
+            catalogue.status_words.insert(place, word, meaning);
+        }
     }
     catalogue.attribution_windows = windows
         .iter()
@@ -188,12 +240,19 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         (None, None) => Scope::Global,
     };
     // A deleted postback hears of nothing new, but what it was promised is still sent.
-    let is_deleted = row.get::<_, Option<chrono::DateTime<chrono::Utc>>>("deleted_at").is_some();
-    let codes: Vec<String> = if is_deleted { Vec::new() } else { row.get("events") };
+    let codes: Vec<String> = if is_deleted(row) { Vec::new() } else { row.get("events") };
     let events = codes
         .iter()
-        .map(|code| Event::from_code(code).ok_or_else(|| unreadable("postbacks.events", code)))
-        .collect::<Result<_, _>>()?;
+        .filter_map(|code| {
+            let event = Event::from_code(code);
+            if event.is_none() {
+                // Only a node that knows the event can make one.
+                tracing::error!(postback = %row.get::<_, Uuid>("postback_id"), code, "an event is unknown to this node");
+                count_unreadable();
+            }
+            event
+        })
+        .collect();
     let (request, success) =
         request_settings::read(row)?.compile().map_err(|faults| request_settings::unreadable(&faults))?;
     let condition = row
@@ -207,8 +266,6 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         (SigningForm::Url, parameters) => Signing::Url(parameters),
     };
     let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
-    let rate_per_second: Option<f64> = row.get("rate_per_second");
-    let burst = row.get::<_, Option<i32>>("burst").and_then(|burst| u32::try_from(burst).ok());
     let cap_ms = row.get::<_, Option<i64>>("retry_after_cap_ms").and_then(|cap| u64::try_from(cap).ok());
     let max_attempts: Option<i32> = row.get("max_attempts");
     Ok(Postback {
@@ -220,9 +277,9 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
         condition,
         request,
         success,
-        max_in_flight: usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1),
+        max_in_flight: max_in_flight(row),
         timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
-        rate: rate_per_second.map(|per_second| Rate::new(per_second, burst)),
+        rate: rate(row),
         retry: RetryPolicy {
             schedule: schedule
                 .map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
@@ -236,6 +293,32 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
     })
 }
 
-fn unreadable(column: &str, why: impl std::fmt::Display) -> StoreError {
+/// A postback as it was read before, as far as today's row lets it: what pauses, deletes or limits it
+/// can be read of any row.
+fn held_by_today(earlier: &Postback, row: &Row) -> Postback {
+    Postback {
+        events: if is_deleted(row) { Vec::new() } else { earlier.events.clone() },
+        max_in_flight: max_in_flight(row),
+        rate: rate(row),
+        paused: row.get("is_paused"),
+        ..earlier.clone()
+    }
+}
+
+fn is_deleted(row: &Row) -> bool {
+    row.get::<_, Option<chrono::DateTime<chrono::Utc>>>("deleted_at").is_some()
+}
+
+fn max_in_flight(row: &Row) -> usize {
+    usize::try_from(row.get::<_, i32>("max_in_flight")).unwrap_or(1)
+}
+
+fn rate(row: &Row) -> Option<Rate> {
+    let rate_per_second: Option<f64> = row.get("rate_per_second");
+    let burst = row.get::<_, Option<i32>>("burst").and_then(|burst| u32::try_from(burst).ok());
+    rate_per_second.map(|per_second| Rate::new(per_second, burst))
+}
+
+fn unreadable(column: &str, why: impl Display) -> StoreError {
     StoreError::Unreadable(format!("{column}: {why}"))
 }

@@ -88,7 +88,7 @@ pub async fn find_abandoned(
 
 /// Takes `found` over, at most [`TAKE_LIMIT`] of them, as far as they still are abandoned: a node
 /// whose lease is renewed again keeps what it has. They are due at once, and the attempts that
-/// nobody recorded are logged. Returns what was taken.
+/// nobody recorded are logged. Returns what was taken, but for what this node cannot read.
 pub async fn take_over(
     pool: &Pool,
     found: &[DeliveryId],
@@ -102,7 +102,7 @@ pub async fn take_over(
     let insert_log = log_batches::prepare_insert(&session).await?;
     session.batch_execute("BEGIN").await?;
     let rows = session.query(&take, &[&found, &dead, &lapsed]).await?;
-    let abandoned = rows.iter().map(read_abandoned).collect::<Result<Vec<_>, _>>()?;
+    let abandoned = read_abandoned(&rows);
     let mut log_rows = Vec::with_capacity(abandoned.len());
     for one in &abandoned {
         log_rows.push(describe(one).await);

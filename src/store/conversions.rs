@@ -12,6 +12,7 @@ use super::recording::{self, Recording};
 use super::session::Session;
 use super::used_signatures;
 use crate::domain::decision::{CustomerKey, KnownCustomer, KnownLead, Ledger};
+use crate::domain::event::Event;
 use crate::domain::ids::{ActionId, AdvertiserId, ClickId, InboundId, LeadId, NodeId};
 use crate::domain::money::Currency;
 use crate::domain::status::Status;
@@ -74,7 +75,11 @@ async fn lock_and_read(
     let leads = session
         .prepare_cached(
             "SELECT lead_id, click_id, status, amount, currency, customer_id, comment, fields,
-                    settled_at IS NOT NULL AS is_settled
+                    settled_at IS NOT NULL AS is_settled,
+                    -- Only leads that were recorded before the column was have to be looked up.
+                    COALESCE(kind_event, (SELECT events[1] FROM conversion_history AS history
+                                          WHERE history.lead_id = conversions.lead_id AND status_from IS NULL
+                                          LIMIT 1)) AS kind_event
              FROM conversions WHERE lead_id = ANY($1)",
         )
         .await?;
@@ -215,5 +220,6 @@ fn known_lead(row: &Row) -> Result<KnownLead, StoreError> {
         comment: row.get("comment"),
         fields: serde_json::from_value::<BTreeMap<String, String>>(row.get("fields"))
             .map_err(|error| StoreError::Unreadable(format!("conversions.fields: {error}")))?,
+        kind_event: row.get::<_, Option<&str>>("kind_event").and_then(Event::from_code),
     })
 }

@@ -1,8 +1,11 @@
 //! Deliveries still to be made: the hot queue.
 
-use chrono::{DateTime, Utc};
-use deadpool_postgres::Pool;
 use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Client, Pool};
+use serde_json::Value;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
@@ -135,15 +138,28 @@ pub enum ClaimError {
     InDoubt(Fence, StoreError),
 }
 
+/// What one claim of a queue has taken.
+#[derive(Debug, Default)]
+pub struct QueueClaim {
+    /// Oldest first.
+    pub deliveries: Vec<ClaimedDelivery>,
+    /// With those that this node cannot read, and has set aside.
+    pub taken: usize,
+}
+
+/// How long a delivery that a node could not read is left alone: another one may know its words,
+/// as newer nodes do while they are put in place of older ones.
+const SET_ASIDE: Duration = Duration::from_secs(30);
+
 /// Claims up to `limit` deliveries of one postback that are due, oldest first, and none before
-/// `from`.
+/// `from`. One that this node cannot read is set aside, and keeps none of the others.
 pub async fn claim(
     pool: &Pool,
     node: NodeId,
     postback: PostbackId,
     limit: usize,
     from: Option<QueuePosition>,
-) -> Result<Vec<ClaimedDelivery>, ClaimError> {
+) -> Result<QueueClaim, ClaimError> {
     let client = pool.get().await.map_err(StoreError::from)?;
     let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await;
     let statement = statement.map_err(StoreError::from)?;
@@ -155,9 +171,50 @@ pub async fn claim(
         .query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64(), &from, &after, &fence])
         .await
         .map_err(|error| ClaimError::InDoubt(fence, error.into()))?;
-    let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    claimed.sort_by_key(ClaimedDelivery::position);
-    Ok(claimed)
+    let (mut deliveries, unreadable) = read_each(&rows, read);
+    if !unreadable.is_empty() {
+        // Nothing was sent yet: should this fail, all of the claim can be given back.
+        set_aside(&client, node, fence, &unreadable)
+            .await
+            .map_err(|error| ClaimError::InDoubt(fence, error.into()))?;
+    }
+    deliveries.sort_by_key(ClaimedDelivery::position);
+    Ok(QueueClaim { deliveries, taken: rows.len() })
+}
+
+/// Gives deliveries of a claim back as if they had not been claimed, to be due again in a while.
+async fn set_aside(
+    client: &Client,
+    node: NodeId,
+    fence: Fence,
+    unreadable: &[Uuid],
+) -> Result<(), tokio_postgres::Error> {
+    client
+        .execute(
+            "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1,
+                                   next_attempt_at = now() + make_interval(secs => $4)
+             WHERE delivery_id = ANY($1) AND fence = $2 AND claimed_by = $3",
+            &[&unreadable, &fence, &node.0, &SET_ASIDE.as_secs_f64()],
+        )
+        .await?;
+    Ok(())
+}
+
+/// What can be read of `rows`, and the deliveries that cannot, of which it tells loudly.
+fn read_each<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, StoreError>) -> (Vec<T>, Vec<Uuid>) {
+    let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match read(row) {
+            Ok(one) => readable.push(one),
+            Err(error) => {
+                let delivery: Uuid = row.get("delivery_id");
+                tracing::error!(%error, %delivery, "a delivery cannot be read by this node and is set aside");
+                metrics::counter!("ricochet_unreadable_rows_total", "table" => "deliveries").increment(1);
+                unreadable.push(delivery);
+            }
+        }
+    }
+    (readable, unreadable)
 }
 
 /// A claim whose holder is gone; see [`super::claims`].
@@ -167,20 +224,28 @@ pub struct Abandoned {
     pub claimed_at: DateTime<Utc>,
 }
 
-pub(super) fn read_abandoned(row: &Row) -> Result<Abandoned, StoreError> {
-    let lease_until: DateTime<Utc> = row.get("lease_until");
-    Ok(Abandoned { delivery: read(row)?, claimed_at: lease_until - CLAIM_LEASE })
+/// Those that can be read. Another is taken back as well, and whoever can read it claims it; that it
+/// was begun once before is told by the number of its attempt only.
+pub(super) fn read_abandoned(rows: &[Row]) -> Vec<Abandoned> {
+    let read = |row: &Row| {
+        let lease_until: DateTime<Utc> = row.get("lease_until");
+        Ok(Abandoned { delivery: read(row)?, claimed_at: lease_until - CLAIM_LEASE })
+    };
+    read_each(rows, read).0
 }
 
 pub(super) fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
+    let unreadable = |column: &str, why: String| StoreError::Unreadable(format!("{column}: {why}"));
     let event: String = row.get("event");
-    let facts: EventFacts = serde_json::from_value(row.get("facts"))
-        .map_err(|error| StoreError::Unreadable(format!("conversion_history.facts: {error}")))?;
+    // NULL where the history has lost the change.
+    let facts: Option<Value> =
+        row.try_get("facts").map_err(|error| unreadable("conversion_history.facts", error.to_string()))?;
+    let facts: EventFacts = serde_json::from_value(facts.unwrap_or_default())
+        .map_err(|error| unreadable("conversion_history.facts", error.to_string()))?;
     Ok(ClaimedDelivery {
         delivery_id: DeliveryId(row.get("delivery_id")),
         postback_id: PostbackId(row.get("postback_id")),
-        event: Event::from_code(&event)
-            .ok_or_else(|| StoreError::Unreadable(format!("deliveries.event: {event}")))?,
+        event: Event::from_code(&event).ok_or_else(|| unreadable("deliveries.event", event))?,
         attempt: u32::try_from(row.get::<_, i32>("attempt")).unwrap_or(1),
         fence: row.get("fence"),
         due_at: row.get("next_attempt_at"),

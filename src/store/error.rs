@@ -1,12 +1,11 @@
 //! What can go wrong with PostgreSQL, as callers need to tell it apart.
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// PostgreSQL cannot be reached, is starting or stopping, or has no room. Nothing was
-    /// confirmed; the same work may be tried again.
+    /// PostgreSQL cannot be reached, is starting or stopping, takes no changes for now, or has no
+    /// room. Nothing was confirmed; the same work may be tried again.
     #[error("PostgreSQL is away: {0}")]
     Unavailable(String),
     /// Somebody else's transaction came first. The same work, tried again, sees what it did.
@@ -30,21 +29,54 @@ impl From<tokio_postgres::Error> for StoreError {
             };
         };
         let message = format!("{}: {}", db_error.code().code(), db_error.message());
-        let code = db_error.code();
-        if [
-            &SqlState::UNIQUE_VIOLATION,
-            &SqlState::T_R_SERIALIZATION_FAILURE,
-            &SqlState::T_R_DEADLOCK_DETECTED,
-        ]
-        .contains(&code)
-        {
-            return Self::Raced(message);
+        match kind(db_error.code().code(), db_error.routine()) {
+            Kind::Passing => Self::Unavailable(message),
+            Kind::Raced => Self::Raced(message),
+            Kind::Refused => Self::Refused(message),
         }
-        // Connection trouble, no room, stopped by an operator (or by statement_timeout).
-        match &code.code()[..2] {
-            "08" | "53" | "57" => Self::Unavailable(message),
-            _ => Self::Refused(message),
-        }
+    }
+}
+
+/// What an SQLSTATE says of the same work, asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It passes when PostgreSQL's own state does.
+    Passing,
+    /// It passes at once.
+    Raced,
+    /// It does not pass: it is about the statement, or about its values.
+    Refused,
+}
+
+/// `routine` is PostgreSQL's function that complained: the same code may mean a passing state of
+/// the server and a fault of the statement. Codes: PostgreSQL's documentation, appendix A.
+fn kind(code: &str, routine: Option<&str>) -> Kind {
+    match (code, routine) {
+        // A unique violation: whoever came first is seen the next time.
+        ("23505", _) => Kind::Raced,
+        // The connection broke, perhaps in the commit; or the prepared statement is gone, as behind
+        // a pooler that has changed the server.
+        ("40003" | "26000", _) => Kind::Passing,
+        // The columns of a table have changed under a prepared statement: a newer node migrated.
+        ("0A000", Some("RevalidateCachedQuery")) => Kind::Raced,
+        // Read-only: a standby after a failover, or a managed server whose disk is full.
+        ("25006", _) => Kind::Passing,
+        // Ended by one of the timeouts of transactions.
+        ("25P03" | "25P04", _) => Kind::Passing,
+        // No transaction numbers are left until somebody has vacuumed.
+        ("54000", Some("GetNewTransactionId" | "GetNewMultiXactId")) => Kind::Passing,
+        // Somebody else's lock, longer than lock_timeout; an object in use.
+        ("55P03" | "55006", _) => Kind::Passing,
+        // The snapshot is too old.
+        ("72000", _) => Kind::Raced,
+        _ => match code.get(..2) {
+            // Connections; who may connect; no room; stopped by an operator (or by
+            // statement_timeout); the disk, or another trouble outside of PostgreSQL.
+            Some("08" | "28" | "53" | "57" | "58") => Kind::Passing,
+            // Rolled back for another transaction's sake: serialization, deadlock.
+            Some("40") => Kind::Raced,
+            _ => Kind::Refused,
+        },
     }
 }
 
@@ -70,4 +102,38 @@ fn with_sources(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_was_refused() {
+        for (code, routine, expected) in [
+            ("25006", Some("PreventCommandIfReadOnly"), Kind::Passing),
+            ("25P03", None, Kind::Passing),
+            ("25P04", None, Kind::Passing),
+            ("53100", None, Kind::Passing),
+            ("55P03", None, Kind::Passing),
+            ("57P01", None, Kind::Passing),
+            ("58030", None, Kind::Passing),
+            ("54000", Some("GetNewTransactionId"), Kind::Passing),
+            ("54000", Some("heap_form_tuple"), Kind::Refused),
+            ("40001", None, Kind::Raced),
+            ("40P01", None, Kind::Raced),
+            ("40003", None, Kind::Passing),
+            ("23505", None, Kind::Raced),
+            ("0A000", Some("RevalidateCachedQuery"), Kind::Raced),
+            ("0A000", None, Kind::Refused),
+            ("22021", None, Kind::Refused),
+            ("23514", None, Kind::Refused),
+            ("42501", None, Kind::Refused),
+            ("P0001", None, Kind::Refused),
+            ("XX001", None, Kind::Refused),
+            ("", None, Kind::Refused),
+        ] {
+            assert_eq!(kind(code, routine), expected, "{code} {routine:?}");
+        }
+    }
 }

@@ -59,10 +59,14 @@ pub async fn explain(
         .transpose()
         .map_err(|error| StoreError::Unreadable(format!("conversion_history.facts: {error}")))?;
     let happened = told.is_some();
-    // What was recorded before kinds were is completed.
+    // What was recorded before kinds and their events were is completed.
     let facts = told.map_or_else(
         || lead.facts.clone(),
-        |facts| EventFacts { kind: facts.kind.or(lead.facts.kind), ..facts },
+        |facts| EventFacts {
+            kind: facts.kind.or(lead.facts.kind),
+            kind_event: facts.kind_event.or(lead.facts.kind_event),
+            ..facts
+        },
     );
     let delivery_id = DeliveryId::of(facts.change_id, postback_id, event.code()).0;
     let delivery = client

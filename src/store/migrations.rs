@@ -50,6 +50,8 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000004_clicks"),
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
+    postgres!("20261121151001_kind_events"),
+    postgres!("20261121151101_names_of_postbacks"),
     postgres!("20261121152000_node_states"),
     postgres!("20261122000002_reconciliation"),
     postgres!("20261122000003_request_templates"),

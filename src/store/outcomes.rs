@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::log_batches;
 use super::session::Session;
 use crate::domain::ids::{DeliveryId, NodeId};
+use crate::domain::lease::CLAIM_LEASE;
 use crate::domain::retry::Outcome;
 use crate::event_log::rows::{AttemptRow, encode};
 
@@ -25,6 +26,27 @@ pub struct AttemptRecord {
     /// The revision of its postback that it was sent with.
     pub revision: i32,
     pub row: AttemptRow,
+}
+
+impl AttemptRecord {
+    /// The same attempt with nothing in it that a destination or a template has written: for
+    /// PostgreSQL has refused the whole of it, and that it was made must be recorded.
+    pub fn reduced(&self) -> Self {
+        let row = AttemptRow {
+            reason: match self.outcome {
+                Outcome::Delivered => String::new(),
+                Outcome::Retrying | Outcome::Failed | Outcome::Skipped => {
+                    "the database refused to keep what this attempt came to in full".into()
+                }
+            },
+            url: String::new(),
+            request_headers: String::new(),
+            request_body: String::new(),
+            response_body: String::new(),
+            ..self.row.clone()
+        };
+        Self { row, ..self.clone() }
+    }
 }
 
 /// Records attempts. An attempt whose claim has passed to somebody else changes nothing and is
@@ -86,6 +108,23 @@ pub async fn record(
     )?;
     session.give_back();
     Ok(attempts.len() - recorded.len())
+}
+
+/// Makes the claims of attempts that are not recorded yet last for another lease from now, where
+/// they are still this node's: nobody takes them for lapsed, and nothing is sent again.
+pub async fn hold(pool: &Pool, node: NodeId, attempts: &[AttemptRecord]) -> Result<(), StoreError> {
+    let (ids, fences) = keys(&attempts.iter().collect::<Vec<_>>());
+    let client = pool.get().await?;
+    client
+        .execute(
+            "UPDATE deliveries SET lease_until = now() + make_interval(secs => $4)
+             FROM unnest($1::uuid[], $2::bigint[]) AS attempt(delivery_id, fence)
+             WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
+               AND claimed_by = $3",
+            &[&ids, &fences, &node.0, &CLAIM_LEASE.as_secs_f64()],
+        )
+        .await?;
+    Ok(())
 }
 
 fn keys(attempts: &[&AttemptRecord]) -> (Vec<Uuid>, Vec<i64>) {

@@ -2,6 +2,14 @@
 //!
 //! The keys are UUIDv7, which begin with their time in milliseconds, so a range of keys is a
 //! range of time.
+//!
+//! Every claim and every recording uses these tables, and would queue behind a chore that waits for
+//! a lock while somebody's long transaction (a dump) holds them. So a partition is made as a table of
+//! its own and attached, which waits for no reader or writer; and one is dropped only where the lock
+//! is had at once, or else another time. Detaching concurrently would wait for that long transaction
+//! as well, and leave a partition half detached where it gives up.
+
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use deadpool_postgres::Pool;
@@ -15,6 +23,16 @@ const MONTHS_AHEAD: u32 = 2;
 
 /// One partition keeper at a time, over all nodes.
 const ADVISORY_LOCK: i64 = 0x5249_434f_5041_5254;
+
+/// How long making a partition waits for a lock at a time.
+const MAKING_PATIENCE: Duration = Duration::from_millis(300);
+/// How long everybody may wait behind a partition that is to be dropped, each time.
+const DROPPING_PATIENCE: Duration = Duration::from_millis(50);
+/// Nor do they wait for a longer look through what is still to be delivered.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
+/// How often either is tried, and after what pause.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 
 /// Each partitioned table with its retention, in days.
 #[derive(Debug, Clone, Copy)]
@@ -33,35 +51,20 @@ impl Retention {
 }
 
 /// Makes the partitions of last month (clocks differ) to `MONTHS_AHEAD` months from `now`, and
-/// drops those that ended longer than the retention ago. Returns the names of what was dropped.
+/// drops those that ended longer than the retention ago. Returns the names of what was dropped; what
+/// somebody uses is left for the next time.
 pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
-    let session = Session::checkout(pool).await?;
-    session.batch_execute("BEGIN").await?;
-    // Two nodes that make the same partition would trip over each other.
-    session.execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await?;
     let mut dropped = Vec::new();
+    let mut failed = None;
     for (table, days) in retention.tables() {
-        let rows = session
-            .query(
-                "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-                 WHERE inhparent = $1::text::regclass ORDER BY relname",
-                &[&table],
-            )
-            .await?;
-        let existing: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-
+        let existing = partitions_of(pool, table).await?;
         let first = first_of_month(now.date_naive()) - Months::new(1);
         for month in (0..=MONTHS_AHEAD + 1).map(|months| first + Months::new(months)) {
-            let name = partition_name(table, month);
-            // Making a partition locks its table, so it is not even tried in vain.
-            if !existing.contains(&name) {
-                session
-                    .batch_execute(&format!(
-                        "CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{}') TO ('{}')",
-                        first_key(month),
-                        first_key(month + Months::new(1)),
-                    ))
-                    .await?;
+            if !existing.contains(&partition_name(table, month))
+                && let Err(error) = make(pool, table, month).await
+            {
+                // The other tables and months are not to wait for this one.
+                failed = failed.or(Some(error));
             }
         }
         let kept_from = now.date_naive() - Days::new(u64::from(days));
@@ -70,46 +73,152 @@ pub async fn keep(pool: &Pool, retention: Retention, now: DateTime<Utc>) -> Resu
             else {
                 continue;
             };
-            if table == "clicks" || !is_awaited(&session, &name, month).await? {
-                session.batch_execute(&format!("DROP TABLE {name}")).await?;
-                dropped.push(name);
+            match again_and_again(|| drop_unless_awaited(pool, table, &name, month)).await {
+                Ok(Dropped::Yes) => dropped.push(name),
+                Ok(Dropped::No) => {}
+                Err(error) => {
+                    tracing::info!(%error, partition = name, "a partition past its retention is dropped another time");
+                }
             }
         }
     }
-    session.commit().await?;
-    session.give_back();
-    Ok(dropped)
+    failed.map_or(Ok(dropped), Err)
+}
+
+/// Whether what is recorded at `now` has its partitions.
+pub async fn are_ready(pool: &Pool, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let month = first_of_month(now.date_naive());
+    for table in TABLES {
+        if !partitions_of(pool, table).await?.contains(&partition_name(table, month)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Makes the partitions of the months from `first` until now, for a past that is written at once.
 pub async fn make_since(pool: &Pool, first: NaiveDate, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let session = Session::checkout(pool).await?;
-    session.batch_execute("BEGIN").await?;
-    session.execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await?;
     for table in TABLES {
+        let existing = partitions_of(pool, table).await?;
         let mut month = first_of_month(first);
         while month <= now.date_naive() {
-            session
-                .batch_execute(&format!(
-                    "CREATE TABLE IF NOT EXISTS {} PARTITION OF {table} FOR VALUES FROM ('{}') TO ('{}')",
-                    partition_name(table, month),
-                    first_key(month),
-                    first_key(month + Months::new(1)),
-                ))
-                .await?;
+            if !existing.contains(&partition_name(table, month)) {
+                make(pool, table, month).await?;
+            }
             month = month + Months::new(1);
         }
+    }
+    Ok(())
+}
+
+async fn partitions_of(pool: &Pool, table: &str) -> Result<Vec<String>, StoreError> {
+    let rows = pool
+        .get()
+        .await?
+        .query(
+            "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+             WHERE inhparent = $1::text::regclass ORDER BY relname",
+            &[&table],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// A transaction of the one keeper that may work on partitions, over all nodes: two that make the
+/// same partition would trip over each other. It waits for no lock longer than `patience`.
+async fn begin(pool: &Pool, patience: Duration) -> Result<Session, StoreError> {
+    let session = Session::checkout(pool).await?;
+    let begin = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({ADVISORY_LOCK}); SET LOCAL lock_timeout = {}",
+        patience.as_millis()
+    );
+    session.batch_execute(&begin).await?;
+    Ok(session)
+}
+
+/// Attaching takes a lock that neither readers nor writers of the table hold, but other chores do:
+/// vacuum, another node's, an index that is being made.
+async fn make(pool: &Pool, table: &str, month: NaiveDate) -> Result<(), StoreError> {
+    again_and_again(|| try_to_make(pool, table, month)).await
+}
+
+async fn again_and_again<T, Work>(work: impl Fn() -> Work) -> Result<T, StoreError>
+where
+    Work: Future<Output = Result<T, StoreError>>,
+{
+    let mut tries = 1;
+    loop {
+        match work().await {
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) if tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(BETWEEN_TRIES).await;
+            }
+            result => break result,
+        }
+    }
+}
+
+async fn try_to_make(pool: &Pool, table: &str, month: NaiveDate) -> Result<(), StoreError> {
+    let name = partition_name(table, month);
+    let session = begin(pool, MAKING_PATIENCE).await?;
+    // Another node may have made it since.
+    let is_there = "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1))";
+    if !session.query_one(is_there, &[&name]).await?.get::<_, bool>(0) {
+        let (first, next) = (first_key(month), first_key(month + Months::new(1)));
+        session
+            .batch_execute(&format!(
+                "CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING ALL);
+                 ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{next}')"
+            ))
+            .await?;
     }
     session.commit().await?;
     session.give_back();
     Ok(())
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dropped {
+    Yes,
+    No,
+}
+
+async fn drop_unless_awaited(
+    pool: &Pool,
+    table: &str,
+    name: &str,
+    month: NaiveDate,
+) -> Result<Dropped, StoreError> {
+    let session = begin(pool, DROPPING_PATIENCE).await?;
+    // A forgotten pause may keep a month for ever: it is looked for before anything is locked, and
+    // that also tells how long it takes.
+    let began = Instant::now();
+    let is_kept = table != "clicks" && is_awaited(&session, month).await?;
+    if began.elapsed() > LONGEST_LOOK {
+        session.batch_execute("ROLLBACK").await?;
+        session.give_back();
+        return Err(StoreError::Unavailable("the queue is too long to be looked through meanwhile".into()));
+    }
+    if !is_kept {
+        // Who makes a delivery has read the history before, so the lock is got after them, and their
+        // delivery is seen. The table comes first, as in every query of it: none of them meets this
+        // one crosswise.
+        let lock = format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE; LOCK TABLE {name}");
+        session.batch_execute(&lock).await?;
+        if table == "clicks" || !is_awaited(&session, month).await? {
+            session.batch_execute(&format!("DROP TABLE {name}; COMMIT")).await?;
+            session.give_back();
+            return Ok(Dropped::Yes);
+        }
+    }
+    session.batch_execute("ROLLBACK").await?;
+    session.give_back();
+    Ok(Dropped::No)
+}
+
 /// Whether a delivery still waits that is of an event of this month: it is filled with the month's
-/// history, and ends among its finished deliveries. Who makes one has read the history before, so
-/// the lock is got after them, and their delivery is seen.
-async fn is_awaited(session: &Session, partition: &str, month: NaiveDate) -> Result<bool, StoreError> {
-    session.batch_execute(&format!("LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")).await?;
+/// history, and ends among its finished deliveries.
+async fn is_awaited(session: &Session, month: NaiveDate) -> Result<bool, StoreError> {
     let (first, next) = (first_key(month), first_key(month + Months::new(1)));
     let awaited = "SELECT EXISTS (SELECT FROM deliveries WHERE change_id >= $1 AND change_id < $2)";
     Ok(session.query_one(awaited, &[&first, &next]).await?.get(0))

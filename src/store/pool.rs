@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime};
 use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The connections of a node, by who uses them.
@@ -35,7 +35,7 @@ impl Pools {
             lanes: build(database_url, lanes)?,
             outcomes: build(database_url, 1)?,
             leases: build(database_url, 1)?,
-            readers: build(database_url, readers)?,
+            readers: build_for(database_url, readers, TargetSessionAttrs::Any)?,
             common: build(database_url, connections - readers - lanes - 2)?,
         })
     }
@@ -57,11 +57,17 @@ const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '30s
                        SET plan_cache_mode = force_generic_plan";
 
 /// A pool of at most `connections`, made as they are needed. TLS with verified certificates
-/// where the URL says `sslmode=require`, plain otherwise.
+/// where the URL says `sslmode=require`, plain otherwise. None is made to a server that takes no
+/// changes: after a failover, one to what is still a standby would stay in the pool for ever.
 pub fn build(database_url: &str, connections: usize) -> anyhow::Result<Pool> {
-    let config: tokio_postgres::Config = database_url
+    build_for(database_url, connections, TargetSessionAttrs::ReadWrite)
+}
+
+fn build_for(database_url: &str, connections: usize, target: TargetSessionAttrs) -> anyhow::Result<Pool> {
+    let mut config: tokio_postgres::Config = database_url
         .parse()
         .context("DATABASE_URL is not a PostgreSQL URL such as postgres://user:password@host/db")?;
+    config.target_session_attrs(target);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match config.get_ssl_mode() {
         SslMode::Require => Manager::from_config(config, MakeRustlsConnect::new(tls_config()?), recycling),

@@ -14,7 +14,7 @@ use super::skipped::{self, SkippedDelivery};
 use super::used_signatures;
 use crate::domain::access::replay::NewlyUsed;
 use crate::domain::decision::{CustomerKey, KnownCustomer};
-use crate::domain::event::Cause;
+use crate::domain::event::{Cause, Event};
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{
     ActionId, AdvertiserId, ChangeId, ClickId, InboundId, IntegrationId, LeadId, NodeId, OfferId,
@@ -305,6 +305,7 @@ async fn write_leads(
                 &column!(|lead| lead.is_once_per_click),
                 &now,
                 &column!(|lead| lead.facts.occurred_at),
+                &column!(|lead| lead.facts.kind_event.map(Event::code)),
             ],
         )
         .await?;

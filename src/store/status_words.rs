@@ -155,17 +155,23 @@ fn columns(place: Place) -> (Option<Uuid>, Option<Uuid>, Option<Uuid>) {
 
 /// Reads `integration_id`, `offer_id`, `advertiser_id` and `meaning` of a row.
 pub(super) fn place_and_meaning(row: &Row) -> Result<(Place, Meaning), StoreError> {
+    Ok((place(row)?, meaning(row)?))
+}
+
+pub(super) fn place(row: &Row) -> Result<Place, StoreError> {
     let ids: [Option<Uuid>; 3] = [row.get("integration_id"), row.get("offer_id"), row.get("advertiser_id")];
-    let place = match ids {
-        [Some(id), ..] => Place::Integration(IntegrationId(id)),
-        [None, Some(id), _] => Place::Offer(OfferId(id)),
-        [None, None, Some(id)] => Place::Advertiser(AdvertiserId(id)),
-        [None, None, None] => return Err(StoreError::Unreadable("status_words: no place".into())),
-    };
+    match ids {
+        [Some(id), ..] => Ok(Place::Integration(IntegrationId(id))),
+        [None, Some(id), _] => Ok(Place::Offer(OfferId(id))),
+        [None, None, Some(id)] => Ok(Place::Advertiser(AdvertiserId(id))),
+        [None, None, None] => Err(StoreError::Unreadable("status_words: no place".into())),
+    }
+}
+
+pub(super) fn meaning(row: &Row) -> Result<Meaning, StoreError> {
     let meaning: &str = row.get("meaning");
-    let meaning = Meaning::from_code(meaning)
-        .ok_or_else(|| StoreError::Unreadable(format!("status_words.meaning: {meaning}")))?;
-    Ok((place, meaning))
+    Meaning::from_code(meaning)
+        .ok_or_else(|| StoreError::Unreadable(format!("status_words.meaning: {meaning}")))
 }
 
 pub(super) fn read(row: &Row) -> Result<StatusWordRecord, StoreError> {

@@ -1,16 +1,17 @@
-//! Everything that can go wrong, at random and again and again: nodes killed, PostgreSQL and
-//! ClickHouse stopped, trackers at their worst, while conversions keep coming in. In the end
-//! every accepted event must be delivered, failed or skipped with a reason, and every attempt
-//! must be in the log exactly once.
+//! Everything that can go wrong, at random and again and again: nodes killed or stopped for longer than
+//! their leases, all of them at once, PostgreSQL and ClickHouse away for a moment or for longer than a
+//! lease, trackers at their worst, while conversions keep coming in. In the end every accepted event
+//! must be delivered, failed or skipped with a reason, every attempt must be in the log exactly once,
+//! and nothing may have been sent twice but what somebody had in hand when it was killed or stopped.
 //!
-//! `RICOCHET_CHAOS_KILLS` says how many kills, `RICOCHET_CHAOS_SEED` repeats a run (as far as the
+//! `RICOCHET_CHAOS_KILLS` says how many such troubles, `RICOCHET_CHAOS_SEED` repeats a run (as far as the
 //! machine's own timing allows). `make chaos` makes a long run, `make test` a short one.
 
 mod books;
 pub mod dice;
+mod trouble;
 mod zoo;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,10 @@ use deadpool_postgres::Pool;
 use futures_util::future::join_all;
 use ricochet::domain::event::Event;
 use serde_json::{Value, json};
-use tokio::sync::RwLock;
 
 use self::dice::Dice;
-use self::zoo::{Animal, BURST, NATURES, Nature, RATE, SLOW_PLACES};
-use crate::support::databases::{Databases, EnginePair};
+use self::zoo::{Animal, BURST, NATURES, Nature, RATE, REFUSED, SLOW_PLACES};
+use crate::support::databases::Databases;
 use crate::support::dns;
 use crate::support::server::{Server, client};
 use crate::support::world::World;
@@ -58,6 +58,10 @@ async fn whatever_breaks_every_event_is_accounted_for() {
             Nature::Rationed => {
                 limit(&world, &animal.url, &format!("rate_per_second = {RATE}, burst = {BURST}")).await;
             }
+            Nature::Lying => {
+                let rule = json!([{ "check": "not_contains", "text": REFUSED, "otherwise": "retry" }]);
+                limit(&world, &animal.url, &format!("success_rules = '{rule}'")).await;
+            }
             _ => {}
         }
         zoo.push(animal);
@@ -77,27 +81,32 @@ async fn whatever_breaks_every_event_is_accounted_for() {
         is_over: AtomicBool::new(false),
     };
     let servers: Vec<String> = nodes.iter().map(|node| node.url("")).collect();
-    let nodes: Vec<RwLock<Server>> = nodes.into_iter().map(RwLock::new).collect();
     let trouble = async {
-        let pair = world.databases.pair.clone();
-        for kill in 1..=kills {
-            make_trouble(&mut dice, &nodes, &pair).await;
-            if kill % 25 == 0 {
-                println!("chaos: {kill} kills, {} conversions", load.accepted.load(Ordering::Relaxed));
-            }
+        let mut held = 0;
+        for (number, trouble) in trouble::plan(&mut dice, kills).into_iter().enumerate() {
+            let began = Instant::now();
+            let broken_off = trouble::make(trouble, &mut dice, &mut nodes, &world).await;
+            held += broken_off;
+            let accepted = load.accepted.load(Ordering::Relaxed);
+            println!(
+                "chaos: {}. {trouble:?}, {broken_off} attempts broken off, {:.1} s, {accepted} conversions",
+                number + 1,
+                began.elapsed().as_secs_f32()
+            );
         }
         load.is_over.store(true, Ordering::Release);
+        held
     };
     let (pool, token) = (world.databases.pool.clone(), world.owner_token.clone());
     let owner = tokio::spawn(resume_whatever_pauses(pool, token, servers));
-    tokio::join!(trouble, join_all((0..CLIENTS).map(|client| load.post(client))));
+    let (held, _) = tokio::join!(trouble, join_all((0..CLIENTS).map(|client| load.post(client))));
 
     zoo.iter().for_each(Animal::calm);
     let accepted = load.accepted.load(Ordering::Relaxed);
     println!("chaos: over after {accepted} conversions; waiting for the rest to be delivered");
     books::until_settled(&world, Duration::from_secs(240)).await;
     owner.abort();
-    let totals = books::audit(&world, &zoo, accepted, kills).await;
+    let totals = books::audit(&world, &zoo, accepted, held).await;
     println!("chaos: {totals}");
 }
 
@@ -168,40 +177,4 @@ impl Load {
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     }
-}
-
-/// One kill of a node, and now and then worse.
-async fn make_trouble(dice: &mut Dice, nodes: &[RwLock<Server>], pair: &Arc<EnginePair>) {
-    tokio::time::sleep(Duration::from_millis(dice.within(0..400))).await;
-    let mut node = nodes[dice.within(0..nodes.len() as u64) as usize].write().await;
-    match dice.within(0..8) {
-        // As an operator would, for once.
-        0 => assert!(node.stop().success(), "SIGTERM: {}", node.log()),
-        _ => node.kill(),
-    }
-    let disaster = dice.within(0..12);
-    if disaster < 2 {
-        let pair = pair.clone();
-        let outage = Duration::from_millis(dice.within(0..500));
-        let restart = move || {
-            match disaster {
-                0 => pair.engines.kill_postgres(),
-                _ => pair.engines.stop_postgres(),
-            }
-            .unwrap();
-            std::thread::sleep(outage);
-            pair.engines.start_postgres().unwrap();
-        };
-        tokio::task::spawn_blocking(restart).await.unwrap();
-    } else if disaster == 2 {
-        let pair = pair.clone();
-        let outage = Duration::from_millis(dice.within(0..2_000));
-        let restart = move || {
-            pair.engines.kill_clickhouse().unwrap();
-            std::thread::sleep(outage);
-            pair.engines.start_clickhouse().unwrap();
-        };
-        tokio::task::spawn_blocking(restart).await.unwrap();
-    }
-    node.restart().await;
 }

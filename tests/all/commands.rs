@@ -4,6 +4,7 @@ mod access;
 mod by_hand;
 mod network;
 mod postbacks;
+mod presets;
 mod refusals;
 mod reporting;
 

@@ -19,6 +19,7 @@ mod operations;
 mod outbound;
 mod postback_requests;
 mod readme;
+mod recording;
 mod resending;
 mod rules;
 mod setup;

@@ -1,5 +1,7 @@
 //! Where postbacks do not go, and what is logged of those that go.
 
+mod by_proxy;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,6 +4,8 @@
 mod audit;
 mod hands;
 mod mutations;
+mod postbacks;
+mod preset_statuses;
 mod presets;
 mod reconciliation;
 mod reporting;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
-use super::flags::{Id, event, flagged};
+use super::flags::{Id, coded, event, flagged, yes_or_no};
 use super::owner::OwnerFlags;
 use super::postback_request::RequestFlags;
 use super::postback_signing::{self, PostbackSecretCommand, SignPostback};
@@ -26,7 +26,9 @@ use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
 use crate::store::secrets::Keyring;
 use crate::store::setup::postback_certificates;
+use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind};
 use crate::store::setup::postback_trial::{self, Occasion};
+use crate::store::setup::postback_twins::Twins;
 use crate::store::setup::postbacks::{self, Beginning, PostbackChange, Sending};
 use crate::store::{
     catalogue, explaining,
@@ -49,8 +51,10 @@ pub enum PostbackCommand {
     /// Make a postback, and print its id. With neither --partner nor --advertiser it is the
     /// platform's own.
     Create(Box<CreatePostback>),
-    /// List all that are not deleted, newest first.
-    List(Common),
+    /// List those that are not deleted, newest first.
+    List(Box<ListPostbacks>),
+    /// Show all there is to a postback.
+    Show(OnePostback),
     /// Change a postback; attempts from now on follow it.
     Update(Box<UpdatePostback>),
     /// Show what a postback, or a draft, would send, without sending it.
@@ -89,6 +93,50 @@ pub struct OnePostback {
 }
 
 #[derive(Debug, Args)]
+pub struct ListPostbacks {
+    /// Only those of partners, of advertisers, or the platform's own.
+    #[arg(long, value_name = "WHOSE", value_parser = owner_kind)]
+    owner: Option<OwnerKind>,
+    /// Only those of this partner.
+    #[arg(long, value_name = "ID")]
+    partner: Option<Id>,
+    /// Only those of this advertiser.
+    #[arg(long, value_name = "ID")]
+    advertiser: Option<Id>,
+    /// Only those of this offer or of one of its links.
+    #[arg(long, value_name = "ID")]
+    offer: Option<Id>,
+    /// Only those of this link.
+    #[arg(long, value_name = "ID")]
+    link: Option<Id>,
+    /// Only those for all offers (global), for one offer, or for one link.
+    #[arg(long, value_name = "WHAT", value_parser = scope_kind)]
+    scope: Option<ScopeKind>,
+    /// Only those that are paused, or that are not: yes or no.
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    paused: Option<bool>,
+    /// Only those whose destinations are failing, or are not: yes or no.
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    failing: Option<bool>,
+    /// Only those made of this system's preset, such as Keitaro.
+    #[arg(long, value_name = "SYSTEM")]
+    preset: Option<String>,
+    /// Only those with this text in their name or URL, whatever its case.
+    #[arg(long)]
+    text: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn owner_kind(text: &str) -> Result<OwnerKind, String> {
+    coded(text, OwnerKind::from_code, OwnerKind::ALL.iter().map(|kind| kind.code()))
+}
+
+fn scope_kind(text: &str) -> Result<ScopeKind, String> {
+    coded(text, ScopeKind::from_code, ScopeKind::ALL.iter().map(|kind| kind.code()))
+}
+
+#[derive(Debug, Args)]
 pub struct ExplainPostback {
     /// The id that `ricochet postback list` shows.
     postback_id: Id,
@@ -103,8 +151,14 @@ pub struct ExplainPostback {
 
 #[derive(Debug, Args)]
 pub struct CreatePostback {
+    /// What people call it.
+    #[arg(long)]
+    name: Option<String>,
     #[command(flatten)]
     owner: OwnerFlags,
+    /// Make it also where another of the same owner sends the same: everything is told twice then.
+    #[arg(long)]
+    allow_duplicate: bool,
     /// Events it hears of, separated by commas, such as hold,approve,reject.
     #[arg(long, value_delimiter = ',', value_parser = event, required = true)]
     events: Vec<Event>,
@@ -129,13 +183,19 @@ pub struct CreatePostback {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args([
-        "events", "url", "condition", "method", "headers", "body_kind", "body", "content_type", "required",
+        "name", "events", "url", "condition", "method", "headers", "body_kind", "body", "content_type", "required",
         "success",
     ])
     .args(sending::NAMES))]
 pub struct UpdatePostback {
     /// The id that `ricochet postback list` shows.
     postback_id: Id,
+    /// What people call it; an empty one removes it.
+    #[arg(long)]
+    name: Option<String>,
+    /// Let it send the same as another of the same owner: everything is told twice then.
+    #[arg(long)]
+    allow_duplicate: bool,
     /// All events it hears of from now on, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = event)]
     events: Option<Vec<Event>>,
@@ -189,13 +249,22 @@ pub struct SetCertificate {
 pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
     match command {
         PostbackCommand::Create(args) => create(args).await,
-        PostbackCommand::List(common) => {
-            let pool = common.pool()?;
-            let list = async |page: &PageRequest| postbacks::list(&pool, Scope::Everything, page).await;
-            common.output.rows(&all(list).await?, &["postback_id", "is_paused", "events", "url_template"])
+        PostbackCommand::List(args) => {
+            let (pool, filter) = (args.common.pool()?, args.filter());
+            let list =
+                async |page: &PageRequest| postbacks::list(&pool, Scope::Everything, &filter, page).await;
+            let columns = ["postback_id", "name", "is_paused", "events", "url_template"];
+            args.common.output.rows(&all(list).await?, &columns)
+        }
+        PostbackCommand::Show(one) => {
+            let id = PostbackId(one.postback_id.0);
+            let shown = postbacks::get(&one.common.pool()?, Scope::Everything, id).await;
+            one.common.output.row(&shown.map_err(|error| flagged(error, SPELLED))?)
         }
         PostbackCommand::Update(args) => {
             let settings = PostbackChange {
+                name: args.name.clone(),
+                twins: twins(args.allow_duplicate),
                 events: args.events.clone(),
                 request: args.request.change(args.url.clone()),
                 condition: args.condition.clone(),
@@ -236,8 +305,32 @@ pub async fn run(command: &PostbackCommand) -> anyhow::Result<()> {
     }
 }
 
+impl ListPostbacks {
+    fn filter(&self) -> PostbackFilter {
+        let id = |id: Option<Id>| id.map(|id| id.0);
+        PostbackFilter {
+            owner: self.owner,
+            partner_id: id(self.partner),
+            advertiser_id: id(self.advertiser),
+            offer_id: id(self.offer),
+            link_id: id(self.link),
+            scope: self.scope,
+            is_paused: self.paused,
+            is_failing: self.failing,
+            preset: self.preset.clone(),
+            text: self.text.clone(),
+        }
+    }
+}
+
+pub fn twins(are_allowed: bool) -> Twins {
+    if are_allowed { Twins::Allowed } else { Twins::Refused }
+}
+
 async fn create(args: &CreatePostback) -> anyhow::Result<()> {
     let settings = PostbackChange {
+        name: args.name.clone(),
+        twins: twins(args.allow_duplicate),
         events: Some(args.events.clone()),
         request: args.request.change(Some(args.url.clone())),
         condition: args.condition.clone(),

@@ -8,9 +8,11 @@ use serde_json::json;
 use super::flags::{Id, flagged};
 use super::output::Output;
 use super::owner::OwnerFlags;
+use super::postback::twins;
 use super::{ACTOR, Common};
 use crate::config::outbound_policy;
 use crate::domain::ids::{AdvertiserId, LinkId};
+use crate::graphql::scope::Scope;
 use crate::presets::outbound;
 use crate::presets::{Half, Halves, Verified, inbound};
 use crate::store::setup::presets::{PlannedIntegration, Run, Setup, set_up};
@@ -76,6 +78,9 @@ pub struct ApplyPreset {
     /// A further parameter of the link; may be repeated.
     #[arg(long = "extra", value_name = "NAME=VALUE", value_parser = pair)]
     extras: Vec<(String, String)>,
+    /// Make the postbacks also where others of the same owner send the same: everything is told twice then.
+    #[arg(long)]
+    allow_duplicate: bool,
     /// Only show what it would come to.
     #[arg(long)]
     dry_run: bool,
@@ -144,8 +149,15 @@ fn show(halves: Halves, output: &Output) -> anyhow::Result<()> {
     for postback in halves.outbound.iter().flat_map(|preset| &preset.postbacks) {
         let events: Vec<&str> = postback.events.iter().map(|event| event.code()).collect();
         let condition = postback.condition.as_ref().map(|text| format!(" if {text}")).unwrap_or_default();
-        text += &format!("\n{} on {}{condition}\n  {}", postback.name, events.join(", "), postback.url);
-        postbacks.push(json!({ "name": postback.name, "events": events, "url": postback.url, "condition": postback.condition }));
+        let required = postback.required_macros();
+        text += &format!(
+            "\n{} on {}{condition}, without {} skipped\n  {}",
+            postback.name,
+            events.join(", "),
+            required.join(" or "),
+            postback.url
+        );
+        postbacks.push(json!({ "name": postback.name, "events": events, "url": postback.url, "condition": postback.condition, "required_macros": required }));
     }
     if let Some(preset) = halves.outbound {
         let link = &preset.link;
@@ -200,17 +212,17 @@ async fn apply(args: &ApplyPreset) -> anyhow::Result<()> {
     let integration = halves.inbound.map(|preset| PlannedIntegration {
         preset,
         advertiser: args.integration_advertiser.map(|id| AdvertiserId(id.0)),
-        link: link_id,
     });
     let (owner, scope) = (args.owner.owner(), args.owner.scope());
-    let setup = Setup { owner, scope, postbacks: &planned, integration };
-    let made = set_up(&args.common.pool()?, ACTOR, &setup, &outbound_policy()?, run).await;
+    let (system, twins) = (halves.system(), twins(args.allow_duplicate));
+    let setup = Setup { owner, scope, system, postbacks: &planned, twins, link: link_id, integration };
+    let made = set_up(&args.common.pool()?, ACTOR, Scope::Everything, &setup, &outbound_policy()?, run).await;
     let made = made.map_err(|error| flagged(error, &[]))?;
     let is_real = run == Run::Real;
     let mut text = String::new();
     for (postback, id) in planned.iter().zip(&made.postbacks) {
         let shown = if is_real { id.to_string() } else { "would be made".to_owned() };
-        text += &format!("{shown}  {}  {}\n", postback.name, postback.url_template);
+        text += &format!("{shown}  {}  {}\n", postback.name, postback.request.url_template);
     }
     let integration_id = made.integration.filter(|_| is_real);
     let shown_id = integration_id.map_or_else(|| "{integration_id}".to_owned(), |id| id.to_string());

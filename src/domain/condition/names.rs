@@ -19,6 +19,7 @@ const TEXTS: &[&str] = &[
     "old_status",
     "action",
     "kind",
+    "kind_event",
     "offer_id",
     "partner_id",
     "advertiser_id",
@@ -99,6 +100,7 @@ fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'st
 impl TextName {
     pub fn value<'a>(&self, event: &'a EventMacros<'_>) -> Cow<'a, str> {
         match self {
+            Self::Of("kind_event") => Cow::Borrowed(event.facts.kind_event.map_or("", Event::code)),
             Self::Of("kind") => Cow::Borrowed(event.facts.kind.map_or("", ActionKind::code)),
             Self::Of(name) => event.value(name),
             Self::Field(name) => Cow::Borrowed(event.facts.fields.get(name).map_or("", String::as_str)),
@@ -138,6 +140,7 @@ impl TextName {
             "event" => one_of(&mut Event::ALL.iter().map(|event| event.code())),
             "status" | "old_status" => one_of(&mut Status::ALL.into_iter().map(Status::code)),
             "kind" => one_of(&mut ActionKind::ALL.iter().map(|kind| kind.code())),
+            "kind_event" => one_of(&mut Event::KIND_EVENTS.iter().map(|event| event.code())),
             "device" => one_of(&mut Device::ALL.iter().map(|device| device.code())),
             "country" | "geo" => capitals(2, "DE"),
             "currency" | "amount_currency" | "payout_currency" => capitals(3, "USD"),

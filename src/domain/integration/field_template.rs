@@ -2,9 +2,16 @@
 //!
 //! `{name}` stands for the foreign parameter; names of nested JSON are dotted. Filters follow
 //! after `|`: `default:TEXT` for a value that is missing, `map:a=b,c=d` for single values (what
-//! is not listed stays as it is), `lower` and `upper`. `{{` and `}}` are braces themselves.
+//! is not listed stays as it is), `lower` and `upper`. `only:a,b` makes a template that has no value
+//! where this one is none of those. `{received_minute}` is no parameter but the minute the request came
+//! in. `{{` and `}}` are braces themselves.
 
 use std::borrow::Cow;
+
+/// The name in whose place a template has the minute in which the request came in, UTC, such as
+/// `2026-11-21T15:04Z`: what tells one report from the next where a sender gives neither an id nor a
+/// time. Of two that are alike within a minute, the second is a repeat.
+pub const RECEIVED_MINUTE: &str = "received_minute";
 
 /// Why a template cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +20,7 @@ pub enum TemplateError {
     UnpairedBrace(usize),
     #[error("`{{}}` names no parameter; put a foreign parameter's name between the braces")]
     NoName,
-    #[error("there is no filter `{0}`; there are default:TEXT, map:a=b,c=d, lower and upper")]
+    #[error("there is no filter `{0}`; there are default:TEXT, map:a=b,c=d, only:a,b, lower and upper")]
     UnknownFilter(String),
     #[error("`map:{0}` has an entry without `=`; write map:theirs=ours,other=ours")]
     BadMap(String),
@@ -34,6 +41,8 @@ enum Filter {
     Map(Vec<(String, String)>),
     Lower,
     Upper,
+    /// The whole template has no value where this is none of these.
+    Only(Vec<String>),
 }
 
 impl FieldTemplate {
@@ -88,8 +97,9 @@ impl FieldTemplate {
                 Part::Value { name, filters } => {
                     reads = true;
                     let found = Cow::Borrowed(look_up(name).unwrap_or_default().trim());
-                    let value = filters.iter().fold(found, |value, filter| filter.apply(value));
-                    finds |= !value.is_empty();
+                    let value = filters.iter().try_fold(found, |value, filter| filter.apply(value))?;
+                    // The time of arrival is no answer of the sender's.
+                    finds |= !value.is_empty() && name != RECEIVED_MINUTE;
                     rendered.push_str(&value);
                 }
             }
@@ -112,6 +122,7 @@ fn read_filter(text: &str) -> Result<Filter, TemplateError> {
     let (name, argument) = text.split_once(':').unwrap_or((text, ""));
     match name.trim() {
         "default" => Ok(Filter::Default(argument.to_owned())),
+        "only" => Ok(Filter::Only(argument.split(',').map(|word| word.trim().to_owned()).collect())),
         "lower" => Ok(Filter::Lower),
         "upper" => Ok(Filter::Upper),
         "map" => {
@@ -127,8 +138,8 @@ fn read_filter(text: &str) -> Result<Filter, TemplateError> {
 }
 
 impl Filter {
-    fn apply<'a>(&self, value: Cow<'a, str>) -> Cow<'a, str> {
-        match self {
+    fn apply<'a>(&self, value: Cow<'a, str>) -> Option<Cow<'a, str>> {
+        Some(match self {
             Self::Default(text) if value.is_empty() => Cow::Owned(text.clone()),
             Self::Default(_) => value,
             Self::Lower => value.to_lowercase().into(),
@@ -139,7 +150,10 @@ impl Filter {
                     None => value,
                 }
             }
-        }
+            Self::Only(words) => {
+                return words.iter().any(|word| word.eq_ignore_ascii_case(&value)).then_some(value);
+            }
+        })
     }
 }
 
@@ -164,6 +178,13 @@ mod tests {
         assert_eq!(render("{goal|lower}", &sent).unwrap(), "ftd");
         assert_eq!(render("{other|default:USD}", &sent).unwrap(), "USD");
         assert_eq!(render("{{{goal}}}", &sent).unwrap(), "{FTD}");
+        assert_eq!(render("{goal|only:reg,ftd}-{status}", &sent).unwrap(), "FTD-1");
+        assert_eq!(render("{goal|only:reg}-{status}", &sent), None);
+        assert_eq!(render("{goal|map:ftd=first|only:first}", &sent).unwrap(), "first");
+        assert_eq!(render("{other|only:}-{status}", &sent).unwrap(), "-1");
+        let now = [("received_minute", "2026-11-21T15:04Z"), ("id", "7")];
+        assert_eq!(render("{id}:{received_minute}", &now).unwrap(), "7:2026-11-21T15:04Z");
+        assert_eq!(render("{other}:{received_minute}", &now), None, "a time alone is no value");
         assert_eq!(render("{a}_{b}", &sent), None, "no value was sent, so there is none");
         assert_eq!(render("", &sent), None);
     }

@@ -9,6 +9,10 @@ fn map(entries: &[(&str, &str)]) -> FieldMap {
     FieldMap::parse(entries.iter().map(|(field, templates)| (field, templates))).unwrap()
 }
 
+fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
 fn sent(query: &str) -> Vec<(String, String)> {
     serde_urlencoded::from_str(query).unwrap()
 }
@@ -20,7 +24,7 @@ fn pairs(translated: &Translated) -> Vec<(&str, &str)> {
 #[test]
 fn foreign_names_become_ours_and_the_rest_is_kept() {
     let map = map(&[("clickid", "{sub1}"), ("status", "approved"), ("fields.player", "{user_id}")]);
-    let translated = map.translate(&sent("SUB1=c-1&user_id=7&status=2&currency=EUR&zone=eu&secret=s"));
+    let translated = map.translate(&sent("SUB1=c-1&user_id=7&status=2&currency=EUR&zone=eu&secret=s"), now());
     assert_eq!(
         pairs(&translated),
         [
@@ -36,14 +40,25 @@ fn foreign_names_become_ours_and_the_rest_is_kept() {
 }
 
 #[test]
+fn the_minute_of_arrival_tells_reports_apart_and_takes_no_parameter() {
+    let map = map(&[("request_id", "{click}:{received_minute}")]);
+    let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().to_utc();
+    let parameters = sent("click=c&received_minute=x");
+    let translated = map.translate(&parameters, at("2026-11-21T15:04:59.9Z"));
+    assert_eq!(pairs(&translated), [("request_id", "c:2026-11-21T15:04Z"), ("received_minute", "x")]);
+    assert_eq!(map.translate(&parameters, at("2026-11-21T15:04:00Z")), translated);
+    assert_ne!(map.translate(&parameters, at("2026-11-21T15:05:00Z")), translated);
+}
+
+#[test]
 fn a_macro_sent_as_it_stands_and_a_contradiction_are_refused() {
     let map = map(&[("click_id", "{sub1}")]);
     for value in ["{sub1}", "##CLICK_ID##", "[click]", "${visit_id}", "%s2%", "<id>"] {
-        let translated = map.translate(&[("sub1".to_owned(), value.to_owned())]);
+        let translated = map.translate(&[("sub1".to_owned(), value.to_owned())], now());
         assert_eq!(translated.errors[0].code, "unreplaced_macro", "{value}");
     }
-    assert_eq!(map.translate(&sent("sub1=a&sub1=b")).errors[0].code, "repeated");
-    assert_eq!(map.translate(&sent("sub1=a&sub1=a")).errors, []);
+    assert_eq!(map.translate(&sent("sub1=a&sub1=b"), now()).errors[0].code, "repeated");
+    assert_eq!(map.translate(&sent("sub1=a&sub1=a"), now()).errors, []);
 }
 
 #[test]
@@ -84,7 +99,7 @@ proptest! {
         parameters in proptest::collection::vec(("[a-z_.]{1,10}", ".{0,20}"), 0..12)
     ) {
         let map = map(&[("click_id", "{sub}"), ("action", "{goal}_{kind}"), ("status", "approved")]);
-        let translated = map.translate(&parameters);
+        let translated = map.translate(&parameters, now());
         for (name, value) in &parameters {
             let is_read = ["sub", "goal", "kind", SECRET_PARAMETER].contains(&name.as_str());
             let is_kept = translated.parameters.iter().any(|(kept_name, kept)| {

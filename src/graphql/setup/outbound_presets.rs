@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use super::caller::{caller, change, outbound_policy, owner, pool};
+use super::caller::{caller, change, forbidden, outbound_policy, pool};
+use super::postback_request::{BodyKind, Header, Method, SuccessRule};
 use super::postbacks::{owner_of, scope_of};
 use super::presets::PresetVerification;
 use crate::domain::ids::{AdvertiserId, LinkId};
+use crate::domain::postback::Owner;
+use crate::domain::request_settings::BodyKind as RequestBody;
 use crate::graphql::enums::Event;
 use crate::graphql::failure::Failure;
 use crate::graphql::filter::uuid_at;
+use crate::graphql::scope::Grant;
 use crate::presets::outbound::{self, OutboundPreset, PlannedPostback, ValueError};
 use crate::presets::{self, Half, Halves, InboundPreset, Verified};
+use crate::store::setup::postback_twins::Twins;
 use crate::store::setup::presets::{PlannedIntegration, Run, Setup, set_up};
 
 /// Who tells whom.
@@ -46,7 +51,15 @@ struct PresetPostback {
     /// With our macros; in a list of presets, `<name>` stands for a value, `<click>` for the macro
     /// that holds the tracker's click id.
     url_template: String,
+    method: Method,
+    headers: Vec<Header>,
+    body_kind: BodyKind,
+    body_template: String,
     condition: Option<String>,
+    /// Where one of these is empty, nothing is sent: the delivery is skipped. In a list of presets,
+    /// `<click_name>` stands for the one that holds the tracker's click id.
+    required_macros: Vec<String>,
+    success_rules: Vec<SuccessRule>,
     /// Null where nothing was made.
     postback_id: Option<ID>,
 }
@@ -87,7 +100,13 @@ impl From<&OutboundPreset> for Preset {
             name: postback.name.clone(),
             events: postback.events.iter().copied().map(Event::from).collect(),
             url_template: postback.url.clone(),
+            method: postback.method.into(),
+            headers: postback.headers.iter().cloned().map(Header::from).collect(),
+            body_kind: postback.body.as_ref().map_or(RequestBody::None, |body| body.kind).into(),
+            body_template: postback.body.as_ref().map(|body| body.template.clone()).unwrap_or_default(),
             condition: postback.condition.clone(),
+            required_macros: postback.required_macros(),
+            success_rules: postback.success.iter().cloned().map(SuccessRule::from).collect(),
             postback_id: None,
         };
         Self {
@@ -165,6 +184,10 @@ struct SetUpPresetInput {
     /// Further parameters of the link; macros of the other system in them stay as they are.
     #[graphql(default)]
     extras: Vec<NamedValueInput>,
+    /// Make the postbacks also where others of the same owner send the same already: everything is told
+    /// twice then.
+    #[graphql(default)]
+    allow_duplicate: bool,
     /// Only show what it would come to; everything is tried, and nothing is made.
     #[graphql(default)]
     dry_run: bool,
@@ -209,6 +232,20 @@ fn halves_of(system: &str, direction: Option<PresetDirection>) -> Result<Halves,
     halves.only(direction.into()).ok_or_else(|| {
         let message = format!("{} has no such half; leave the direction out", halves.system());
         Failure::bad_input("input.direction", message)
+    })
+}
+
+/// The half that is told, which is the only one a partner sets up.
+fn told_half(input: &SetUpPresetInput) -> Result<Halves, Failure> {
+    if input.direction == Some(PresetDirection::Inbound) {
+        let message = "integrations are your network's to make; leave the direction out";
+        return Err(Failure::bad_input("input.direction", message));
+    }
+    let halves = halves_of(&input.system, None)?;
+    halves.only(Half::Outbound).ok_or_else(|| {
+        let message =
+            format!("{} is told nothing; its integration is your network's to make", halves.system());
+        Failure::bad_input("input.system", message)
     })
 }
 
@@ -264,16 +301,25 @@ pub struct OutboundPresetMutation;
 #[Object]
 impl OutboundPresetMutation {
     /// Sets a preset up, wholly or not at all: its postbacks, the integration of a system that
-    /// reports to us with the URLs to paste into it, and the registration link. Owners only.
+    /// reports to us with the URLs to paste into it, and the registration link. Owners for anybody; a
+    /// partner for itself, where its id is not needed, and only what the system is told: integrations are
+    /// its network's to make.
     async fn set_up_preset(
         &self,
         ctx: &Context<'_>,
         input: SetUpPresetInput,
     ) -> Result<PresetSetup, Failure> {
-        let actor = owner(ctx)?.into();
-        let halves = halves_of(&input.system, input.direction)?;
+        let caller = caller(ctx)?;
+        let named = owner_of(input.partner_id.as_ref(), input.advertiser_id.as_ref())?;
+        let (belongs_to, halves) = match (caller.grant, named) {
+            (Grant::Owner, named) => (named, halves_of(&input.system, input.direction)?),
+            (Grant::Partner(id), Owner::Platform) => (Owner::Partner(id), told_half(&input)?),
+            (Grant::Partner(_), named) => (named, told_half(&input)?),
+            (Grant::Advertiser(_) | Grant::Bi(_), _) => {
+                return Err(forbidden(caller.grant, "an owner or partner"));
+            }
+        };
         check_halves(halves, &input)?;
-        let belongs_to = owner_of(input.partner_id.as_ref(), input.advertiser_id.as_ref())?;
         let scope = scope_of(input.offer_id.as_ref(), input.link_id.as_ref())?;
         let reports_for = input.integration_advertiser_id.as_ref();
         let reports_for = reports_for.map(|id| uuid_at("input.integrationAdvertiserId", id)).transpose()?;
@@ -296,23 +342,30 @@ impl OutboundPresetMutation {
         let program = halves.inbound.zip(input.program_url.as_deref());
         let program_link = program.map(|(preset, url)| preset.program_link(url.trim()));
         let program_link = program_link.transpose().map_err(at_input)?;
-        let integration = halves.inbound.map(|preset| PlannedIntegration {
-            preset,
-            advertiser: reports_for.map(AdvertiserId),
-            link,
-        });
-        let setup = Setup { owner: belongs_to, scope, postbacks: &planned, integration };
+        let integration = halves
+            .inbound
+            .map(|preset| PlannedIntegration { preset, advertiser: reports_for.map(AdvertiserId) });
+        let twins = if input.allow_duplicate { Twins::Allowed } else { Twins::Refused };
+        let system = halves.system();
+        let setup = Setup { owner: belongs_to, scope, system, postbacks: &planned, twins, link, integration };
         let policy = outbound_policy(ctx);
         let run = if input.dry_run { Run::Dry } else { Run::Real };
-        let made = change(ctx, set_up(pool(ctx), actor, &setup, &policy, run)).await?;
+        let made =
+            change(ctx, set_up(pool(ctx), caller.into(), caller.scope(), &setup, &policy, run)).await?;
         let integration_id = made.integration.filter(|_| run == Run::Real);
         let shown_id = integration_id.map_or_else(|| "{integration_id}".to_owned(), |id| id.to_string());
         let addresses = halves.inbound.map_or_else(Vec::new, |preset| preset.addresses(base, &shown_id));
         let postback = |(planned, id): (PlannedPostback, uuid::Uuid)| PresetPostback {
             name: planned.name,
             events: planned.events.into_iter().map(Event::from).collect(),
-            url_template: planned.url_template,
+            url_template: planned.request.url_template,
+            method: planned.request.method.into(),
+            headers: planned.request.headers.into_iter().map(Header::from).collect(),
+            body_kind: planned.request.body_kind.into(),
+            body_template: planned.request.body_template,
             condition: planned.condition,
+            required_macros: planned.request.required_macros,
+            success_rules: planned.request.success_rules.into_iter().map(SuccessRule::from).collect(),
             postback_id: (run == Run::Real).then(|| id.into()),
         };
         Ok(PresetSetup {

@@ -3,7 +3,7 @@
 //! Owners make them for anybody, a partner or advertiser for itself. Wherever a URL points, what it
 //! leads to is vetted before each sending (`domain/address_policy.rs`).
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, outbound_policy, pool, writer};
 use super::postback_request::{
@@ -20,6 +20,9 @@ use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
 use crate::graphql::scope::Scope;
 use crate::graphql::types::{LogConnection, connection};
+use crate::store::setup::ChangeError;
+use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind};
+use crate::store::setup::postback_twins::Twins;
 use crate::store::setup::postbacks::{
     self, Beginning, HealthRecord, PostbackChange, PostbackRecord, Sending,
 };
@@ -28,6 +31,9 @@ use crate::store::setup::postbacks::{
 #[derive(SimpleObject)]
 pub struct Postback {
     postback_id: ID,
+    name: Option<String>,
+    /// The system of the preset it was made of.
+    preset: Option<String>,
     /// `partner`, `advertiser` or `platform`.
     owner: &'static str,
     partner_id: Option<ID>,
@@ -100,11 +106,62 @@ impl From<HealthRecord> for PostbackHealth {
     }
 }
 
+/// Whose a postback is.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "OwnerKind")]
+pub enum PostbackOwnerKind {
+    Partner,
+    Advertiser,
+    /// The network's own.
+    Platform,
+}
+
+/// What a postback is for.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "ScopeKind")]
+pub enum PostbackScopeKind {
+    /// All offers.
+    Global,
+    Offer,
+    Link,
+}
+
 /// Which postbacks. What is absent restricts nothing.
 #[derive(InputObject, Default)]
 struct PostbacksFilter {
+    owner: Option<PostbackOwnerKind>,
+    partner_id: Option<ID>,
+    advertiser_id: Option<ID>,
+    /// Only those of this offer or of one of its links.
+    offer_id: Option<ID>,
+    /// Only those of this link.
+    link_id: Option<ID>,
+    scope: Option<PostbackScopeKind>,
+    is_paused: Option<bool>,
+    /// Made of the preset of this system.
+    preset: Option<String>,
+    /// In the name or the URL, whatever its case.
+    text: Option<String>,
     /// Only those whose destinations are failing, or only those whose are not.
     is_failing: Option<bool>,
+}
+
+impl PostbacksFilter {
+    fn read(self) -> Result<PostbackFilter, Failure> {
+        let id = |name: &str, id: Option<ID>| id.map(|id| uuid_at(name, &id)).transpose();
+        Ok(PostbackFilter {
+            owner: self.owner.map(OwnerKind::from),
+            partner_id: id("filter.partnerId", self.partner_id)?,
+            advertiser_id: id("filter.advertiserId", self.advertiser_id)?,
+            offer_id: id("filter.offerId", self.offer_id)?,
+            link_id: id("filter.linkId", self.link_id)?,
+            scope: self.scope.map(ScopeKind::from),
+            is_paused: self.is_paused,
+            is_failing: self.is_failing,
+            preset: self.preset,
+            text: self.text,
+        })
+    }
 }
 
 impl From<PostbackRecord> for Postback {
@@ -116,6 +173,8 @@ impl From<PostbackRecord> for Postback {
         };
         Self {
             postback_id: record.postback_id.into(),
+            name: record.name,
+            preset: record.preset,
             owner,
             partner_id: record.partner_id.map(ID::from),
             advertiser_id: record.advertiser_id.map(ID::from),
@@ -148,6 +207,8 @@ impl From<PostbackRecord> for Postback {
 
 #[derive(InputObject)]
 struct CreatePostbackInput {
+    /// What people call it.
+    name: Option<String>,
     /// A partner's postback; with neither this nor advertiserId it is the platform's own.
     partner_id: Option<ID>,
     /// An advertiser's postback.
@@ -156,6 +217,9 @@ struct CreatePostbackInput {
     offer_id: Option<ID>,
     /// Only for this link.
     link_id: Option<ID>,
+    /// Make it also where another of the same owner sends the same already: everything is told twice then.
+    #[graphql(default)]
+    allow_duplicate: bool,
     events: Vec<Event>,
     /// An http:// or https:// URL; macros such as `{clickid}` and `{payout}` may stand after the host.
     url_template: String,
@@ -181,6 +245,11 @@ struct CreatePostbackInput {
 #[derive(InputObject)]
 struct UpdatePostbackInput {
     postback_id: ID,
+    /// An empty one removes it.
+    name: Option<String>,
+    /// Let it send the same as another of the same owner: everything is told twice then.
+    #[graphql(default)]
+    allow_duplicate: bool,
     events: Option<Vec<Event>>,
     url_template: Option<String>,
     /// An empty one removes it.
@@ -192,6 +261,10 @@ struct UpdatePostbackInput {
     retry_schedule_ms: Option<Vec<i64>>,
     limits: Option<PostbackLimitsInput>,
     retry: Option<PostbackRetryInput>,
+}
+
+fn twins(are_allowed: bool) -> Twins {
+    if are_allowed { Twins::Allowed } else { Twins::Refused }
 }
 
 fn events_of(events: Vec<Event>) -> Vec<crate::domain::event::Event> {
@@ -239,11 +312,21 @@ impl PostbackQueries {
         after: Option<String>,
     ) -> Result<LogConnection<Postback>, Failure> {
         let request = page_request(ctx, List::Postbacks, first, after)?;
-        let is_failing = filter.unwrap_or_default().is_failing;
-        let page =
-            read_store(postbacks::list_by_health(pool(ctx), caller(ctx)?.scope(), is_failing, &request))
-                .await?;
+        let caller = caller(ctx)?;
+        let filter = filter.unwrap_or_default().read()?;
+        let page = read_store(postbacks::list(pool(ctx), caller.scope(), &filter, &request)).await?;
         Ok(connection(List::Postbacks, &request, page))
+    }
+
+    /// One postback; null where there is none, or none that the caller may see.
+    async fn postback(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Postback>, Failure> {
+        let caller = caller(ctx)?;
+        let id = PostbackId(uuid_at("id", &id)?);
+        match postbacks::get(pool(ctx), caller.scope(), id).await {
+            Ok(record) => Ok(Some(record.into())),
+            Err(ChangeError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -275,6 +358,8 @@ impl PostbackMutations {
         let (max_in_flight, sending) =
             change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
+            name: input.name,
+            twins: twins(input.allow_duplicate),
             events: Some(events_of(input.events)),
             request: input.request.with_url(Some(input.url_template)),
             condition: input.condition,
@@ -298,6 +383,8 @@ impl PostbackMutations {
         let (max_in_flight, sending) =
             change_of(input.limits, input.retry, input.max_in_flight, input.retry_schedule_ms)?;
         let settings = PostbackChange {
+            name: input.name,
+            twins: twins(input.allow_duplicate),
             events: input.events.map(events_of),
             request: input.request.with_url(input.url_template),
             condition: input.condition,

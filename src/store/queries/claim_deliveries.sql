@@ -17,4 +17,5 @@ WITH due AS (
     RETURNING delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision
 )
 SELECT claimed.*, facts
-FROM claimed JOIN conversion_history USING (change_id)
+-- Also where the history has lost the change: what is claimed must be told.
+FROM claimed LEFT JOIN conversion_history USING (change_id)

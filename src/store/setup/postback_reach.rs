@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::ChangeError;
 use crate::domain::event::Event;
-use crate::domain::ids::PostbackId;
+use crate::domain::ids::{LinkId, PostbackId};
 use crate::domain::postback::{Owner, Scope as PostbackScope};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Entity};
@@ -114,6 +114,22 @@ pub(super) async fn check_reach(
         }
     }
     Ok(())
+}
+
+/// A link that somebody may know of.
+pub(super) async fn check_link(
+    transaction: &Transaction<'_>,
+    reach: Scope,
+    link: Option<LinkId>,
+) -> Result<(), ChangeError> {
+    let Some(link) = link else { return Ok(()) };
+    let (advertiser, partner) = owners_in(reach);
+    let known = "SELECT 1 FROM links JOIN offers USING (offer_id) WHERE link_id = $1 \
+                 AND ($2::uuid IS NULL OR offers.advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)";
+    match transaction.query_opt(known, &[&link.0, &advertiser, &partner]).await? {
+        Some(_) => Ok(()),
+        None => Err(ChangeError::NotFound { field: "registration_link_id", what: "link" }),
+    }
 }
 
 /// The advertiser or partner that postbacks of this scope belong to.

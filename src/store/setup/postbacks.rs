@@ -7,9 +7,11 @@ use tokio_postgres::Row;
 use url::Url;
 use uuid::Uuid;
 
+use super::postback_listing::PostbackFilter;
 use super::postback_reach::{check_audience, check_owner_and_scope, check_reach, lock_in_scope, owners_in};
+use super::postback_twins::{self, Twins};
 use super::sending::{self, SendingChange, SendingRecord};
-use super::{ChangeError, Position, Positioned, position, positioned_by};
+use super::{ChangeError, Position, Positioned, label, position, positioned_by};
 use crate::domain::address_policy::{Policy, vet_url};
 use crate::domain::condition::Condition;
 use crate::domain::event::Event;
@@ -23,11 +25,14 @@ use crate::store::destination_news;
 use crate::store::error::StoreError;
 use crate::store::network::{self, NewPostback};
 use crate::store::request_settings;
-use crate::store::search::{Columns, Search, page};
+use crate::store::search::{Columns, page};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct PostbackRecord {
     pub postback_id: Uuid,
+    pub name: Option<String>,
+    /// The preset it was made of.
+    pub preset: Option<String>,
     pub partner_id: Option<Uuid>,
     pub advertiser_id: Option<Uuid>,
     pub offer_id: Option<Uuid>,
@@ -76,6 +81,8 @@ pub struct HealthRecord {
 /// What to set of a postback; `None` leaves it as it is, or as it is by default.
 #[derive(Debug, Clone, Default)]
 pub struct PostbackChange {
+    /// An empty one removes it.
+    pub name: Option<String>,
     pub events: Option<Vec<Event>>,
     pub request: RequestChange,
     /// An empty one removes it.
@@ -83,6 +90,20 @@ pub struct PostbackChange {
     pub max_in_flight: Option<i32>,
     pub timeout_ms: Option<i32>,
     pub sending: SendingChange,
+    pub twins: Twins,
+}
+
+impl PostbackChange {
+    /// Whether it touches what a postback asks for, so that it may come to ask for the same as another.
+    fn concerns_request(&self) -> bool {
+        let RequestChange { method, url_template, body_kind, body_template, .. } = &self.request;
+        self.events.is_some()
+            || self.condition.is_some()
+            || method.is_some()
+            || url_template.is_some()
+            || body_kind.is_some()
+            || body_template.is_some()
+    }
 }
 
 const FROM: &str = "postbacks LEFT JOIN postback_health USING (postback_id)";
@@ -131,11 +152,13 @@ pub async fn create(
     let id = network::add_postback(&transaction, &new).await?;
     request_settings::write(&transaction, id, &request).await?;
     set_condition(&transaction, id, change.condition.as_deref()).await?;
+    set_name(&transaction, id, change.name.as_deref()).await?;
     change.sending.make(&transaction, id).await?;
     if sending == Sending::Paused {
         let pause = "UPDATE postbacks SET is_paused = true WHERE postback_id = $1";
         transaction.execute(pause, &[&id.0]).await?;
     }
+    postback_twins::refuse(&transaction, id, change.twins).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "create", None).await?;
     finish(transaction, id, Told::OfRequest(translated)).await
 }
@@ -171,7 +194,10 @@ pub async fn update(
         )
         .await?;
     set_condition(&transaction, id, change.condition.as_deref()).await?;
+    set_name(&transaction, id, change.name.as_deref()).await?;
+    let twins = if change.concerns_request() { change.twins } else { Twins::Allowed };
     change.sending.make(&transaction, id).await?;
+    postback_twins::refuse(&transaction, id, twins).await?;
     audit::record(&transaction, actor, Entity::Postback, id.0, "update", Some(before)).await?;
     finish(transaction, id, Told::OfRequest(translated)).await
 }
@@ -185,6 +211,20 @@ pub(super) async fn set_condition(
     if let Some(condition) = condition.map(str::trim) {
         let set = "UPDATE postbacks SET condition = NULLIF($2, '') WHERE postback_id = $1";
         transaction.execute(set, &[&id.0, &condition]).await?;
+    }
+    Ok(())
+}
+
+/// `None` leaves it as it is, an empty one removes it.
+async fn set_name(
+    transaction: &Transaction<'_>,
+    id: PostbackId,
+    name: Option<&str>,
+) -> Result<(), ChangeError> {
+    if let Some(name) = name {
+        let name = label("name", name)?;
+        let set = "UPDATE postbacks SET name = NULLIF($2, '') WHERE postback_id = $1";
+        transaction.execute(set, &[&id.0, &name]).await?;
     }
     Ok(())
 }
@@ -237,27 +277,10 @@ pub async fn delete(pool: &Pool, actor: Actor, scope: Scope, id: PostbackId) -> 
 pub async fn list(
     pool: &Pool,
     scope: Scope,
+    filter: &PostbackFilter,
     request: &PageRequest,
 ) -> Result<Page<PostbackRecord>, StoreError> {
-    list_by_health(pool, scope, None, request).await
-}
-
-/// The same, where only those that are failing or only those that are not are asked for.
-pub async fn list_by_health(
-    pool: &Pool,
-    scope: Scope,
-    is_failing: Option<bool>,
-    request: &PageRequest,
-) -> Result<Page<PostbackRecord>, StoreError> {
-    let mut search = Search::default();
-    search.condition("deleted_at IS NULL");
-    search.compare("(failing_since IS NOT NULL) =", is_failing);
-    match scope {
-        Scope::Everything => {}
-        Scope::Advertiser(id) => search.compare("advertiser_id =", Some(id.0)),
-        Scope::Partner(id) => search.compare("partner_id =", Some(id.0)),
-    }
-    page(pool, COLUMNS, search, request, read).await
+    page(pool, COLUMNS, filter.search(scope), request, read).await
 }
 
 /// The request as the change leaves it, in our notation, with what was translated. `reach` is of
@@ -408,6 +431,8 @@ pub fn read(row: &Row) -> Result<PostbackRecord, StoreError> {
         .collect::<Result<_, _>>()?;
     Ok(PostbackRecord {
         postback_id: row.try_get("postback_id")?,
+        name: row.try_get("name")?,
+        preset: row.try_get("preset")?,
         partner_id: row.try_get("partner_id")?,
         advertiser_id: row.try_get("advertiser_id")?,
         offer_id: row.try_get("offer_id")?,

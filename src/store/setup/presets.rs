@@ -3,18 +3,19 @@
 use deadpool_postgres::{Pool, Transaction};
 use uuid::Uuid;
 
-use super::postback_reach::check_owner_and_scope;
+use super::postback_reach::{check_link, check_owner_and_scope, check_reach};
+use super::postback_twins::{self, Twins};
 use super::postbacks::{MAX_IN_FLIGHT, PostbackChange, TIMEOUT_MS, checked, set_condition};
 use super::{ChangeError, integrations};
 use crate::domain::address_policy::Policy;
 use crate::domain::ids::{AdvertiserId, IntegrationId, LinkId, OfferId};
 use crate::domain::postback::{Owner, Scope};
-use crate::domain::request_settings::RequestSettings;
 use crate::graphql::scope::Scope as Sight;
 use crate::presets::InboundPreset;
 use crate::presets::outbound::PlannedPostback;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::network::{self, NewPostback};
+use crate::store::request_settings;
 
 /// Whether what a preset comes to is only shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,12 @@ pub enum Run {
 pub struct Setup<'a> {
     pub owner: Owner,
     pub scope: Scope,
+    /// The preset's system.
+    pub system: &'a str,
     pub postbacks: &'a [PlannedPostback],
+    pub twins: Twins,
+    /// The link the registration link is made of.
+    pub link: Option<LinkId>,
     pub integration: Option<PlannedIntegration>,
 }
 
@@ -39,8 +45,6 @@ pub struct PlannedIntegration {
     pub preset: &'static InboundPreset,
     /// Whose it is to be; where nobody says, the advertiser the rest is about.
     pub advertiser: Option<AdvertiserId>,
-    /// The link the registration link is made of.
-    pub link: Option<LinkId>,
 }
 
 /// What was made, or tried.
@@ -51,10 +55,11 @@ pub struct Made {
     pub integration: Option<IntegrationId>,
 }
 
-/// Makes the postbacks and the integration in one transaction.
+/// Makes the postbacks and the integration in one transaction. `reach` is of whoever makes them.
 pub async fn set_up(
     pool: &Pool,
     actor: Actor,
+    reach: Sight,
     setup: &Setup<'_>,
     policy: &Policy,
     run: Run,
@@ -62,9 +67,11 @@ pub async fn set_up(
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, setup.owner, setup.scope).await?;
+    check_reach(&transaction, reach, setup.owner, setup.scope).await?;
+    check_link(&transaction, reach, setup.link).await?;
     let mut postbacks = Vec::with_capacity(setup.postbacks.len());
     for postback in setup.postbacks {
-        postbacks.push(add_postback(&transaction, actor, setup, postback, policy).await?);
+        postbacks.push(add_postback(&transaction, actor, reach, setup, postback, policy).await?);
     }
     let integration = match &setup.integration {
         Some(planned) => Some(add_integration(&transaction, actor, setup, planned).await?),
@@ -80,6 +87,7 @@ pub async fn set_up(
 async fn add_postback(
     transaction: &Transaction<'_>,
     actor: Actor,
+    reach: Sight,
     setup: &Setup<'_>,
     postback: &PlannedPostback,
     policy: &Policy,
@@ -89,8 +97,7 @@ async fn add_postback(
         condition: postback.condition.clone(),
         ..PostbackChange::default()
     };
-    let (request, _) =
-        checked(&settings, RequestSettings::get(&*postback.url_template), policy, Sight::Everything)?;
+    let (request, _) = checked(&settings, postback.request.clone(), policy, reach)?;
     let new = NewPostback {
         owner: setup.owner,
         scope: setup.scope,
@@ -101,7 +108,13 @@ async fn add_postback(
         max_in_flight: MAX_IN_FLIGHT,
     };
     let id = network::add_postback(transaction, &new).await?;
+    request_settings::write(transaction, id, &request).await?;
     set_condition(transaction, id, postback.condition.as_deref()).await?;
+    let set = "UPDATE postbacks SET name = $2, preset = $3 WHERE postback_id = $1";
+    transaction
+        .execute(set, &[&id.0, &format!("{}: {}", setup.system, postback.name), &setup.system])
+        .await?;
+    postback_twins::refuse(transaction, id, setup.twins).await?;
     audit::record(transaction, actor, Entity::Postback, id.0, "create", None).await?;
     Ok(id.0)
 }
@@ -130,7 +143,7 @@ async fn advertiser_of(
 ) -> Result<AdvertiserId, ChangeError> {
     const OF_OFFER: &str = "SELECT advertiser_id FROM offers WHERE offer_id = $1";
     const OF_LINK: &str = "SELECT advertiser_id FROM links JOIN offers USING (offer_id) WHERE link_id = $1";
-    let (query, id) = match (planned.advertiser, setup.owner, setup.scope, planned.link) {
+    let (query, id) = match (planned.advertiser, setup.owner, setup.scope, setup.link) {
         (Some(id), ..) | (None, Owner::Advertiser(id), ..) => return Ok(id),
         (None, _, Scope::Offer(OfferId(id)), _) => (OF_OFFER, id),
         (None, _, Scope::Link(LinkId(id)), _) | (None, _, Scope::Global, Some(LinkId(id))) => (OF_LINK, id),

@@ -21,16 +21,24 @@ pub struct Totals {
     deliveries: usize,
     attempts: usize,
     interrupted: usize,
+    /// Attempts whose answer came too late.
+    late: usize,
     states: HashMap<String, usize>,
-    duplicates: u32,
+    duplicates: usize,
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} conversions, {} deliveries {:?}, {} attempts ({} interrupted by a kill), {} duplicates on the wire",
-            self.conversions, self.deliveries, self.states, self.attempts, self.interrupted, self.duplicates
+            "{} conversions, {} deliveries {:?}, {} attempts ({} interrupted, {} too late), {} duplicates on the wire",
+            self.conversions,
+            self.deliveries,
+            self.states,
+            self.attempts,
+            self.interrupted,
+            self.late,
+            self.duplicates
         )
     }
 }
@@ -53,7 +61,8 @@ pub async fn until_settled(world: &World, patience: Duration) {
     }
 }
 
-pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize) -> Totals {
+/// `held`: claims that nodes had when they were killed or stopped, over all of those times.
+pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, held: usize) -> Totals {
     assert_eq!(
         world.count("SELECT count(*) FROM conversions").await,
         i64::try_from(accepted).unwrap(),
@@ -65,7 +74,7 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
     assert_eq!(accounts.len(), finished.len(), "deliveries in the log");
 
     let mut states: HashMap<String, usize> = HashMap::new();
-    let (mut attempts, mut interrupted) = (0, 0);
+    let (mut attempts, mut interrupted, mut late) = (0, 0, 0);
     // Attempts, and those whose answer was lost, by destination and conversion.
     let mut told: HashMap<(usize, &str), (u32, u32)> = HashMap::new();
     for (delivery, (state, reason)) in &finished {
@@ -86,13 +95,14 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
         let ended_by = |kind: &str| account.attempts.iter().filter(|attempt| attempt.2 == kind).count();
         interrupted += ended_by("interrupted");
         // On a busy machine an answer may come too late.
+        late += ended_by("timeout");
         let lost = ended_by("interrupted") + ended_by("timeout");
         let place = zoo.iter().position(|animal| account.url.starts_with(&animal.url)).unwrap();
         let entry = told.entry((place, account.txid.as_str())).or_default();
         *entry = (entry.0 + u32::try_from(numbers.len()).unwrap(), entry.1 + u32::try_from(lost).unwrap());
     }
 
-    let mut duplicates = 0;
+    let mut duplicates = 0usize;
     for (place, animal) in zoo.iter().enumerate() {
         for (txid, times) in animal.received() {
             let (attempts, lost) = told[&(place, txid.as_str())];
@@ -101,14 +111,28 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
                 "{:?} got {txid} {times} times, the log tells {attempts}",
                 animal.nature
             );
-            // Only a steady tracker's repeats are all ours: others asked for them.
+            // A steady tracker's repeats are all ours: others ask for them.
             if animal.nature == Nature::Steady {
                 assert!(
                     times <= 1 + lost,
                     "{txid} was sent {times} times, {lost} of them lost by a kill or late"
                 );
-                duplicates += times - 1;
             }
+        }
+        for (txid, times) in animal.settled() {
+            let (_, lost) = told[&(place, txid.as_str())];
+            assert!(
+                times <= 1 + lost,
+                "{:?} had answered {txid} for good and got it {times} times, {lost} of them lost by a kill or late",
+                animal.nature
+            );
+            duplicates += times as usize - 1;
+        }
+        // Every lie was found out, and the request repeated until it was taken.
+        if animal.nature == Nature::Lying {
+            let received: u32 = animal.received().values().sum();
+            assert!(received as usize > accepted, "no lie was told");
+            assert_eq!(animal.settled().len(), accepted, "the liar has taken every conversion in the end");
         }
         // What a killed node had under way is answered while its heirs send already.
         if animal.nature == Nature::Slow {
@@ -128,8 +152,22 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, kills: usize)
             assert_eq!(animal.received().len(), accepted, "{:?} hears of every conversion", animal.nature);
         }
     }
-    println!("chaos: {kills} kills interrupted {interrupted} attempts");
-    Totals { conversions: accepted, deliveries: finished.len(), attempts, interrupted, states, duplicates }
+    // A node that lives is not taken for dead, whatever else is away: so no attempt is interrupted but
+    // those that a node had in hand when it was killed or stopped.
+    assert!(interrupted <= held, "{interrupted} attempts were interrupted, where dead nodes had {held}");
+    assert!(
+        duplicates <= held + late,
+        "{duplicates} duplicates, where {held} sends were broken off and {late} late"
+    );
+    Totals {
+        conversions: accepted,
+        deliveries: finished.len(),
+        attempts,
+        interrupted,
+        late,
+        states,
+        duplicates,
+    }
 }
 
 async fn accounts(world: &World) -> HashMap<String, Account> {

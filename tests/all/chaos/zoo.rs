@@ -57,6 +57,9 @@ pub const NATURES: [Nature; 12] = [
     Nature::Redirecting,
 ];
 
+/// What the lying one says in the body of a 200.
+pub const REFUSED: &str = "REFUSED";
+
 /// Most deliveries under way to the slow one, over all nodes.
 pub const SLOW_PLACES: i32 = 4;
 
@@ -72,6 +75,8 @@ pub struct Animal {
     dice: Arc<Mutex<Dice>>,
     /// Requests received, by the conversion's txid.
     received: Arc<Mutex<HashMap<String, u32>>>,
+    /// Those of them that were answered so that nobody has to ask again.
+    settled: Arc<Mutex<HashMap<String, u32>>>,
     crowd: Arc<Crowd>,
     times: Arc<Mutex<Vec<Instant>>>,
 }
@@ -110,6 +115,21 @@ enum Deed {
     Bomb,
 }
 
+impl Deed {
+    /// Nobody has reason to send the same again, unless the answer does not reach them.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Answer { status, body, .. } => match *status {
+                "200 OK" => *body != REFUSED,
+                "302 Found" => true,
+                _ => false,
+            },
+            Self::AnswerAfter(_) => true,
+            Self::Hang | Self::Trickle | Self::Reset | Self::CutShort | Self::Bomb => false,
+        }
+    }
+}
+
 fn answer(status: &'static str, body: &'static str) -> Deed {
     Deed::Answer { status, headers: String::new(), body }
 }
@@ -125,6 +145,7 @@ impl Animal {
             is_calm: Arc::default(),
             dice: Arc::new(Mutex::new(Dice::of(seed))),
             received: Arc::default(),
+            settled: Arc::default(),
             crowd: Arc::default(),
             times: Arc::default(),
         };
@@ -145,6 +166,11 @@ impl Animal {
     /// Requests received, by txid.
     pub fn received(&self) -> HashMap<String, u32> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// Requests that were answered for good, by txid.
+    pub fn settled(&self) -> HashMap<String, u32> {
+        self.settled.lock().unwrap().clone()
     }
 
     /// Most requests that were being answered at one time.
@@ -205,7 +231,7 @@ impl Animal {
             },
             Nature::Hanging => Deed::Hang,
             Nature::Trickling => Deed::Trickle,
-            Nature::Lying => answer("200 OK", "REFUSED"),
+            Nature::Lying => answer("200 OK", REFUSED),
             Nature::Throttling => {
                 let headers = match dice.within(0..2) {
                     0 => "retry-after: 1\r\n".to_owned(),
@@ -235,10 +261,14 @@ impl Animal {
             }
             let url = Url::parse(&format!("{}{}", self.url, head.split(' ').nth(1)?)).ok()?;
             let txid = url.query_pairs().find(|(name, _)| name == "txid")?.1.into_owned();
-            *self.received.lock().unwrap().entry(txid).or_default() += 1;
+            *self.received.lock().unwrap().entry(txid.clone()).or_default() += 1;
             self.times.lock().unwrap().push(Instant::now());
             let _guest = self.crowd.enter();
-            match self.deed() {
+            let deed = self.deed();
+            if deed.is_final() {
+                *self.settled.lock().unwrap().entry(txid).or_default() += 1;
+            }
+            match deed {
                 Deed::Answer { status, headers, body } => {
                     reply(&mut stream, status, &headers, body).await?;
                 }

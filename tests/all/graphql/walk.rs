@@ -67,9 +67,10 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
         "previewPostback",
         &[
             "(input: {postbackId: ID_OF_POSTBACK, leadId: ID_OF_LEAD})",
-            "(input: {postbackId: ID_OF_POSTBACK, leadId: ID_OF_LEAD, urlTemplate: \"https://t.example/?c=${clickid}\"})",
+            "(input: {postbackId: ID_OF_POSTBACK, leadId: ID_OF_LEAD, urlTemplate: \"https://t.example/?c=${clickid}&s={amount}&u={currency}\"})",
         ],
     ),
+    ("postback", &["(id: ID_OF_POSTBACK)"]),
     ("postbackSigning", &["(postbackId: ID_OF_POSTBACK)"]),
     ("advertiserAccess", &["(advertiserId: ID_OF_ADVERTISER)"]),
     ("settlementPreview", &["(filter: {})"]),
@@ -171,6 +172,9 @@ async fn every_role_sees_its_own_on_every_path_and_nothing_else() {
 /// Fields of the schema that no query can have a value for in a world of this size, and why.
 const NOWHERE: &[(&str, &str)] = &[
     ("Postback.translated", "told in the answer to the change that was translated, and never again"),
+    ("PresetPostback.headers", "no system that there is a preset for asks for one"),
+    ("PresetPostback.successRules", "no system that there is a preset for asks for one"),
+    ("Postback.warnings", "told in the answer to the change that is warned of, and never again"),
     ("PresetPostback.postbackId", "told in the answer to setUpPreset, which has made it"),
     ("SendPastPreview.countedUntil", "only of a past that is counted for longer than eight seconds"),
 ];

@@ -78,8 +78,13 @@ const SAMPLES: &[Sample] = &[
     sample("Mostbet CPA", "All events", &[("{sub1}", "CLICK"), ("{profit}", "1"), ("{status}", "active"), ("{id}", "m"), ("{fdp_usd}", ""), ("{dep_sum_usd}", "")], "m:registration", "registration+approve", None),
     sample("Mostbet CPA", "All events", &[("{sub1}", "CLICK"), ("{profit}", "9"), ("{status}", "fd_approved"), ("{id}", "m"), ("{fdp_usd}", "25"), ("{dep_sum_usd}", "25")], "m:fd", "ftd+approve", Some("25")),
     sample("Mostbet CPA", "All events", &[("{sub1}", "CLICK"), ("{profit}", "9"), ("{status}", "fd_rejected"), ("{id}", "m"), ("{fdp_usd}", "25"), ("{dep_sum_usd}", "25")], "m:fd", "ftd+approve, reject", Some("25")),
-    sample("Pin-up", "First Deposit", &[("{subId1}", "CLICK"), ("{payment}", "15"), ("{currency}", "BRL")], "CLICK:first_deposit:15", "ftd+approve", Some("15")),
-    sample("Melbet", "Registration", &[("{click_id}", "CLICK"), ("{amount}", "0")], "CLICK:registration:0", "registration+approve", Some("0")),
+    sample("Pin-up", "First Deposit", &[("{subId1}", "CLICK"), ("{payment}", "15"), ("{currency}", "BRL")], "CLICK:first_deposit", "ftd+approve", Some("15")),
+    sample("Melbet", "Registration", &[("{click_id}", "CLICK"), ("{amount}", "0")], "CLICK:registration", "registration+approve", Some("0")),
+    sample("Mostbet CPA", "First Deposit", &[("{sub1}", "CLICK"), ("{profit}", "9"), ("{status}", "fdp"), ("{id}", "m2"), ("{fdp_usd}", "30"), ("{dep_sum_usd}", "30")], "m2:fd", "redeposit+approve", Some("30")),
+    sample("Mostbet CPA", "Recurring Deposit", &[("{sub1}", "CLICK"), ("{profit}", "9"), ("{status}", "fdp"), ("{id}", "m"), ("{fdp_usd}", "25"), ("{dep_sum_usd}", "40")], "m:deposit:40:MINUTE", "redeposit+approve", Some("40")),
+    sample("Mostbet CPA", "Recurring Deposit", &[("{sub1}", "CLICK"), ("{profit}", "9"), ("{status}", "rd_approved"), ("{id}", "m"), ("{fdp_usd}", "25"), ("{dep_sum_usd}", "41")], "m:deposit:41:MINUTE", "", None),
+    sample("22BET", "Registration", &[("{sub_id}", "CLICK"), ("{status}", "reg")], "CLICK:reg", "registration+approve", None),
+    sample("22BET", "Recurring Deposit", &[("{sub_id}", "CLICK"), ("{status}", "rd")], "CLICK:deposit::MINUTE", "", None),
     sample("22BET", "All events", &[("{sub_id}", "CLICK"), ("{status}", "ftd")], "CLICK:ftd", "ftd+approve", None),
     sample("22BET", "All events", &[("{sub_id}", "CLICK"), ("{status}", "bl")], "CLICK:bl", "", None),
     sample("4rabet", "All events", &[("{sub_id2}", "CLICK"), ("{revenue}", "4"), ("{goal}", "dep"), ("{id}", "r1")], "r1", "ftd+approve", Some("4")),
@@ -146,6 +151,10 @@ async fn every_preset_understands_what_its_system_sends() {
         let expected = preset.success_body.clone().unwrap_or_else(|| "\"status\":\"success\"".into());
         assert!(body.contains(&expected) && !body.contains("\"duplicate\":true"), "{what}");
         let mut request_id = sample.request_id.replace("CLICK", click);
+        if let Some(told_apart) = request_id.strip_suffix("MINUTE") {
+            let query = format!("SELECT request_id FROM conversions WHERE request_id LIKE '{told_apart}%Z'");
+            request_id = world.texts(&query).await.pop().unwrap();
+        }
         if request_id == "auto:" {
             let query = format!("SELECT request_id FROM conversions WHERE click_id = '{click}'");
             request_id = world.texts(&query).await.pop().unwrap();
@@ -158,6 +167,67 @@ async fn every_preset_understands_what_its_system_sends() {
     }
     let tested: Vec<&str> = SAMPLES.iter().map(|sample| sample.system).collect();
     assert!(presets::inbound().iter().all(|preset| tested.contains(&preset.system.as_str())));
+}
+
+/// Programs that give a deposit neither an id nor a time: two of the same sum are two, and what comes
+/// again within the minute, as a sender repeats what it got no answer to, is a repeat.
+#[tokio::test]
+async fn two_equal_deposits_are_two_and_a_repeat_is_a_repeat() {
+    let world = World::new().await;
+    let advertiser = world.advertiser().await;
+    let kinds = [("signup", ActionKind::Registration, false), ("deposit", ActionKind::Deposit, true)];
+    let link = offer(&world, &kinds).await;
+    let db = world.databases.pool.get().await.unwrap();
+    let mut made: BTreeMap<&str, IntegrationId> = BTreeMap::new();
+    for preset in presets::inbound() {
+        let id = integrations::create_from_preset(&db, Scope::Everything, advertiser, preset, None).await;
+        made.insert(&preset.system, id.unwrap());
+    }
+    let server = Server::start(&world.databases).await;
+    for (system, deposit) in [
+        ("Melbet", "?click_id=CLICK&amount=10&event="),
+        ("Pin-up", "?subId1=CLICK&payment=10&currency=USD&event="),
+        ("Mostbet CPA", "?sub1=CLICK&id=CLICK&status=fdp&fdp_usd=10&dep_sum_usd=10&event="),
+        ("Affilka-style", "?visit_id=CLICK&player_id=CLICK&amount=10&event="),
+        ("Chatterfy", "?clickid=CLICK&tracker.cost=10&tracker.currency=USD&tracker.event="),
+    ] {
+        let preset = presets::inbound_of(system).unwrap();
+        let address = preset.addresses(&server.url(""), &made[system].to_string())[0].1.clone();
+        let (door, _) = address.split_once('?').unwrap();
+        let click = world.click(&server, link).await;
+        let (first, again) =
+            if system == "Chatterfy" { ("sale", "resale") } else { ("first_deposit", "deposit") };
+        let send = async |event: &str, more: &str| {
+            let url = format!("{door}{}{event}{more}", deposit.replace("CLICK", &click));
+            let answer = world.client.get(&url).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{url}");
+            answer.json::<serde_json::Value>().await.unwrap()["duplicate"] == true
+        };
+        assert!(!send(first, "").await, "{system}");
+        assert!(send(first, "").await, "{system}");
+        // The clock may pass the minute between two requests, but hardly twice.
+        send(again, "").await;
+        let repeats = [send(again, "").await, send(again, "").await];
+        assert!(repeats.contains(&true), "{system}: {repeats:?}");
+        // As if those had come a minute earlier than they did.
+        let earlier = format!(
+            "UPDATE conversions SET lead_id = gen_random_uuid(), request_id = request_id || '-earlier'
+             WHERE click_id = '{click}' AND request_id LIKE '%Z'"
+        );
+        world.execute(&earlier).await;
+        let paid = format!("SELECT count(*) FROM conversions WHERE click_id = '{click}' AND payout = 10");
+        let before = world.count(&paid).await;
+        assert!(!send(again, "").await, "{system}");
+        assert_eq!(world.count(&paid).await, before + 1, "{system}");
+        // With an id there is no need of the clock.
+        let id = if system == "Chatterfy" { "tracker.tid" } else { "txid" };
+        if system == "Affilka-style" {
+            continue;
+        }
+        assert!(!send(again, &format!("&{id}=1-{click}")).await, "{system}");
+        assert!(!send(again, &format!("&{id}=2-{click}")).await, "{system}");
+        assert!(send(again, &format!("&{id}=1-{click}")).await, "{system}");
+    }
 }
 
 fn settings(map: &[(&str, &str)]) -> IntegrationSettings {

@@ -4,7 +4,9 @@ use ricochet::domain::event::ActionKind;
 use ricochet::domain::ids::LinkId;
 use ricochet::domain::money::Currency;
 use ricochet::domain::payout::{PartnerPayout, PayoutModel};
+use ricochet::graphql::scope::Grant;
 use ricochet::store::network::{self, NewAction};
+use ricochet::store::tokens;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -64,6 +66,10 @@ async fn every_preset_tells_its_tracker_what_it_promises() {
         assert!(link.starts_with(&server.url(&format!("/click/{}?clickid=", world.percent.1))), "{link}");
         // What it should come to, worked out by hand: a first deposit, approved.
         for postback in preset["postbacks"].as_array().unwrap() {
+            let condition = postback["condition"].as_str().unwrap_or_default();
+            if condition.starts_with("kind_event == ") && condition != "kind_event == \"ftd\"" {
+                continue;
+            }
             for event in ["FTD", "APPROVE"] {
                 if !postback["events"].as_array().unwrap().contains(&json!(event)) {
                     continue;
@@ -144,7 +150,7 @@ async fn a_dry_run_and_a_wrong_value_make_nothing() {
         shown["postbacks"][0],
         json!({
             "name": "Status", "events": ["HOLD", "APPROVE", "REJECT"], "postbackId": null,
-            "condition": "kind != \"rebill\" || status != \"approved\"",
+            "condition": "kind_event != \"rebill\"",
             "urlTemplate": "https://t.example/k1/postback?subid={clickid}&status={status|map:hold=lead,approved=sale,rejected=rejected}&payout={payout}&tid={txid}&currency={currency}",
         })
     );
@@ -322,6 +328,67 @@ async fn a_system_of_two_halves_gets_both_or_the_one_asked_for() {
         })
         .collect();
     heard.sort();
-    let expected = [("registration", ""), ("resale", "d2"), ("sale", "d1")];
+    let expected = [("registration", ""), ("resale", "d2"), ("sale", "")];
     assert_eq!(heard, expected.map(|(event, tid)| (event.into(), "chat-7".into(), tid.into())));
+}
+
+#[tokio::test]
+async fn a_partner_sets_a_tracker_up_for_itself_and_nothing_else() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let db = world.databases.pool.get().await.unwrap();
+    let other = network::add_partner(&db, "Other").await.unwrap();
+    let others_link = network::add_link(&db, world.fixed.0, other).await.unwrap();
+    let token = tokens::create(&world.databases.pool, Grant::Partner(other), "").await.unwrap().secret;
+    let advertiser = "SELECT advertiser_id FROM offers LIMIT 1";
+    let advertiser: uuid::Uuid = db.query_one(advertiser, &[]).await.unwrap().get(0);
+    let ask = async |system: &str, rest: &str| {
+        let values = match system {
+            "Keitaro" => r#"{ name: "domain", value: "k.example" }, { name: "key", value: "k" }"#,
+            "Chatterfy" => r#"{ name: "uuid", value: "0198d5f0-0000-7000-8000-000000000000" }"#,
+            _ => "",
+        };
+        let mutation = format!(
+            r#"mutation {{ setUpPreset(input: {{ system: "{system}", values: [{values}] {rest} }})
+               {{ registrationLink integrationId inboundUrls {{ event }} postbacks {{ postbackId }} }} }}"#
+        );
+        let request = world.client.post(server.url("/graphql")).bearer_auth(&token);
+        let request = request.json(&json!({ "query": mutation }));
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let everything = "SELECT (SELECT count(*) FROM integrations) + (SELECT count(*) FROM postbacks)";
+    for (system, rest, code, field) in [
+        ("Keitaro", format!(r#", partnerId: "{}""#, world.partner), "NOT_FOUND", "input.partnerId"),
+        ("Keitaro", format!(r#", advertiserId: "{advertiser}""#), "NOT_FOUND", "input.advertiserId"),
+        ("Keitaro", format!(r#", offerId: "{}""#, world.percent.0), "NOT_FOUND", "input.offerId"),
+        ("Keitaro", format!(r#", linkId: "{}""#, world.fixed.1), "NOT_FOUND", "input.linkId"),
+        (
+            "Keitaro",
+            format!(r#", registrationLinkId: "{}""#, world.fixed.1),
+            "NOT_FOUND",
+            "input.registrationLinkId",
+        ),
+        ("1win", String::new(), "BAD_INPUT", "input.system"),
+        ("Chatterfy", ", direction: INBOUND".into(), "BAD_INPUT", "input.direction"),
+        (
+            "Chatterfy",
+            format!(r#", integrationAdvertiserId: "{advertiser}""#),
+            "BAD_INPUT",
+            "input.integrationAdvertiserId",
+        ),
+    ] {
+        let answer = ask(system, &rest).await;
+        let extensions = &answer["errors"][0]["extensions"];
+        assert_eq!((&extensions["code"], &extensions["field"]), (&json!(code), &json!(field)), "{answer}");
+    }
+    assert_eq!(world.count(everything).await, 0);
+
+    let link = format!(r#", registrationLinkId: "{others_link}", baseUrl: "https://go.example""#);
+    let made = ask("Keitaro", &link).await["data"]["setUpPreset"].clone();
+    assert_eq!(made["registrationLink"], format!("https://go.example/click/{others_link}?clickid={{subid}}"));
+    // Of a system of two halves, the one that is told.
+    let made = ask("Chatterfy", &format!(r#", partnerId: "{other}""#)).await["data"]["setUpPreset"].clone();
+    assert_eq!((&made["integrationId"], &made["inboundUrls"]), (&Value::Null, &json!([])));
+    let own = format!("SELECT count(*) FROM postbacks WHERE partner_id = '{other}'");
+    assert_eq!((world.count(&own).await, world.count(everything).await), (5, 5));
 }

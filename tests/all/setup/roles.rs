@@ -36,7 +36,7 @@ const MUTATIONS: &[(&str, &str, &[&str])] = &[
         r#"(input: {events: [], urlTemplate: "x"}) { postbackId }"#,
         &["advertiser", "partner"],
     ),
-    ("setUpPreset", r#"(input: {system: "none"}) { system }"#, &[]),
+    ("setUpPreset", r#"(input: {system: "none"}) { system }"#, &["partner"]),
     ("updatePostback", r#"(input: {postbackId: "ID"}) { postbackId }"#, &["advertiser", "partner"]),
     ("testPostback", r#"(input: {postbackId: "ID"}) { attemptId }"#, &["advertiser", "partner"]),
     ("pausePostback", r#"(postbackId: "ID") { postbackId }"#, &["advertiser", "partner"]),

@@ -4,6 +4,7 @@ pub mod clickhouse;
 pub mod closing_proxy;
 pub mod databases;
 pub mod dns;
+pub mod forward_proxy;
 pub mod mmdb;
 pub mod server;
 pub mod tracker;

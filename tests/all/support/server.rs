@@ -81,6 +81,14 @@ impl Server {
         std::fs::read_to_string(self.log.path().join("log")).unwrap_or_default()
     }
 
+    /// What it calls itself in PostgreSQL, since its last start.
+    pub fn node_id(&self) -> String {
+        let log = self.log();
+        let told = log.lines().rev().find(|line| line.contains("listening address=")).expect("it listens");
+        let id = told.split_once("node=").expect("it says its name").1;
+        id.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// For a signal while others still use it.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.as_ref().unwrap().id().try_into().unwrap())

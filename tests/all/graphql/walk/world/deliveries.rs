@@ -18,7 +18,20 @@ impl MarkedWorld {
         let waiting = DeliveryId::of(change, PostbackId(postback.id), "sale").0;
         self.markers.known(&failed.to_string(), &roles);
         self.markers.known(&waiting.to_string(), &roles);
-        self.log_attempt(deal, postback, failed).await;
+        let mut logged = vec![(failed, "approve")];
+        // Whoever resends it is told by the dry run that its condition keeps it back.
+        if roles == "p1" {
+            let rejected = DeliveryId::of(change, PostbackId(postback.id), "reject").0;
+            self.execute(
+                "INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, lead_id, state, reason,
+                     attempts, created_at, finished_at)
+                 VALUES ($1, $2, $3, 'reject', $4, 'skipped', '', 1, now(), now())",
+                &[&rejected, &postback.id, &change.0, &deal.lead],
+            )
+            .await;
+            logged.push((rejected, "reject"));
+        }
+        self.log_attempts(deal, postback, &logged).await;
 
         let now: DateTime<Utc> = Utc::now();
         let reason = self.markers.text("failed", &roles);
@@ -55,7 +68,13 @@ impl MarkedWorld {
         .await;
     }
 
-    async fn log_attempt(&mut self, deal: &Deal, postback: OwnPostback, delivery: Uuid) {
+    /// One attempt of each delivery, told as its event.
+    async fn log_attempts(
+        &mut self,
+        deal: &Deal,
+        postback: OwnPostback,
+        deliveries: &[(Uuid, &'static str)],
+    ) {
         let roles = postback.roles();
         let [txid, url, answer, header, body] =
             ["txid", "called", "answer", "headed", "carried"].map(|name| self.markers.text(name, &roles));
@@ -71,7 +90,6 @@ impl MarkedWorld {
         let row = AttemptRow {
             attempt_id,
             postback_id: postback.id,
-            delivery_id: delivery,
             owner: postback.owner,
             partner_id: deal.partner,
             advertiser_id: deal.advertiser,
@@ -96,6 +114,9 @@ impl MarkedWorld {
             // No attempt is older than its delivery.
             ..attempt(&txid, Utc::now())
         };
-        self.stage.log_rows([row]).await;
+        for (delivery_id, event) in deliveries.iter().copied() {
+            let attempt_id = if delivery_id == deliveries[0].0 { attempt_id } else { Uuid::now_v7() };
+            self.stage.log_rows([AttemptRow { attempt_id, delivery_id, event, ..row.clone() }]).await;
+        }
     }
 }

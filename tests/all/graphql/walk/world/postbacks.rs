@@ -61,14 +61,16 @@ impl MarkedWorld {
     }
 
     async fn add_postback(&mut self, settings: &str, roles: &str) -> Uuid {
-        let url = self.markers.text("url", roles);
+        let [url, name, preset] = ["url", "name", "preset"].map(|what| self.markers.text(what, roles));
         let answer = self
             .owner(&format!(
-                r#"createPostback(input: {{{settings} events: [APPROVE, REJECT],
+                r#"createPostback(input: {{{settings} name: "{name}", events: [APPROVE, REJECT],
                      urlTemplate: "https://{url}.example/{url}?c={{click_id}}"}}) {{ postbackId }}"#
             ))
             .await;
         let postback = id_in(&answer["createPostback"]["postbackId"]);
+        let made_of = "UPDATE postbacks SET preset = $2 WHERE postback_id = $1";
+        self.execute(made_of, &[&postback, &preset]).await;
         self.markers.known(&postback.to_string(), roles);
         self.postbacks.push(postback);
         postback
