@@ -50,9 +50,6 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261121000004_clicks"),
     postgres!("20261121000005_setup"),
     clickhouse!("20261121000013_inbound_origin"),
-    postgres!("20261121151001_kind_events"),
-    postgres!("20261121151101_names_of_postbacks"),
-    postgres!("20261121152000_node_states"),
     postgres!("20261122000002_reconciliation"),
     postgres!("20261122000003_request_templates"),
     postgres!("20261122000004_conditions"),
@@ -72,6 +69,9 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261125000001_destination_news"),
     clickhouse!("20261126000001_rare_and_sent"),
     postgres!("20261126150001_resend_condition"),
+    postgres!("20261126151001_kind_events"),
+    postgres!("20261126151101_names_of_postbacks"),
+    postgres!("20261126152000_node_states"),
 ];
 
 /// One migrator at a time, over all nodes.
