@@ -139,11 +139,15 @@ async fn record(services: &Services, records: &[AttemptRecord]) -> HashSet<Uuid>
     refused
 }
 
+fn unrecorded() -> metrics::Gauge {
+    metrics::gauge!("ricochet_attempts_unrecorded")
+}
+
 /// Records one attempt that PostgreSQL has refused, without the texts in it that may be why; and
 /// if not even so, again and again. Meanwhile it holds its place and its claim, so that it is not
 /// sent again for want of a record.
 async fn insist(services: Arc<Services>, record: AttemptRecord, slot: Slot, freed: Addr<Dispatcher>) {
-    let gauge = metrics::gauge!("ricochet_attempts_unrecorded");
+    let gauge = unrecorded();
     gauge.increment(1);
     let (delivery, reduced) = (record.delivery_id, [record.reduced()]);
     let mut wait = FIRST_INSISTENCE;
@@ -185,6 +189,10 @@ fn count(record: &AttemptRecord) {
 
 impl Actor for OutcomeRecorder {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        unrecorded().set(0.0);
+    }
 }
 
 impl Handler<AttemptMade> for OutcomeRecorder {

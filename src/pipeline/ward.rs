@@ -1,7 +1,8 @@
 //! Where destinations are sent to that are not known to be well: a thread of its own, and turns.
 //!
 //! Should a thousand that hang be tried at once, nobody else waits behind them; and neither do they
-//! begin at once, nor end at once when their time is over.
+//! begin at once, nor end at once when their time is over. A connection belongs to its thread: a
+//! destination that is found well is connected to once more.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -164,7 +164,8 @@ impl Load {
                 let answer = client.get(&url).timeout(Duration::from_secs(5)).send().await;
                 match answer.map(|answer| answer.status().as_u16()) {
                     Ok(200) => break,
-                    Ok(503) | Err(_) => {}
+                    // 408: the node stood still before it had read all of the request.
+                    Ok(503 | 408) | Err(_) => {}
                     Ok(status) => panic!("a conversion was answered {status}"),
                 }
                 tries += 1;
