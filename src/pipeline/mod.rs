@@ -9,6 +9,8 @@
 //!                     Rescuer: abandoned claims, ─────┘                  ▼
 //!                     what is due                                 OutcomeRecorder ══ PostgreSQL
 //!
+//! Validator ─► WideGate ─► StatusMapper ─► Recorder: beside the lane, for what very many hear of
+//! Ward: the thread from which a Dispatcher sends to a destination that is not known to be well
 //! LeaseKeeper ══ PostgreSQL: this node lives
 //!
 //! log batches in PostgreSQL ─► LogShipper ─► ClickHouse

@@ -215,7 +215,7 @@ impl Slots {
     pub fn admit(&self, destination: &Arc<DestinationSlots>, postback: &Postback) -> Result<Slot, Wait> {
         let share = postback.limits().share(self.node, &self.alive.load(), postback.postback_id);
         let taken_at = Instant::now();
-        // Two threads ask at most: the bound may be passed by one.
+        // Three threads ask at most, the lanes', the ward's and the dispatchers': the bound may be passed by two.
         let crowd = Crowd { taken: self.taken(), capacity: self.capacity };
         let permit = destination.lock().admit(share, crowd, self.common.now())?;
         self.common.taken.fetch_add(1, Ordering::AcqRel);

@@ -17,8 +17,8 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::AdvertiserId;
 
 /// Reads inside the caller's snapshot. Where an advertiser's row cannot be read, what `last` had holds
-/// on; where that had nothing, it is an error: nobody gets in because a rule is unknown. A secret that cannot be decrypted keeps its advertiser's
-/// signatures from being judged, and costs the others nothing.
+/// on; where that had nothing, it is an error: nobody gets in because a rule is unknown. A secret that
+/// cannot be decrypted keeps its advertiser's signatures from being judged, and costs the others nothing.
 pub(super) async fn load(
     session: &Session,
     keyring: &Keyring,
