@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::catalogue::Catalogue;
 use super::client_certificate::ClientCertificate;
 use super::coded::coded_enum;
@@ -28,6 +30,15 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// As a postback's row names it: a partner, an advertiser, or neither.
+    pub fn of(partner: Option<Uuid>, advertiser: Option<Uuid>) -> Self {
+        match (partner, advertiser) {
+            (Some(id), _) => Self::Partner(PartnerId(id)),
+            (None, Some(id)) => Self::Advertiser(AdvertiserId(id)),
+            (None, None) => Self::Platform,
+        }
+    }
+
     pub fn kind(self) -> &'static str {
         match self {
             Self::Partner(_) => "partner",

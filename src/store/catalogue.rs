@@ -225,13 +225,7 @@ fn action(row: &Row) -> Result<Action, StoreError> {
 
 /// A row of `postbacks`, as it is or as it was, with the secrets of today.
 pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
-    let partner_id: Option<Uuid> = row.get("partner_id");
-    let advertiser_id: Option<Uuid> = row.get("advertiser_id");
-    let owner = match (partner_id, advertiser_id) {
-        (Some(id), _) => Owner::Partner(PartnerId(id)),
-        (None, Some(id)) => Owner::Advertiser(AdvertiserId(id)),
-        (None, None) => Owner::Platform,
-    };
+    let owner = Owner::of(row.get("partner_id"), row.get("advertiser_id"));
     let offer_id: Option<Uuid> = row.get("offer_id");
     let link_id: Option<Uuid> = row.get("link_id");
     let scope = match (offer_id, link_id) {

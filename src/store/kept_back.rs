@@ -12,7 +12,7 @@ use super::resend::scope_columns;
 use crate::domain::condition::Condition;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
-use crate::domain::ids::{AdvertiserId, PartnerId, PostbackId};
+use crate::domain::ids::PostbackId;
 use crate::domain::postback::Owner;
 use crate::graphql::scope::Scope;
 
@@ -62,11 +62,7 @@ pub(super) fn judge(row: &Row) -> Result<Option<Judged>, StoreError> {
     let code: &str = row.get("event");
     let event =
         Event::from_code(code).ok_or_else(|| unreadable("deliveries_finished.event", code.to_owned()))?;
-    let owner = match (row.get("partner_id"), row.get("advertiser_id")) {
-        (Some(id), _) => Owner::Partner(PartnerId(id)),
-        (None, Some(id)) => Owner::Advertiser(AdvertiserId(id)),
-        (None, None) => Owner::Platform,
-    };
+    let owner = Owner::of(row.get("partner_id"), row.get("advertiser_id"));
     let unmet = condition.judge(&EventMacros { event, facts: &facts, owner }).err();
     Ok(unmet.map(|unmet| Judged {
         postback_id: PostbackId(row.get("postback_id")),

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{FOR_LISTENER, Listener, Values, changes, event};
 use crate::domain::event::Event;
 use crate::domain::facts::EventMacros;
-use crate::domain::ids::{AdvertiserId, DeliveryId, PartnerId};
+use crate::domain::ids::DeliveryId;
 use crate::domain::postback::Owner;
 use crate::store::delivery_jobs::PastSelection;
 use crate::store::error::StoreError;
@@ -66,11 +66,7 @@ const JUDGED: usize = 1_000;
 
 impl Listener {
     fn owner(&self) -> Owner {
-        match (self.partner_id, self.advertiser_id) {
-            (Some(id), _) => Owner::Partner(PartnerId(id)),
-            (None, Some(id)) => Owner::Advertiser(AdvertiserId(id)),
-            (None, None) => Owner::Platform,
-        }
+        Owner::of(self.partner_id, self.advertiser_id)
     }
 
     fn listens_to(&self, event: Event) -> bool {

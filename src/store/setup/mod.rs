@@ -15,6 +15,7 @@ pub mod links;
 pub mod offers;
 pub mod partners;
 pub mod postback_certificates;
+mod postback_checks;
 pub mod postback_listing;
 mod postback_reach;
 pub mod postback_signing;

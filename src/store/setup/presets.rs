@@ -3,9 +3,10 @@
 use deadpool_postgres::{Pool, Transaction};
 use uuid::Uuid;
 
+use super::postback_checks::checked;
 use super::postback_reach::{check_link, check_owner_and_scope, check_reach};
 use super::postback_twins::{self, Twins};
-use super::postbacks::{MAX_IN_FLIGHT, PostbackChange, TIMEOUT_MS, checked, set_condition};
+use super::postbacks::{MAX_IN_FLIGHT, PostbackChange, TIMEOUT_MS, set_condition};
 use super::{ChangeError, integrations};
 use crate::domain::address_policy::Policy;
 use crate::domain::ids::{AdvertiserId, IntegrationId, LinkId, OfferId};
