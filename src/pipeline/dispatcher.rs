@@ -120,7 +120,7 @@ impl Dispatcher {
         let outcomes = self.outcomes.clone();
         let attempt = async move {
             if let Some(ward) = ward {
-                ward.turn().await;
+                ward.turn_to_send().await;
             }
             let node = services.node;
             let attempting = async {
@@ -155,31 +155,64 @@ impl Dispatcher {
         }
     }
 
+    /// Claims what is due, as far as there are places; in turns, where it is not known that the
+    /// destination answers.
     fn claim(&mut self, ctx: &mut Context<Self>) {
         if self.is_claiming {
             self.claim_again = true;
             return;
         }
-        let Some(postback) = self.postback().filter(|postback| !postback.paused) else {
-            return;
-        };
-        if self.services.slots.is_closed() {
-            return;
+        let Some(postback) = self.open_postback(ctx) else { return };
+        if self.slots.is_well() {
+            return self.claim_now(&postback, ctx);
         }
+        self.is_claiming = true;
+        let ward = self.ward.clone();
+        let turn = async move { ward.turn_to_claim().await };
+        ctx.spawn(turn.into_actor(self).map(|(), this, ctx| {
+            (this.is_claiming, this.claim_again) = (false, false);
+            if let Some(postback) = this.open_postback(ctx) {
+                this.claim_now(&postback, ctx);
+            }
+        }));
+    }
+
+    /// The postback, where there is a place for one of its deliveries.
+    fn open_postback(&mut self, ctx: &mut Context<Self>) -> Option<Arc<Postback>> {
+        let postback = self.postback().filter(|postback| !postback.paused)?;
+        if self.services.slots.is_closed() {
+            return None;
+        }
+        match self.services.slots.refusal(&self.slots, &postback) {
+            None => Some(postback),
+            Some(wait) => {
+                self.put_off(wait, ctx);
+                None
+            }
+        }
+    }
+
+    fn put_off(&mut self, wait: Wait, ctx: &mut Context<Self>) {
+        self.slots.set_backlog(true);
+        match wait {
+            Wait::Until(moment) | Wait::Parked(moment) => self.wake_at(moment, ctx),
+            // The next place that is given back brings us here again, or the rescuer does.
+            Wait::Full | Wait::Crowded | Wait::Elsewhere => {}
+        }
+    }
+
+    fn claim_now(&mut self, postback: &Postback, ctx: &mut Context<Self>) {
         let mut slots = Vec::new();
         let mut refusal = None;
         while slots.len() < CLAIM_LIMIT && refusal.is_none() {
-            match self.services.slots.admit(&self.slots, &postback) {
+            match self.services.slots.admit(&self.slots, postback) {
                 Ok(slot) => slots.push(slot),
                 Err(wait) => refusal = Some(wait),
             }
         }
         if slots.is_empty() {
-            self.slots.set_backlog(true);
-            match refusal {
-                Some(Wait::Until(moment) | Wait::Parked(moment)) => self.wake_at(moment, ctx),
-                // The next place that is given back brings us here again, or the rescuer does.
-                Some(Wait::Full | Wait::Crowded | Wait::Elsewhere) | None => {}
+            if let Some(wait) = refusal {
+                self.put_off(wait, ctx);
             }
             return;
         }

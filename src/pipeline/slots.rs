@@ -17,6 +17,7 @@ use super::queue_floor::QueueFloor;
 use crate::domain::destination::crowd::Crowd;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::news::{Telling, Told};
+use crate::domain::destination::share::Share;
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Destination, Permit, Snapshot, Use, Wait};
 use crate::domain::ids::{NodeId, PostbackId};
@@ -89,9 +90,9 @@ impl Slot {
         self.destination.lock().heard(self.permit, signal, sent_at, now, rand::random())
     }
 
-    /// Whether a delivery waits for a place there.
+    /// Whether a delivery waits for a place there, and may go as soon as there is one.
     pub fn is_wanted(&self) -> bool {
-        self.destination.has_backlog()
+        self.destination.has_backlog() && self.destination.is_well()
     }
 
     /// Gives the place back and tells whose it was.
@@ -211,12 +212,26 @@ impl Slots {
         None
     }
 
+    /// What [`Slots::admit`] would say, `None` where it would give a place.
+    pub fn refusal(&self, destination: &DestinationSlots, postback: &Postback) -> Option<Wait> {
+        let mut copy = destination.lock().clone();
+        copy.admit(self.share(postback), self.crowd(), self.common.now()).err()
+    }
+
+    fn share(&self, postback: &Postback) -> Share {
+        postback.limits().share(self.node, &self.alive.load(), postback.postback_id)
+    }
+
+    fn crowd(&self) -> Crowd {
+        Crowd { taken: self.taken(), capacity: self.capacity }
+    }
+
     /// A place, or when to ask again.
     pub fn admit(&self, destination: &Arc<DestinationSlots>, postback: &Postback) -> Result<Slot, Wait> {
-        let share = postback.limits().share(self.node, &self.alive.load(), postback.postback_id);
+        let share = self.share(postback);
         let taken_at = Instant::now();
         // Three threads ask at most, the lanes', the ward's and the dispatchers': the bound may be passed by two.
-        let crowd = Crowd { taken: self.taken(), capacity: self.capacity };
+        let crowd = self.crowd();
         let permit = destination.lock().admit(share, crowd, self.common.now())?;
         self.common.taken.fetch_add(1, Ordering::AcqRel);
         Ok(Slot { destination: destination.clone(), permit, taken_at, sent_at: None })

@@ -30,6 +30,9 @@ use rate::TokenBucket;
 use share::{Limits, Share};
 use signal::Signal;
 
+/// Requests under way at a destination that has never answered: whether it does is found out by few,
+/// and should the one hang by accident, by the other. Its first answer gives it all its places.
+const FIRST_PLACES: usize = 2;
 /// How long a destination that answered 410 is left alone, should pausing it not succeed.
 const GONE_HOLD: Duration = Duration::from_secs(60);
 /// A destination that has been silent for this long, with requests under way, is not known to be
@@ -129,7 +132,7 @@ impl Destination {
             Passage::ProbeUnderWay => return Err(Wait::Full),
         }
         // A probe goes beside requests from before that may hang for long yet.
-        if passage == Passage::Free && self.taken >= self.pace.concurrency(limits.max_in_flight) {
+        if passage == Passage::Free && self.taken >= self.places() {
             return Err(Wait::Full);
         }
         if !crowd.has_room_for(self.taken, self.standing(now)) {
@@ -144,6 +147,12 @@ impl Destination {
             Passage::Probe => Permit::Probe(self.breaker.probe_begins()),
             _ => Permit::Ordinary,
         })
+    }
+
+    /// How many requests may be under way as things stand, the breaker aside.
+    fn places(&self) -> usize {
+        let most = self.pace.concurrency(self.limits.max_in_flight);
+        if self.last_success_at.is_some() { most } else { most.min(FIRST_PLACES) }
     }
 
     /// Whether a permitted request may go this very moment, or when. Between a permit and the wire
@@ -266,7 +275,7 @@ impl Destination {
             held_until: self.held_until.filter(|until| *until > now),
             in_flight: self.taken,
             concurrency: match state {
-                State::Closed => self.pace.concurrency(self.limits.max_in_flight),
+                State::Closed => self.places(),
                 State::Open => 0,
                 State::HalfOpen => 1,
             },

@@ -47,6 +47,23 @@ fn refusals_of_single_requests_leave_it_closed() {
 }
 
 #[test]
+fn what_has_never_answered_gets_few_places() {
+    let mut destination = Destination::default();
+    let permits: Vec<_> = (0..FIRST_PLACES)
+        .map(|_| destination.admit(places(16), EMPTY_NODE, at(0)).expect("a first place"))
+        .collect();
+    assert_eq!(destination.admit(places(16), EMPTY_NODE, at(0)), Err(Wait::Full));
+    assert_eq!(destination.snapshot(at(0)).concurrency, FIRST_PLACES);
+    destination.heard(permits[0], Signal::Failing, at(0), at(10), 0.5);
+    destination.give_back(permits[0], Use::Sent);
+    let another = destination.admit(places(16), EMPTY_NODE, at(10)).expect("a failure gives back its place");
+    assert_eq!(destination.admit(places(16), EMPTY_NODE, at(10)), Err(Wait::Full), "and is no answer");
+    destination.heard(another, Signal::Well, at(10), at(20), 0.5);
+    let more = (0..16).take_while(|_| destination.admit(places(16), EMPTY_NODE, at(20)).is_ok()).count();
+    assert_eq!(more, 16 - FIRST_PLACES, "its answer gives it all of them");
+}
+
+#[test]
 fn a_permit_that_is_not_used_costs_nothing() {
     let limits = Limits { max_in_flight: 1, rate: Some(Rate { per_second: 1.0, burst: 1 }) };
     let limits = Share { limits, is_prober: true };
