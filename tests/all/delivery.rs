@@ -113,16 +113,20 @@ async fn tries_end_when_the_schedule_does() {
 #[tokio::test]
 async fn a_dead_destination_costs_its_neighbour_nothing() {
     let world = World::new().await;
-    let (hanging, healthy) = (Tracker::start(Manner::Hang).await, Tracker::start(OK).await);
+    let (hanging, healthy) = (Tracker::start(OK).await, Tracker::start(OK).await);
     world.postback_with(&hanging.url, &[Event::Sale], &[60_000], 60_000).await;
     world.postback(&healthy.url, &[Event::Sale]).await;
     let server = Server::start(&world.databases).await;
     let click = world.click(&server, world.fixed.1).await;
+    // Once it has answered it has all its places.
+    world.report(&server, &format!("click_id={click}&request_id=first&action=sale&status=new")).await;
+    world.until_settled().await;
+    hanging.behave(Manner::Hang);
     // More than the hanging one has places for.
     for number in 0..100 {
         world.report(&server, &format!("click_id={click}&request_id={number}&action=sale&status=new")).await;
     }
-    healthy.until_received(100).await;
-    assert_eq!(hanging.until_received(32).await.len(), 32);
+    healthy.until_received(1 + 100).await;
+    assert_eq!(hanging.until_received(1 + 32).await.len(), 1 + 32);
     assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE claimed_by IS NULL").await, 68);
 }
