@@ -69,7 +69,9 @@ pub async fn record(
                                    sent_revision = attempt.revision
              FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $5::int[])
                   AS attempt(delivery_id, fence, next_attempt_at, revision)
-             WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
+             -- By their keys: see finish_deliveries.sql.
+             WHERE deliveries.delivery_id = ANY($1)
+               AND deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
                AND claimed_by = $4
              RETURNING deliveries.delivery_id",
         )
@@ -119,7 +121,8 @@ pub async fn hold(pool: &Pool, node: NodeId, attempts: &[AttemptRecord]) -> Resu
         .execute(
             "UPDATE deliveries SET lease_until = now() + make_interval(secs => $4)
              FROM unnest($1::uuid[], $2::bigint[]) AS attempt(delivery_id, fence)
-             WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
+             WHERE deliveries.delivery_id = ANY($1)
+               AND deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
                AND claimed_by = $3",
             &[&ids, &fences, &node.0, &CLAIM_LEASE.as_secs_f64()],
         )

@@ -1,10 +1,11 @@
 WITH chosen AS (
     SELECT delivery_id FROM deliveries
-    WHERE delivery_id = ANY($1) AND claimed_by IS NULL
+    -- By their keys, and not through the index of what is due: see finish_deliveries.
+    WHERE delivery_id = ANY($1) AND num_nonnulls(claimed_by) = 0
     FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM deliveries USING chosen
-    WHERE deliveries.delivery_id = chosen.delivery_id
+    WHERE deliveries.delivery_id = ANY($1) AND deliveries.delivery_id = chosen.delivery_id
     RETURNING deliveries.*
 ), finished AS (
     INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, lead_id, state, reason, attempts,

@@ -11,7 +11,8 @@ SELECT wish.new_id, source.postback_id, source.change_id, source.event, source.l
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[]) AS wish(new_id, source_id, first_id, pinned_revision)
 JOIN deliveries_finished AS source ON source.delivery_id = wish.source_id
 -- In the queue or finished: one statement sees it in exactly one of the two.
-WHERE NOT EXISTS (SELECT FROM deliveries WHERE deliveries.delivery_id = wish.new_id)
+WHERE NOT EXISTS (SELECT FROM deliveries
+                  WHERE deliveries.delivery_id = ANY($1) AND deliveries.delivery_id = wish.new_id)
   AND NOT EXISTS (SELECT FROM deliveries_finished WHERE deliveries_finished.delivery_id = wish.new_id)
 ON CONFLICT (delivery_id) DO NOTHING
 RETURNING delivery_id
