@@ -156,6 +156,8 @@ async fn ship_all(services: &Services, floors: &mut Floors, pause: Duration) -> 
                 break;
             };
             if !ship(services, shipment).await {
+                // It is taken up again at once, though it may end where this log is read from.
+                floor.missed(Instant::now());
                 return Round::Away;
             }
             // What came meanwhile goes with the next round: few large inserts, not many small.
