@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use uuid::Uuid;
 
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
-use super::queue_floor::Reading;
+use super::queue_places::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, Slot, TooLate};
 use super::ward::Ward;
@@ -26,14 +25,14 @@ use crate::domain::composite::Composite;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Wait};
-use crate::domain::ids::{DeliveryId, PostbackId};
+use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueueClaim, QueuePosition};
 use crate::store::{StoreError, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
-const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
+pub const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
 /// Between tries while PostgreSQL is away.
@@ -187,9 +186,8 @@ impl Dispatcher {
         let services = self.services.clone();
         let postback_id = self.postback_id;
         let began = Instant::now();
-        let horizon =
-            QueuePosition { due_at: services.now() - HORIZON_SLACK, delivery_id: DeliveryId(Uuid::nil()) };
-        let from = self.slots.floor().start(began);
+        let horizon = QueuePosition::before(services.now() - HORIZON_SLACK);
+        let from = services.queues.begin(postback_id);
         let claiming = async move {
             let claimed =
                 deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from).await;
@@ -211,9 +209,9 @@ impl Dispatcher {
             };
             let is_full = taken == slots.len();
             this.slots.set_backlog(is_full);
-            let now = Instant::now();
             let reached = claimed.last().map(ClaimedDelivery::position);
-            this.slots.floor().note(Reading { from, reached, horizon, is_full, took: now - began }, now);
+            let reading = Reading { from, reached, horizon, is_full, took: began.elapsed() };
+            this.services.queues.note(postback_id, reading);
             // Places for which there was nothing are given back here, unused.
             this.send(claimed.into_iter().zip(slots).collect(), ctx);
             if std::mem::take(&mut this.claim_again) || is_full {
@@ -257,8 +255,9 @@ pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) 
             }
             tokio::time::sleep(RETRY_WAIT).await;
         }
-        for (_, slot) in claimed {
-            slot.give_back().floor().missed(Instant::now());
+        for (delivery, slot) in claimed {
+            services.queues.put_back(delivery.postback_id, delivery.position());
+            drop(slot);
         }
         tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
     });

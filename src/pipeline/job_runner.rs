@@ -30,6 +30,9 @@ use crate::store::{StoreError, log_batches};
 const MOST_JOBS: usize = 4;
 /// Between rounds.
 const ROUND: Duration = Duration::from_millis(100);
+/// Of all the time, looks for jobs to take up take at most one part in this many: each passes over what
+/// PostgreSQL could not clear away of jobs that were worked at, as long as somebody's transaction is older.
+const LOOK_SHARE: u32 = 20;
 /// How long one job may keep the others waiting.
 const TURN: Duration = Duration::from_millis(500);
 /// Between tries where something is away, or late.
@@ -45,6 +48,7 @@ const SETTLED: TimeDelta = TimeDelta::seconds(2);
 pub struct JobRunner {
     services: Arc<Services>,
     held: Vec<Work>,
+    next_look: Instant,
 }
 
 /// A job, and what this node knows of it beside its row.
@@ -75,15 +79,16 @@ enum Next {
 
 impl JobRunner {
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services, held: Vec::new() }
+        Self { services, held: Vec::new(), next_look: Instant::now() }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let held = std::mem::take(&mut self.held);
-        let round = async move { go_round(&services, held).await };
-        ctx.spawn(round.into_actor(self).map(|held, this, ctx| {
-            this.held = held;
+        let mut next_look = self.next_look;
+        let round = async move { (go_round(&services, held, &mut next_look).await, next_look) };
+        ctx.spawn(round.into_actor(self).map(|(held, next_look), this, ctx| {
+            (this.held, this.next_look) = (held, next_look);
             ctx.run_later(ROUND, Self::next_round);
         }));
     }
@@ -101,7 +106,7 @@ impl Supervised for JobRunner {}
 
 /// Gives each job its turn. One that fails by PostgreSQL is let go of: whether its last step was
 /// saved is read from its row by whoever takes it up.
-async fn go_round(services: &Services, held: Vec<Work>) -> Vec<Work> {
+async fn go_round(services: &Services, held: Vec<Work>, next_look: &mut Instant) -> Vec<Work> {
     if services.slots.is_closed() {
         // The server stops; another node goes on, or this one when it is back.
         return Vec::new();
@@ -116,11 +121,13 @@ async fn go_round(services: &Services, held: Vec<Work>) -> Vec<Work> {
             }
         }
     }
-    if kept.len() < MOST_JOBS {
+    let began = Instant::now();
+    if kept.len() < MOST_JOBS && began >= *next_look {
         match jobs::claim(&services.pool, services.node, MOST_JOBS - kept.len()).await {
             Ok(claimed) => kept.extend(claimed.into_iter().map(Work::new)),
             Err(error) => tracing::debug!(%error, "no job could be claimed"),
         }
+        *next_look = Instant::now() + began.elapsed() * LOOK_SHARE;
     }
     kept
 }

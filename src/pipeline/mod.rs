@@ -42,6 +42,8 @@ pub mod plan;
 pub mod preview;
 pub mod quarantine_releaser;
 mod queue_floor;
+pub mod queue_places;
+mod queue_sweeps;
 pub mod recorder;
 pub mod rescuer;
 pub mod services;

@@ -11,6 +11,7 @@ use super::claims_in_doubt::ClaimsInDoubt;
 use super::destination_exchange::DestinationExchange;
 use super::health_watch::HealthNotes;
 use super::lease_keeper::NodeLease;
+use super::queue_places::QueuePlaces;
 use super::slots::Slots;
 use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
@@ -32,6 +33,7 @@ pub struct Services {
     pub outbound_policy: Policy,
     pub lease: NodeLease,
     pub slots: Slots,
+    pub queues: QueuePlaces,
     pub exchange: DestinationExchange,
     pub doubts: ClaimsInDoubt,
     pub health: HealthNotes,
@@ -64,6 +66,7 @@ impl Services {
             outbound_policy,
             lease: NodeLease::default(),
             slots: Slots::new(node, capacity),
+            queues: QueuePlaces::default(),
             exchange: DestinationExchange::default(),
             doubts: ClaimsInDoubt::default(),
             health: HealthNotes::default(),

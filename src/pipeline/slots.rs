@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::lease_keeper::NodeLease;
-use super::queue_floor::QueueFloor;
 use crate::domain::destination::crowd::Crowd;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::news::{Telling, Told};
@@ -21,7 +20,6 @@ use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Destination, Permit, Snapshot, Use, Wait};
 use crate::domain::ids::{NodeId, PostbackId};
 use crate::domain::postback::Postback;
-use crate::store::deliveries::QueuePosition;
 
 pub struct Slots {
     node: NodeId,
@@ -44,7 +42,6 @@ pub struct DestinationSlots {
     common: Arc<Common>,
     state: Mutex<Destination>,
     has_backlog: AtomicBool,
-    floor: Mutex<QueueFloor<QueuePosition>>,
 }
 
 /// A claim was not come to in time.
@@ -147,7 +144,6 @@ impl Slots {
                     common: self.common.clone(),
                     state: Mutex::default(),
                     has_backlog: AtomicBool::new(false),
-                    floor: Mutex::default(),
                 })
             };
             destinations.entry(postback).or_insert_with(made).clone()
@@ -172,28 +168,6 @@ impl Slots {
     /// Requests under way, over all destinations.
     pub fn taken(&self) -> usize {
         self.common.taken.load(Ordering::Acquire)
-    }
-
-    /// The destinations whose queue is read on from a place, and those that are to be swept.
-    pub fn floors(&self, now: Instant) -> (Vec<(PostbackId, QueuePosition)>, Vec<PostbackId>) {
-        let destinations = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
-        let (mut positions, mut to_sweep) = (Vec::new(), Vec::new());
-        for (postback, destination) in destinations.iter() {
-            let floor = destination.floor();
-            match floor.start(now) {
-                Some(position) => positions.push((*postback, position)),
-                None if floor.is_sweep_due(now) => to_sweep.push(*postback),
-                None => {}
-            }
-        }
-        (positions, to_sweep)
-    }
-
-    /// Something may have been put back into any queue, before where it is read from.
-    pub fn look_behind(&self, now: Instant) {
-        for (_, destination) in self.all() {
-            destination.floor().missed(now);
-        }
     }
 
     /// A place for a new delivery. None, and the destination is marked as having a backlog,
@@ -234,11 +208,6 @@ impl DestinationSlots {
 
     pub fn has_backlog(&self) -> bool {
         self.has_backlog.load(Ordering::Acquire)
-    }
-
-    /// Where its deliveries in PostgreSQL are read from.
-    pub fn floor(&self) -> MutexGuard<'_, QueueFloor<QueuePosition>> {
-        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn lift_hold(&self) {

@@ -1,5 +1,6 @@
 //! Deliveries still to be made: the hot queue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,13 @@ pub async fn insert(
 pub struct QueuePosition {
     pub due_at: DateTime<Utc>,
     pub delivery_id: DeliveryId,
+}
+
+impl QueuePosition {
+    /// Before all that is due at `due_at`, and behind all that is due earlier.
+    pub fn before(due_at: DateTime<Utc>) -> Self {
+        Self { due_at, delivery_id: DeliveryId(Uuid::nil()) }
+    }
 }
 
 impl ClaimedDelivery {
@@ -279,6 +287,23 @@ pub async fn due_postbacks(
     Ok(rows.iter().map(|row| PostbackId(row.get(0))).collect())
 }
 
+/// When the first that waits of each queue is due; nothing of a queue where nothing waits. Reads each
+/// from its beginning, which takes as long as there is much before the first.
+pub async fn earliest(
+    pool: &Pool,
+    postbacks: &[PostbackId],
+) -> Result<HashMap<PostbackId, DateTime<Utc>>, StoreError> {
+    let session = Session::checkout(pool).await?;
+    let statement = session.prepare_cached(include_str!("queries/earliest_deliveries.sql")).await?;
+    let ids: Vec<Uuid> = postbacks.iter().map(|postback| postback.0).collect();
+    // Where it is given up, what is found by this is never found.
+    session.batch_execute("BEGIN; SET LOCAL statement_timeout = '10min'").await?;
+    let rows = session.query(&statement, &[&ids]).await?;
+    session.commit().await?;
+    session.give_back();
+    Ok(rows.iter().map(|row| (PostbackId(row.get(0)), row.get(1))).collect())
+}
+
 /// How much is still to be done, and since when it could have been.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QueueDepth {
@@ -313,7 +338,9 @@ pub async fn release(pool: &Pool, node: NodeId, unsent: &[(DeliveryId, Fence)]) 
         .execute(
             "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1
              FROM unnest($1::uuid[], $2::bigint[]) AS unsent(delivery_id, fence)
-             WHERE deliveries.delivery_id = unsent.delivery_id AND deliveries.fence = unsent.fence
+             -- By their keys: see finish_deliveries.sql.
+             WHERE deliveries.delivery_id = ANY($1)
+               AND deliveries.delivery_id = unsent.delivery_id AND deliveries.fence = unsent.fence
                AND claimed_by = $3",
             &[&ids, &fences, &node.0],
         )
