@@ -123,9 +123,9 @@ async fn claims_pass_over_what_has_left_the_queue_a_few_times_and_not_each_time(
     println!(
         "{claims} claims or more read {read} entries of the queue and {read_by_key} keys, where {passed_over} have left it"
     );
-    // Sweeps and first looks do pass over them, a few times; and so do measurements, every 5 s.
+    // Sweeps and first looks do pass over them, a few times.
     assert!(read < claims * DEAD / 2, "{read} entries were read by {claims} claims or more");
-    assert!(read_by_key < claims * DEAD / 10, "{read_by_key} keys were read to record {SALES} outcomes");
+    assert!(read_by_key < 5 * DEAD, "{read_by_key} keys were read to record {SALES} outcomes");
     drop(elsewhere);
 }
 
