@@ -103,6 +103,7 @@ pub struct Catalogue {
     pub access: HashMap<AdvertiserId, Arc<AdvertiserAccess>>,
     pub offers: HashMap<OfferId, Arc<Offer>>,
     pub links: HashMap<LinkId, Link>,
+    /// Those that could be read as a whole.
     pub postbacks: HashMap<PostbackId, Arc<Postback>>,
     pub integrations: HashMap<IntegrationId, Arc<Integration>>,
     pub status_words: StatusWords,
@@ -133,6 +134,14 @@ impl Catalogue {
         Self { version, keys, offers, links, postbacks, postbacks_by_owner, ..Self::default() }
     }
 
+    /// Adds postbacks of which only that much could be read: what they hear of is written down for them,
+    /// but as [`Catalogue::postbacks`] has them not, nothing is sent by this node.
+    pub fn add_outlines(&mut self, outlines: Vec<Postback>) {
+        for outline in outlines {
+            self.postbacks_by_owner.entry(outline.owner).or_default().push(Arc::new(outline));
+        }
+    }
+
     /// The advertiser whose key this is. The look-up is by hash, so its timing tells nothing
     /// about the key.
     pub fn advertiser_by_key(&self, key: &str) -> Option<AdvertiserId> {
@@ -149,6 +158,7 @@ impl Catalogue {
         self.links.get(&link_id)?.composite.clone()
     }
 
+    /// Those of which only an outline could be read are among them.
     pub fn postbacks_of(&self, owner: Owner) -> &[Arc<Postback>] {
         self.postbacks_by_owner.get(&owner).map_or(&[], Vec::as_slice)
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::click::Click;
@@ -106,6 +107,30 @@ pub struct EventFacts {
 }
 
 impl EventFacts {
+    /// What can be read of facts that a newer version has written, or that are damaged: each by itself,
+    /// and `lead_id` where even that cannot be. For a log row that says little rather than nothing.
+    pub fn as_far_as_readable(
+        written: &Value,
+        change_id: ChangeId,
+        lead_id: Option<LeadId>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut read = Self { lead_id, ..Self::of_nobody(change_id, now) };
+        let Some(written) = written.as_object() else { return read };
+        let Ok(Value::Object(mut facts)) = serde_json::to_value(&read) else { return read };
+        for (name, value) in written {
+            let before = facts.insert(name.clone(), value.clone());
+            match Self::deserialize(&Value::Object(facts.clone())) {
+                Ok(more) => read = more,
+                Err(_) => match before {
+                    Some(before) => drop(facts.insert(name.clone(), before)),
+                    None => drop(facts.remove(name)),
+                },
+            }
+        }
+        read
+    }
+
     /// A lead as it stands after a change; `request` is completed with what was known before.
     pub fn of_lead(
         claim: &Claim,
@@ -164,11 +189,22 @@ impl EventFacts {
             ("since", since),
         ];
         Self {
+            advertiser_id: AdvertiserId(advertiser),
+            partner_id: PartnerId(partner),
+            comment: transition.reason.clone(),
+            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            ..Self::of_nobody(change_id, now)
+        }
+    }
+
+    fn of_nobody(change_id: ChangeId, now: DateTime<Utc>) -> Self {
+        let nobody = Uuid::nil();
+        Self {
             change_id,
             occurred_at: now,
-            advertiser_id: AdvertiserId(advertiser),
+            advertiser_id: AdvertiserId(nobody),
             offer_id: OfferId(nobody),
-            partner_id: PartnerId(partner),
+            partner_id: PartnerId(nobody),
             link_id: LinkId(nobody),
             click_id: ClickId(nobody),
             clickid: String::new(),
@@ -184,14 +220,14 @@ impl EventFacts {
             currency: None,
             payout: None,
             payout_currency: None,
-            comment: transition.reason.clone(),
+            comment: String::new(),
             subs: Default::default(),
             country: String::new(),
             device: String::new(),
             ip: String::new(),
             user_agent: String::new(),
             tracker: String::new(),
-            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            fields: BTreeMap::new(),
             is_test: false,
         }
     }

@@ -67,9 +67,19 @@ pub enum Scope {
     Link(LinkId),
 }
 
+/// How much of a postback's row this node could read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    Whole,
+    /// Whose it is and what it hears of. Its deliveries are written, and wait for a node that can read
+    /// what to send, and on what condition.
+    Outline,
+}
+
 #[derive(Debug, Clone)]
 pub struct Postback {
     pub postback_id: PostbackId,
+    pub reading: Reading,
     /// Grows with every change of what its requests are made from.
     pub revision: i32,
     pub owner: Owner,

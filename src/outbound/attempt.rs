@@ -24,7 +24,8 @@ use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
 use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
-use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE};
+use crate::panics::caught_now;
+use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE, Facts};
 use crate::store::outcomes::AttemptRecord;
 use crate::store::skipped::SkippedDelivery;
 
@@ -56,6 +57,14 @@ async fn make_and_hear(
     node: NodeId,
 ) -> (AttemptRecord, Signal, HeaderMap) {
     let started_at = Utc::now();
+    if delivery.is_unjudged
+        && let Err(unmet) = postback.admits(delivery.event, &delivery.facts)
+    {
+        let judgement = kept_back_by(unmet.to_string());
+        let request = RenderedRequest::get(String::new());
+        let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
+        return (record, Signal::Nothing, HeaderMap::new());
+    }
     let Rendering { request, skip } =
         postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite);
     if !skip.is_empty() {
@@ -122,6 +131,7 @@ pub async fn test(
         due_at: Utc::now(),
         facts: Arc::new(EventFacts { is_test: true, ..facts }),
         pinned_revision: None,
+        is_unjudged: false,
     };
     let (record, _, headers) = make_and_hear(sender, &once, composite, &delivery, node).await;
     let mut row = record.row;
@@ -177,18 +187,19 @@ fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
     sent
 }
 
-/// The record of an attempt whose task panicked.
+/// The record of an attempt that panicked. As little as can be is worked out for it: whatever it was
+/// that panicked must not do so again.
 pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -> AttemptRecord {
     let exchange =
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
     let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), Utc::now());
-    // Rendering may be what panicked.
-    let request = RenderedRequest::get(postback.request.url_source().to_owned());
+    let request = RenderedRequest::get(String::new());
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
 /// The log row of an attempt that nobody recorded: its node stopped first. Whether the request
-/// was sent cannot be known. `postback` is missing where it is no longer in the catalogue.
+/// was sent cannot be known. `postback` is missing where this node does not have it; its request is told
+/// where that and the facts are whole.
 pub fn interrupted(
     abandoned: &Abandoned,
     postback: Option<&Postback>,
@@ -202,11 +213,14 @@ pub fn interrupted(
         reason: "the node stopped before it recorded this attempt; the request may have been sent".into(),
         retry_in: None,
     };
-    let request = match postback {
-        Some(postback) => {
-            postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite).request
+    let request = match (postback, abandoned.facts) {
+        (Some(postback), Facts::Whole) => {
+            let render =
+                || postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite).request;
+            // Rendering may be what ended its node.
+            caught_now(render).unwrap_or_else(|_| RenderedRequest::get(String::new()))
         }
-        None => RenderedRequest::get(String::new()),
+        (None, _) | (_, Facts::Partial) => RenderedRequest::get(String::new()),
     };
     let owner = postback.map_or("", |postback| postback.owner.kind());
     row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
@@ -231,6 +245,7 @@ pub fn kept_back(
         due_at: now,
         facts: facts.clone(),
         pinned_revision: None,
+        is_unjudged: false,
     };
     SkippedDelivery {
         delivery_id,
@@ -245,10 +260,12 @@ pub fn kept_back(
 /// The log row of a delivery that a condition keeps back: an attempt that was not made, when it was
 /// due.
 pub fn unmet_row(owner: Owner, delivery: &ClaimedDelivery, reason: String, node: NodeId) -> AttemptRow {
-    let judgement =
-        Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Condition, reason, retry_in: None };
     let request = RenderedRequest::get(String::new());
-    row(owner.kind(), delivery, node, delivery.due_at, &request, &judgement, None)
+    row(owner.kind(), delivery, node, delivery.due_at, &request, &kept_back_by(reason), None)
+}
+
+fn kept_back_by(reason: String) -> Judgement {
+    Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Condition, reason, retry_in: None }
 }
 
 /// The log row of a delivery that was cancelled: an attempt that will not be made.

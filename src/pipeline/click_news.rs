@@ -45,7 +45,7 @@ pub fn of_clicks(clicks: &[Click], catalogue: &Catalogue, node: NodeId) -> (Clic
                 change_id,
                 event,
                 lead_id: None,
-                is_claimed: Claimed::Waiting,
+                is_claimed: Claimed::waiting_for(postback),
             });
         }
         if is_news {

@@ -8,19 +8,18 @@
 //! Destinations that are known to be well are sent to from its own thread, the others from the
 //! [`Ward`].
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use chrono::TimeDelta;
-use futures_util::FutureExt;
 use uuid::Uuid;
 
+use super::held::Held;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
 use super::services::Services;
-use super::slots::{DestinationSlots, Slot, TooLate};
+use super::slots::{DestinationSlots, TooLate};
 use super::ward::Ward;
 use crate::domain::composite::Composite;
 use crate::domain::destination::moment::Moment;
@@ -29,6 +28,7 @@ use crate::domain::destination::{Change, Wait};
 use crate::domain::ids::{DeliveryId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
+use crate::panics::caught;
 use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueueClaim, QueuePosition};
 use crate::store::{StoreError, pausing, revisions};
 
@@ -55,10 +55,7 @@ pub struct Dispatcher {
 /// Send a delivery this node has claimed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct SendClaimed {
-    pub delivery: ClaimedDelivery,
-    pub slot: Slot,
-}
+pub struct SendClaimed(pub Held);
 
 /// There may be something due, or a place has become free.
 #[derive(Message)]
@@ -92,16 +89,17 @@ impl Dispatcher {
     }
 
     /// Sends what was claimed, or gives it back where this node cannot send it now.
-    fn send(&self, claimed: Vec<(ClaimedDelivery, Slot)>, ctx: &Context<Self>) {
+    fn send(&self, claimed: Vec<Held>, ctx: &Context<Self>) {
+        tracing::trace!(postback = %self.postback_id, deliveries = claimed.len(), "to be sent");
         let catalogue = self.services.catalogue();
         let postback =
             catalogue.postbacks.get(&self.postback_id).filter(|_| !self.services.slots.is_closed());
         let Some(postback) = postback else {
             return release(&self.services, claimed);
         };
-        for (delivery, slot) in claimed {
-            let composite = catalogue.composite_of(delivery.facts.link_id);
-            self.attempt(postback.clone(), composite, delivery, slot, ctx.address());
+        for held in claimed {
+            let composite = catalogue.composite_of(held.delivery.facts.link_id);
+            self.attempt(postback.clone(), composite, held, ctx.address());
         }
     }
 
@@ -109,8 +107,7 @@ impl Dispatcher {
         &self,
         postback: Arc<Postback>,
         composite: Option<Arc<Composite>>,
-        delivery: ClaimedDelivery,
-        mut slot: Slot,
+        mut held: Held,
         freed: Addr<Self>,
     ) {
         let services = self.services.clone();
@@ -119,38 +116,40 @@ impl Dispatcher {
         let sender = ward.as_ref().map_or(&self.sender, |ward| &ward.sender).clone();
         let outcomes = self.outcomes.clone();
         let attempt = async move {
-            if let Some(ward) = ward {
-                ward.turn().await;
-            }
             let node = services.node;
             let attempting = async {
-                let pinned = as_pinned(&services, &postback, &delivery).await;
-                slot.begin_in_time(&services.lease).await?;
+                if let Some(ward) = ward {
+                    ward.turn().await;
+                }
+                let pinned = as_pinned(&services, &postback, &held.delivery).await;
+                held.slot_mut().begin_in_time(&services.lease).await?;
                 Ok(match pinned {
                     Some(pinned) => {
-                        attempt::make(&sender, &pinned, composite.as_deref(), &delivery, node).await
+                        attempt::make(&sender, &pinned, composite.as_deref(), &held.delivery, node).await
                     }
-                    None => (attempt::panicked(&postback, &delivery, node), Signal::Nothing),
+                    None => (attempt::panicked(&postback, &held.delivery, node), Signal::Nothing),
                 })
             };
             // A panic is one failed attempt, not a dead dispatcher.
-            let (record, signal) = match AssertUnwindSafe(attempting).catch_unwind().await {
+            let (record, signal) = match caught(attempting).await {
                 Ok(Ok(made)) => made,
-                Ok(Err(TooLate)) => return release(&services, vec![(delivery, slot)]),
-                Err(_) => (attempt::panicked(&postback, &delivery, services.node), Signal::Nothing),
+                Ok(Err(TooLate)) => return release(&services, vec![held]),
+                Err(error) => {
+                    let Held { delivery, .. } = &held;
+                    tracing::error!(%error, postback = %postback.postback_id, delivery = %delivery.delivery_id, "an attempt failed");
+                    (attempt::panicked(&postback, delivery, node), Signal::Nothing)
+                }
             };
-            if let Some(change) = slot.heard(signal) {
-                tell(postback.postback_id, change);
-                services.exchange.tell(postback.postback_id);
+            // Nor does one over what it says of the destination undo what was made.
+            let heeding = heed(&services, &postback, &held, signal);
+            if let Err(error) = caught(heeding).await {
+                tracing::error!(%error, postback = %postback.postback_id, "an answer is not heeded");
             }
-            if signal == Signal::Gone {
-                pause(&services, postback.postback_id).await;
-            }
-            outcomes.do_send(AttemptMade { record, slot, freed });
+            outcomes.do_send(AttemptMade { record, held, freed });
         };
         match arbiter {
             None => drop(actix::spawn(attempt)),
-            // Where that thread has ended, so has the server; the claim will be rescued.
+            // Where that thread has ended, so has the server; else the claim is given back.
             Some(arbiter) => drop(arbiter.spawn(attempt)),
         }
     }
@@ -190,32 +189,39 @@ impl Dispatcher {
         let horizon =
             QueuePosition { due_at: services.now() - HORIZON_SLACK, delivery_id: DeliveryId(Uuid::nil()) };
         let from = self.slots.floor().start(began);
+        let asked_for = slots.len();
         let claiming = async move {
+            let fence = deliveries::draw_fence();
+            let asked = services.doubts.of_queue(fence);
             let claimed =
-                deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from).await;
-            (claimed, slots)
+                deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from, fence).await;
+            if !matches!(claimed, Err(ClaimError::InDoubt(_))) {
+                asked.is_answered();
+            }
+            claimed.map(|QueueClaim { deliveries, taken }| {
+                // Places for which there was nothing are given back here, unused.
+                let held = deliveries.into_iter().zip(slots);
+                let held = held.map(|(delivery, slot)| Held::new(&services, delivery, slot));
+                (held.collect::<Vec<_>>(), taken)
+            })
         };
-        ctx.spawn(claiming.into_actor(self).map(move |(claimed, slots), this, ctx| {
+        ctx.spawn(claiming.into_actor(self).map(move |claimed, this, ctx| {
             this.is_claiming = false;
-            let QueueClaim { deliveries: claimed, taken } = match claimed {
+            let (claimed, taken) = match claimed {
                 Ok(claim) => claim,
                 Err(error) => {
                     tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
-                    if let ClaimError::InDoubt(fence, _) = error {
-                        this.services.doubts.of_queue(fence);
-                    }
                     // What waits is not known; the rescuer's next hint asks again.
                     this.claim_again = false;
                     return this.slots.set_backlog(true);
                 }
             };
-            let is_full = taken == slots.len();
+            let is_full = taken == asked_for;
             this.slots.set_backlog(is_full);
             let now = Instant::now();
-            let reached = claimed.last().map(ClaimedDelivery::position);
+            let reached = claimed.last().map(|held| held.delivery.position());
             this.slots.floor().note(Reading { from, reached, horizon, is_full, took: now - began }, now);
-            // Places for which there was nothing are given back here, unused.
-            this.send(claimed.into_iter().zip(slots).collect(), ctx);
+            this.send(claimed, ctx);
             if std::mem::take(&mut this.claim_again) || is_full {
                 this.claim(ctx);
             }
@@ -241,7 +247,7 @@ impl Dispatcher {
 
 /// Gives claims back whose attempts were not begun, so that they are due at once, here or at
 /// another node.
-pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) {
+pub fn release(services: &Arc<Services>, claimed: Vec<Held>) {
     if claimed.is_empty() {
         return;
     }
@@ -249,7 +255,7 @@ pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) 
     actix::spawn(async move {
         // Their places are held until it is done: a node that stops waits for them.
         let unsent: Vec<_> =
-            claimed.iter().map(|(delivery, _)| (delivery.delivery_id, delivery.fence)).collect();
+            claimed.iter().map(|held| (held.delivery.delivery_id, held.delivery.fence)).collect();
         while let Err(error) = deliveries::release(&services.pool, services.node, &unsent).await {
             if !matches!(error, StoreError::Unavailable(_) | StoreError::Raced(_)) {
                 tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
@@ -257,11 +263,22 @@ pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) 
             }
             tokio::time::sleep(RETRY_WAIT).await;
         }
-        for (_, slot) in claimed {
-            slot.give_back().floor().missed(Instant::now());
+        for held in claimed {
+            held.end().floor().missed(Instant::now());
         }
         tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
     });
+}
+
+/// What an answer says of its destination.
+async fn heed(services: &Services, postback: &Postback, held: &Held, signal: Signal) {
+    if let Some(change) = held.slot().heard(signal) {
+        tell(postback.postback_id, change);
+        services.exchange.tell(postback.postback_id);
+    }
+    if signal == Signal::Gone {
+        pause(services, postback.postback_id).await;
+    }
 }
 
 /// Pauses a postback whose destination is gone, before that is recorded: nothing else is sent
@@ -345,13 +362,17 @@ async fn as_pinned(
 
 impl Actor for Dispatcher {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        tracing::debug!(postback = %self.postback_id, "a dispatcher is at work");
+    }
 }
 
 impl Handler<SendClaimed> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, SendClaimed { delivery, slot }: SendClaimed, ctx: &mut Self::Context) {
-        self.send(vec![(delivery, slot)], ctx);
+    fn handle(&mut self, SendClaimed(held): SendClaimed, ctx: &mut Self::Context) {
+        self.send(vec![held], ctx);
     }
 }
 

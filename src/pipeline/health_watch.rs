@@ -133,7 +133,7 @@ fn tell(services: &Services, transition: &Transition, now: DateTime<Utc>) -> (Ch
             change_id,
             event: transition.event,
             lead_id: None,
-            is_claimed: Claimed::Waiting,
+            is_claimed: Claimed::waiting_for(postback),
         })
         .collect();
     (change, deliveries)

@@ -19,6 +19,7 @@ use crate::domain::postback::{Postback, subscribers};
 use crate::domain::resend::{JobState, Pace, PassedOver};
 use crate::event_log::reader::{self, AttemptFilter};
 use crate::event_log::rows::Log;
+use crate::panics::{as_failure, caught};
 use crate::store::deliveries::{Claimed, NewDelivery};
 use crate::store::delivery_jobs::{self as jobs, Counts, Held, PastSelection, Progress, Selection};
 use crate::store::late_postbacks::{self, Listener};
@@ -81,10 +82,14 @@ impl JobRunner {
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let held = std::mem::take(&mut self.held);
-        let round = async move { go_round(&services, held).await };
+        let round = caught(async move { go_round(&services, held).await });
         ctx.spawn(round.into_actor(self).map(|held, this, ctx| {
-            this.held = held;
-            ctx.run_later(ROUND, Self::next_round);
+            let is_ended = held.is_err();
+            this.held = held.unwrap_or_else(|error| {
+                tracing::error!(%error, "a round of jobs was ended; all are let go of, and taken up again");
+                Vec::new()
+            });
+            ctx.run_later(if is_ended { WAIT } else { ROUND }, Self::next_round);
         }));
     }
 }
@@ -108,7 +113,7 @@ async fn go_round(services: &Services, held: Vec<Work>) -> Vec<Work> {
     }
     let mut kept = Vec::new();
     for mut work in held {
-        match turn(services, &mut work).await {
+        match as_failure(turn(services, &mut work)).await {
             Ok(Next::Over) => {}
             Ok(_) => kept.push(work),
             Err(error) => {
@@ -284,7 +289,7 @@ impl Work {
                     change_id: change.change_id,
                     event,
                     lead_id: change.facts.lead_id,
-                    is_claimed: Claimed::Waiting,
+                    is_claimed: Claimed::waiting_for(postback),
                 });
             }
         }

@@ -30,6 +30,7 @@ pub mod destination_reporter;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
 pub mod health_watch;
+pub mod held;
 pub mod inbound;
 pub mod intake;
 pub mod job_runner;

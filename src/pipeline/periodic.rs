@@ -10,6 +10,7 @@ use super::destination_reporter::{self, DestinationReporter};
 use super::lanes::Lanes;
 use super::services::Services;
 use crate::metrics::resident_memory_bytes;
+use crate::panics::as_failure;
 use crate::store::partitions::{self, Retention};
 use crate::store::{StoreError, deliveries, log_batches, log_tails, used_signatures};
 
@@ -131,7 +132,8 @@ async fn measure(services: &Services) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Does a chore again and again on this thread, and complains once when it begins to fail.
+/// Does a chore again and again on this thread, and complains once when it begins to fail, also where
+/// that is a panic.
 pub fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
 where
     F: Fn() -> Fut + 'static,
@@ -159,7 +161,7 @@ where
         let mut was_well = true;
         loop {
             let began = Instant::now();
-            let result = chore().await;
+            let result = as_failure(async { chore().await }).await;
             if let Err(error) = &result
                 && was_well
             {

@@ -293,7 +293,7 @@ impl Planner<'_> {
                 change_id: facts.change_id,
                 event,
                 lead_id: facts.lead_id,
-                is_claimed: if slot.is_some() { Claimed::ByThisNode } else { Claimed::Waiting },
+                is_claimed: if slot.is_some() { Claimed::ByThisNode } else { Claimed::waiting_for(postback) },
             });
             let Some(slot) = slot else {
                 self.waiting.insert(postback.postback_id);
@@ -308,6 +308,7 @@ impl Planner<'_> {
                 due_at: self.circumstances.now,
                 facts: facts.clone(),
                 pinned_revision: None,
+                is_unjudged: false,
             };
             self.claimed.push((claimed, slot));
         }

@@ -25,6 +25,7 @@ use crate::domain::event::Cause;
 use crate::domain::fields::{self, ReadFields};
 use crate::domain::ids::InboundId;
 use crate::domain::verdict::{FieldError, Manner};
+use crate::panics::as_failure;
 use crate::store::quarantine::{self, QuarantineItem};
 use crate::store::reprocessing::{self, WaitingRequest};
 use crate::store::{Pool, StoreError};
@@ -66,7 +67,7 @@ impl QuarantineReleaser {
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let (services, lanes) = (self.services.clone(), self.lanes.clone());
         let round = async move {
-            go_round(&services, &lanes).await.unwrap_or_else(|error| {
+            as_failure(go_round(&services, &lanes)).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "what waits to be released waits longer");
                 Round::Troubled
             })

@@ -1,9 +1,11 @@
 //! Makes up for whatever was lost: learns which nodes live, takes back the claims of dead ones and
-//! those it does not know of itself, and wakes dispatchers that have something due.
+//! those it does not know of itself, ends those that were dropped, and wakes dispatchers that have
+//! something due.
 //!
 //! ```text
 //! a round, twice a second:  who lives? ─► what is due? ─► dispatchers
 //!                               │
+//!                               ├─► beside it: what a part of this node dropped as it died
 //!                               └─► beside it, one at a time: a repair, which reads the whole queue
 //! ```
 
@@ -18,6 +20,7 @@ use super::services::Services;
 use crate::domain::ids::{NodeId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::attempt;
+use crate::panics::as_failure;
 use crate::store::StoreError;
 use crate::store::claims::{self, Lapsed, Sought};
 use crate::store::deliveries::{self, Abandoned, Look};
@@ -48,6 +51,7 @@ pub struct Rescuer {
     round: u32,
     /// As of the last round that could read them.
     members: Vec<Member>,
+    is_settling: bool,
     is_repairing: bool,
     /// The nodes whose claims the last repair took, and when the next one may come for the same.
     repaired: (Vec<NodeId>, Instant),
@@ -63,6 +67,7 @@ impl Rescuer {
             next_look: now,
             round: 0,
             members: Vec::new(),
+            is_settling: false,
             is_repairing: false,
             repaired: (Vec::new(), now),
             lapsed: Lapsed::No,
@@ -78,8 +83,8 @@ impl Rescuer {
         let supervisor = self.supervisor.clone();
         let next_look = self.next_look;
         let round = async move {
-            let members = know_nodes(&services).await;
-            (members, look(&services, &supervisor, next_look).await)
+            let members = as_failure(know_nodes(&services)).await;
+            (members, as_failure(look(&services, &supervisor, next_look)).await)
         };
         ctx.spawn(round.into_actor(self).map(|(members, looked), this, ctx| {
             match members {
@@ -90,6 +95,7 @@ impl Rescuer {
                 Ok(next_look) => this.next_look = next_look,
                 Err(error) => tracing::warn!(%error, "a look for what is due failed and is tried again"),
             }
+            this.settle(ctx);
             ctx.run_later(ROUND, Self::next_round);
         }));
     }
@@ -101,6 +107,23 @@ impl Rescuer {
         let dead = dead_among(&members, self.services.node, self.services.lease.may_judge_nodes());
         self.members = members;
         self.repair(dead, ctx);
+    }
+
+    /// Ends the claims that were dropped, and wakes those that can send them.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        if self.is_settling || !self.services.dropped.are_there() {
+            return;
+        }
+        self.is_settling = true;
+        let services = self.services.clone();
+        let settling = async move { as_failure(services.dropped.settle(&services)).await };
+        ctx.spawn(settling.into_actor(self).map(|settled, this, _| {
+            this.is_settling = false;
+            match settled {
+                Ok(postbacks) => this.supervisor.do_send(Due(postbacks)),
+                Err(error) => tracing::warn!(%error, "claims that were dropped are ended later"),
+            }
+        }));
     }
 
     /// Begins a repair, unless one is under way or there is nothing to do.
@@ -127,12 +150,18 @@ impl Rescuer {
         let repairing = async move {
             let began = Instant::now();
             if rescues
-                && let Err(error) = rescue(&services, &supervisor, Sought { dead: &dead, lapsed }).await
+                && let Err(error) =
+                    as_failure(rescue(&services, &supervisor, Sought { dead: &dead, lapsed })).await
             {
                 tracing::warn!(%error, "a rescue failed and is tried again");
             }
-            if let Err(error) = services.doubts.settle(&services.pool, services.node).await {
-                tracing::warn!(%error, "claims in doubt could not be looked for and are looked for again");
+            let settling = services.doubts.settle(&services.pool, services.node);
+            match as_failure(settling).await {
+                Ok(0) => {}
+                Ok(_) => services.slots.look_behind(Instant::now()),
+                Err(error) => {
+                    tracing::warn!(%error, "claims in doubt could not be looked for and are looked for again");
+                }
             }
             (rescues.then_some(dead), lapsed, began.elapsed())
         };

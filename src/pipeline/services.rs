@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::claims_in_doubt::ClaimsInDoubt;
 use super::destination_exchange::DestinationExchange;
 use super::health_watch::HealthNotes;
+use super::held::DroppedClaims;
 use super::lease_keeper::NodeLease;
 use super::slots::Slots;
 use crate::domain::address_policy::Policy;
@@ -34,6 +35,7 @@ pub struct Services {
     pub slots: Slots,
     pub exchange: DestinationExchange,
     pub doubts: ClaimsInDoubt,
+    pub dropped: DroppedClaims,
     pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
@@ -66,6 +68,7 @@ impl Services {
             slots: Slots::new(node, capacity),
             exchange: DestinationExchange::default(),
             doubts: ClaimsInDoubt::default(),
+            dropped: DroppedClaims::default(),
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue: ArcSwap::from_pointee(catalogue),

@@ -20,7 +20,7 @@ use crate::domain::destination::news::{Telling, Told};
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Destination, Permit, Snapshot, Use, Wait};
 use crate::domain::ids::{NodeId, PostbackId};
-use crate::domain::postback::Postback;
+use crate::domain::postback::{Postback, Reading};
 use crate::store::deliveries::QueuePosition;
 
 pub struct Slots {
@@ -87,6 +87,11 @@ impl Slot {
         let now = self.destination.common.now();
         let sent_at = self.sent_at.unwrap_or(now);
         self.destination.lock().heard(self.permit, signal, sent_at, now, rand::random())
+    }
+
+    /// Whether its request may have been sent.
+    pub fn is_begun(&self) -> bool {
+        self.sent_at.is_some()
     }
 
     /// Whether a delivery waits for a place there.
@@ -197,10 +202,11 @@ impl Slots {
     }
 
     /// A place for a new delivery. None, and the destination is marked as having a backlog,
-    /// where it may not be sent to now, or older deliveries wait.
+    /// where it may not be sent to now, or not by this node, or older deliveries wait.
     pub fn try_take(&self, postback: &Postback) -> Option<Slot> {
         let destination = self.of(postback.postback_id);
         if !postback.paused
+            && postback.reading == Reading::Whole
             && !self.is_closed()
             && !destination.has_backlog()
             && let Ok(slot) = self.admit(&destination, postback)

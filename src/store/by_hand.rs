@@ -161,7 +161,7 @@ impl HandChange<'_> {
                 change_id: facts.change_id,
                 event,
                 lead_id: facts.lead_id,
-                is_claimed: Claimed::Waiting,
+                is_claimed: Claimed::waiting_for(postback),
             });
         }
         recording.changes.push(ChangeRow {

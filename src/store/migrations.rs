@@ -72,6 +72,7 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261126151001_kind_events"),
     postgres!("20261126151101_names_of_postbacks"),
     postgres!("20261126152000_node_states"),
+    postgres!("20261126153000_unjudged_deliveries"),
 ];
 
 /// One migrator at a time, over all nodes.

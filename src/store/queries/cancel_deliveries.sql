@@ -15,6 +15,6 @@ WITH chosen AS (
 )
 -- The row in the log has the number that the next attempt would have had.
 SELECT gone.delivery_id, gone.postback_id, gone.event, gone.attempt + 1 AS attempt, gone.fence,
-       gone.next_attempt_at, gone.pinned_revision, facts,
+       gone.next_attempt_at, gone.pinned_revision, gone.is_unjudged, facts,
        partner_id IS NOT NULL AS is_partners, advertiser_id IS NOT NULL AS is_advertisers
 FROM gone JOIN conversion_history USING (change_id) JOIN postbacks USING (postback_id)

@@ -18,7 +18,8 @@ WITH dead AS MATERIALIZED (
     FROM abandoned
     WHERE deliveries.delivery_id = abandoned.delivery_id
     RETURNING deliveries.delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision,
-              abandoned.lease_until
+              is_unjudged, lead_id, abandoned.lease_until
 )
 SELECT rescued.*, facts
-FROM rescued JOIN conversion_history USING (change_id)
+-- Also where the history has lost the change: what is taken over must be told.
+FROM rescued LEFT JOIN conversion_history USING (change_id)
