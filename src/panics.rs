@@ -7,7 +7,8 @@
 //! | an attempt | one failed attempt, tried again by the postback's schedule ([`crate::pipeline::dispatcher`]) |
 //! | a dispatcher | another is started, and what it held is given back ([`crate::pipeline::held`]) |
 //! | the judging or recording of a batch | its requests one by one; that one gets 500 |
-//! | a station of a lane | its requests get 503, and the lane is started again |
+//! | the validating or mapping of a request | that one gets 503 |
+//! | a station of a lane itself | its requests get 503, and the lane is started again |
 //! | the recording of an outcome | the others of its batch are recorded, and that one is tried on |
 //! | a round of a chore | the next round |
 //! | a vital actor itself | the process ends, so that it is started again as a whole |

@@ -349,3 +349,34 @@ impl MacroValues for EventMacros<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_facts_of_tomorrow_each_is_read_that_can_be() {
+        let (change, now) =
+            (ChangeId(Uuid::from_u128(1)), DateTime::from_timestamp(1_785_000_000, 0).unwrap());
+        let lead = LeadId(Uuid::from_u128(2));
+        let whole = EventFacts {
+            offer_id: OfferId(Uuid::from_u128(3)),
+            request_id: "order-1".into(),
+            status: Some(Status::Hold),
+            amount: Some(Decimal::TEN),
+            is_test: true,
+            ..EventFacts::of_nobody(change, now)
+        };
+        let mut written = serde_json::to_value(&whole).unwrap();
+        written["status"] = json!("undecided");
+        written["comment"] = json!({ "text": "in two languages" });
+        written["mood"] = json!("new");
+        written["lead_id"] = json!(lead);
+        let read = EventFacts::as_far_as_readable(&written, change, None, now);
+        assert_eq!(read, EventFacts { status: None, lead_id: Some(lead), ..whole });
+        let lost = EventFacts::as_far_as_readable(&Value::Null, change, Some(lead), now);
+        assert_eq!(lost, EventFacts { lead_id: Some(lead), ..EventFacts::of_nobody(change, now) });
+    }
+}

@@ -222,8 +222,16 @@ pub fn interrupted(
         }
         (None, _) | (_, Facts::Partial) => RenderedRequest::get(String::new()),
     };
-    let owner = postback.map_or("", |postback| postback.owner.kind());
-    row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
+    let kind = postback.map_or("", |postback| postback.owner.kind());
+    let row = row(kind, delivery, node, abandoned.claimed_at, &request, &judgement, None);
+    // Whoever owns it sees it, also where no more is known.
+    match postback.map(|postback| postback.owner) {
+        Some(Owner::Partner(id)) if row.partner_id.is_nil() => AttemptRow { partner_id: id.0, ..row },
+        Some(Owner::Advertiser(id)) if row.advertiser_id.is_nil() => {
+            AttemptRow { advertiser_id: id.0, ..row }
+        }
+        _ => row,
+    }
 }
 
 /// A delivery that its postback's condition keeps from being made; nothing is rendered or sent.

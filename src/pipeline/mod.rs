@@ -6,7 +6,7 @@
 //!          always take the same lane)                     ▼ claimed deliveries onwards
 //!                                           DispatcherSupervisor ─► Dispatcher (one a destination)
 //!                                                     ▲                  │ attempts
-//!                     Rescuer: abandoned claims, ─────┘                  ▼
+//!            Rescuer: abandoned and dropped claims, ──┘                  ▼
 //!                     what is due                                 OutcomeRecorder ══ PostgreSQL
 //!
 //! Validator ─► WideGate ─► StatusMapper ─► Recorder: beside the lane, for what very many hear of
