@@ -241,6 +241,29 @@ async fn what_a_dispatcher_held_as_it_died_is_sent_by_the_next() {
     assert_eq!(plain(&told), [("DELIVERED", "NONE", 1); SALES], "what was not sent was no attempt");
 }
 
+/// Whether its request was sent cannot be known, so it counts; and it waits as after any failure.
+#[actix::test]
+async fn what_was_begun_and_dropped_is_a_failed_attempt() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let (mut server, postback) = waiting(&world, &tracker, 2).await;
+    let node = Node::start(&world, 0).await;
+    let mut held = node.claim(postback, 2).await;
+    held[0].slot_mut().begin_in_time(&node.services.lease).await.unwrap();
+    let began = Instant::now();
+    drop(held);
+    until_finished(&world, 2).await;
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    eventually("no place is lost", || async { (node.services.slots.taken() == 0).then_some(()) }).await;
+    assert_eq!(tracker.received().len(), 2);
+    let mut told = logged(&world, &mut server, 3).await;
+    told.sort();
+    assert_eq!(
+        plain(&told),
+        [("DELIVERED", "NONE", 1), ("DELIVERED", "NONE", 2), ("RETRYING", "INTERNAL", 1)]
+    );
+}
+
 /// Held up until the lock is let go, which the session that says this holds.
 const HOLD_UP_CLAIMS: &str = "
     CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
