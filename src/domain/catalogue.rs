@@ -14,9 +14,11 @@ use sha2::{Digest, Sha256};
 use super::access::AdvertiserAccess;
 use super::composite::Composite;
 use super::event::ActionKind;
+use super::facts::EventFacts;
 use super::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, PartnerId, PostbackId};
 use super::integration::Integration;
 use super::money::Currency;
+use super::party_names::PartyNames;
 use super::payout::{PartnerPayout, PayoutModel};
 use super::postback::{OfferPostbacks, Owner, Postback};
 use super::status::Refunds;
@@ -108,6 +110,8 @@ pub struct Catalogue {
     pub status_words: StatusWords,
     /// How long after a click a new conversion still counts, where it does not for ever.
     pub attribution_windows: HashMap<AdvertiserId, TimeDelta>,
+    pub partner_names: HashMap<PartnerId, String>,
+    pub advertiser_names: HashMap<AdvertiserId, String>,
     postbacks_by_owner: HashMap<Owner, Vec<Arc<Postback>>>,
 }
 
@@ -147,6 +151,15 @@ impl Catalogue {
     /// How the link packs several values into one parameter, if it does.
     pub fn composite_of(&self, link_id: LinkId) -> Option<Arc<Composite>> {
         self.links.get(&link_id)?.composite.clone()
+    }
+
+    /// What those who have to do with an event are called.
+    pub fn party_names(&self, facts: &EventFacts) -> PartyNames {
+        PartyNames {
+            offer: self.offers.get(&facts.offer_id).map(|offer| offer.name.clone()),
+            partner: self.partner_names.get(&facts.partner_id).cloned(),
+            advertiser: self.advertiser_names.get(&facts.advertiser_id).cloned(),
+        }
     }
 
     pub fn postbacks_of(&self, owner: Owner) -> &[Arc<Postback>] {

@@ -15,6 +15,7 @@ use super::fields::{ConversionRequest, prefixed_field};
 use super::health::Transition;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
+use super::party_names::{Party, PartyNames};
 use super::postback::Owner;
 use super::status::Status;
 use super::template::MacroValues;
@@ -33,6 +34,9 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "offer_id",
     "partner_id",
     "advertiser_id",
+    "offer_name",
+    "partner_name",
+    "advertiser_name",
     "link_id",
     "action",
     "geo",
@@ -253,6 +257,7 @@ pub struct EventMacros<'a> {
     pub event: Event,
     pub facts: &'a EventFacts,
     pub owner: Owner,
+    pub names: &'a PartyNames,
 }
 
 impl EventMacros<'_> {
@@ -264,6 +269,11 @@ impl EventMacros<'_> {
             Owner::Advertiser(_) => *currency,
             Owner::Partner(_) | Owner::Platform => payout_currency.or(*currency),
         }
+    }
+
+    /// What a party is called, where the postback's owner may know that.
+    fn name_of(&self, party: Party) -> &str {
+        if party.is_hidden_from(self.owner) { "" } else { self.names.of(party).unwrap_or_default() }
     }
 }
 
@@ -287,6 +297,9 @@ impl MacroValues for EventMacros<'_> {
             "offer_id" => known(facts.offer_id.0),
             "partner_id" => known(facts.partner_id.0),
             "advertiser_id" => known(facts.advertiser_id.0),
+            "offer_name" => Cow::Borrowed(self.name_of(Party::Offer)),
+            "partner_name" => Cow::Borrowed(self.name_of(Party::Partner)),
+            "advertiser_name" => Cow::Borrowed(self.name_of(Party::Advertiser)),
             "link_id" => known(facts.link_id.0),
             "action" => Cow::Borrowed(&facts.action),
             "geo" | "country" => Cow::Borrowed(&facts.country),

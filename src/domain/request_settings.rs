@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coded::coded_enum;
 use super::facts::POSTBACK_MACROS;
+use super::party_names::Party;
 use super::postback::Owner;
 use super::request::Method;
 use super::request_template::{BodyTemplate, RequestTemplate};
@@ -209,6 +210,12 @@ impl RequestSettings {
                 let needs_secret = url.needs_secret()
                     || headers.iter().any(|(_, value)| value.needs_secret())
                     || body.needs_secret();
+                let tells_names = {
+                    let of_headers = headers.iter().flat_map(|(_, value)| value.names());
+                    let required = self.required_macros.iter().map(String::as_str);
+                    let mut names = url.names().chain(of_headers).chain(body.names()).chain(required);
+                    names.any(|name| Party::of_macro(name).is_some())
+                };
                 let template = RequestTemplate {
                     method: self.method,
                     url,
@@ -217,6 +224,7 @@ impl RequestSettings {
                     content_type,
                     required: self.required_macros.clone(),
                     needs_secret,
+                    tells_names,
                 };
                 Ok((template, rules))
             }

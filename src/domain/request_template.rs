@@ -23,6 +23,8 @@ pub struct RequestTemplate {
     pub(super) content_type: Option<String>,
     pub(super) required: Vec<String>,
     pub(super) needs_secret: bool,
+    /// Whether a macro asks what a party of the event is called.
+    pub(super) tells_names: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl BodyTemplate {
         }
     }
 
-    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+    pub(super) fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match self {
             Self::None => Box::new(std::iter::empty()),
             Self::Text(template) => Box::new(template.names()),
@@ -115,6 +117,11 @@ impl RequestTemplate {
             reasons.push(SkipReason::IllegalUrl(error));
         }
         reasons
+    }
+
+    /// Whether a macro asks what a party of the event is called.
+    pub fn tells_names(&self) -> bool {
+        self.tells_names
     }
 
     /// The URL as it is written, for who cannot render it.

@@ -8,7 +8,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
-use crate::domain::composite::Composite;
+use crate::domain::background::Background;
 use crate::domain::condition::Unmet;
 use crate::domain::destination::signal::Signal;
 use crate::domain::event::Event;
@@ -35,29 +35,29 @@ const KEPT_BODY_BYTES: usize = 4 * 1024;
 const KEPT_HEADER_CHARS: usize = 2_000;
 
 /// Makes the attempt a delivery was claimed for; its record, and what it says of the destination.
-/// `composite` is that of the click's link.
 pub async fn make(
     sender: &HttpSender,
     postback: &Postback,
-    composite: Option<&Composite>,
+    background: &Background,
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> (AttemptRecord, Signal) {
-    let (record, signal, _) = make_and_hear(sender, postback, composite, delivery, node).await;
-    (record, signal)
+    let (record, signal, _) = make_and_hear(sender, postback, background, delivery, node).await;
+    let names = postback.request.tells_names().then(|| background.names.clone());
+    (AttemptRecord { names, ..record }, signal)
 }
 
 /// The same, with the headers of the answer.
 async fn make_and_hear(
     sender: &HttpSender,
     postback: &Postback,
-    composite: Option<&Composite>,
+    background: &Background,
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> (AttemptRecord, Signal, HeaderMap) {
     let started_at = Utc::now();
     let Rendering { request, skip } =
-        postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite);
+        postback.render(delivery.delivery_id, delivery.event, &delivery.facts, background);
     if !skip.is_empty() {
         let judgement = skipped(&skip);
         let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
@@ -106,7 +106,7 @@ pub struct Tested {
 pub async fn test(
     sender: &HttpSender,
     postback: &Postback,
-    composite: Option<&Composite>,
+    background: &Background,
     event: Event,
     facts: EventFacts,
     node: NodeId,
@@ -123,7 +123,7 @@ pub async fn test(
         facts: Arc::new(EventFacts { is_test: true, ..facts }),
         pinned_revision: None,
     };
-    let (record, _, headers) = make_and_hear(sender, &once, composite, &delivery, node).await;
+    let (record, _, headers) = make_and_hear(sender, &once, background, &delivery, node).await;
     let mut row = record.row;
     // Of a test there is only one.
     if let Some(reason) = row.reason.strip_suffix("; all 1 attempts are used up") {
@@ -192,7 +192,7 @@ pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -
 pub fn interrupted(
     abandoned: &Abandoned,
     postback: Option<&Postback>,
-    composite: Option<&Composite>,
+    background: &Background,
     node: NodeId,
 ) -> AttemptRow {
     let delivery = &abandoned.delivery;
@@ -204,7 +204,7 @@ pub fn interrupted(
     };
     let request = match postback {
         Some(postback) => {
-            postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite).request
+            postback.render(delivery.delivery_id, delivery.event, &delivery.facts, background).request
         }
         None => RenderedRequest::get(String::new()),
     };
@@ -279,6 +279,7 @@ fn describe(
         outcome: judgement.outcome,
         next_attempt_at: judgement.retry_in.map(|wait| Utc::now() + wait),
         revision: postback.revision,
+        names: None,
         row: row(postback.owner.kind(), delivery, node, started_at, request, judgement, sent),
     }
 }

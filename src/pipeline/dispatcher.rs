@@ -22,15 +22,17 @@ use super::queue_floor::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, Slot, TooLate};
 use super::ward::Ward;
-use crate::domain::composite::Composite;
+use crate::domain::background::Background;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Wait};
 use crate::domain::ids::{DeliveryId, PostbackId};
+use crate::domain::party_names::PartyNames;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueueClaim, QueuePosition};
-use crate::store::{StoreError, pausing, revisions};
+use crate::store::{StoreError, party_names, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
 const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
@@ -100,15 +102,14 @@ impl Dispatcher {
             return release(&self.services, claimed);
         };
         for (delivery, slot) in claimed {
-            let composite = catalogue.composite_of(delivery.facts.link_id);
-            self.attempt(postback.clone(), composite, delivery, slot, ctx.address());
+            self.attempt(postback.clone(), catalogue.clone(), delivery, slot, ctx.address());
         }
     }
 
     fn attempt(
         &self,
         postback: Arc<Postback>,
-        composite: Option<Arc<Composite>>,
+        catalogue: Arc<Catalogue>,
         delivery: ClaimedDelivery,
         mut slot: Slot,
         freed: Addr<Self>,
@@ -124,11 +125,11 @@ impl Dispatcher {
             }
             let node = services.node;
             let attempting = async {
-                let pinned = as_pinned(&services, &postback, &delivery).await;
+                let bound = as_bound(&services, &postback, &catalogue, &delivery).await;
                 slot.begin_in_time(&services.lease).await?;
-                Ok(match pinned {
-                    Some(pinned) => {
-                        attempt::make(&sender, &pinned, composite.as_deref(), &delivery, node).await
+                Ok(match bound {
+                    Some((postback, background)) => {
+                        attempt::make(&sender, &postback, &background, &delivery, node).await
                     }
                     None => (attempt::panicked(&postback, &delivery, node), Signal::Nothing),
                 })
@@ -314,31 +315,64 @@ fn tell(postback: PostbackId, change: Change) {
     metrics::counter!("ricochet_destination_changes_total", "to" => to).increment(1);
 }
 
-/// The postback, with the request of an earlier revision where the delivery is bound to one;
-/// `None` where that cannot be read: today's request would be another than was asked for. While
-/// PostgreSQL is away it waits.
-async fn as_pinned(
+/// The postback and what its request is filled with: both of today, or as they were where the delivery
+/// is bound to an earlier request; `None` where that cannot be read: today's would be another than was
+/// asked for. While PostgreSQL is away it waits.
+async fn as_bound(
     services: &Services,
     postback: &Arc<Postback>,
+    catalogue: &Catalogue,
     delivery: &ClaimedDelivery,
-) -> Option<Arc<Postback>> {
-    let Some(revision) = delivery.pinned_revision.filter(|revision| *revision != postback.revision) else {
-        return Some(postback.clone());
+) -> Option<(Arc<Postback>, Background)> {
+    let of_today = |postback: &Postback| Background::of(catalogue, &postback.request, &delivery.facts);
+    let Some(revision) = delivery.pinned_revision else {
+        return Some((postback.clone(), of_today(postback)));
     };
+    let postback = as_it_was(services, postback, revision).await?;
+    let background = of_today(&postback);
+    if !postback.request.tells_names() {
+        return Some((postback, background));
+    }
+    let names = in_the_end(|| party_names::as_sent(&services.pool, delivery.delivery_id)).await;
+    match names {
+        Ok(sent) => {
+            let names: PartyNames = sent.or(&background.names);
+            Some((postback, Background { names, ..background }))
+        }
+        Err(error) => {
+            tracing::error!(%error, delivery = %delivery.delivery_id, "the names of an earlier request are unreadable");
+            None
+        }
+    }
+}
+
+/// The postback with the request of a revision.
+async fn as_it_was(services: &Services, postback: &Arc<Postback>, revision: i32) -> Option<Arc<Postback>> {
+    if revision == postback.revision {
+        return Some(postback.clone());
+    }
+    match in_the_end(|| revisions::load(&services.pool, postback, revision)).await {
+        Ok(Some(earlier)) => Some(Arc::new(earlier)),
+        Ok(None) => {
+            tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
+            None
+        }
+    }
+}
+
+/// What PostgreSQL says, as soon as it says something.
+async fn in_the_end<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     loop {
-        match revisions::load(&services.pool, postback, revision).await {
-            Ok(Some(earlier)) => return Some(Arc::new(earlier)),
-            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
-                tokio::time::sleep(RETRY_WAIT).await;
-            }
-            Ok(None) => {
-                tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
-                return None;
-            }
-            Err(error) => {
-                tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
-                return None;
-            }
+        match read().await {
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => tokio::time::sleep(RETRY_WAIT).await,
+            said => return said,
         }
     }
 }

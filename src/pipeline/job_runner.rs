@@ -274,7 +274,7 @@ impl Work {
             let is_asked_for =
                 |(postback, _): &(&Arc<Postback>, Event)| postback.postback_id == past.postback_id;
             for (postback, event) in heard.filter(is_asked_for) {
-                if postback.admits(event, &change.facts).is_err() {
+                if postback.admits(event, &change.facts, &catalogue).is_err() {
                     kept_back += 1;
                     continue;
                 }

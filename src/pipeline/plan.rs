@@ -280,7 +280,7 @@ impl Planner<'_> {
     fn announce(&mut self, change: Change) {
         let facts = &change.facts;
         for (postback, event) in subscribers(self.circumstances.catalogue, facts, &change.events) {
-            if let Err(unmet) = postback.admits(event, facts) {
+            if let Err(unmet) = postback.admits(event, facts, self.circumstances.catalogue) {
                 let Circumstances { node, now, .. } = *self.circumstances;
                 self.skipped.push(attempt::kept_back(postback, event, facts, &unmet, node, now));
                 continue;

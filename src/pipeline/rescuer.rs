@@ -15,14 +15,16 @@ use actix::prelude::*;
 
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
 use super::services::Services;
+use crate::domain::background::Background;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{NodeId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::attempt;
 use crate::store::StoreError;
 use crate::store::claims::{self, Lapsed, Sought};
-use crate::store::deliveries::{self, Abandoned, Look};
+use crate::store::deliveries::{self, Abandoned, ClaimedDelivery, Look};
 use crate::store::nodes::{self, Member, Standing};
-use crate::store::revisions;
+use crate::store::{party_names, revisions};
 
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
@@ -231,8 +233,11 @@ async fn rescue(
             }
             _ => today.cloned(),
         };
-        let composite = catalogue.composite_of(delivery.facts.link_id);
-        attempt::interrupted(abandoned, postback.as_deref(), composite.as_deref(), services.node)
+        let background = match &postback {
+            Some(postback) => as_it_was_told(services, &catalogue, postback, delivery).await,
+            None => Background::default(),
+        };
+        attempt::interrupted(abandoned, postback.as_deref(), &background, services.node)
     };
     let mut are_empty = true;
     for step in claims::Sweep::begin(&services.pool).await? {
@@ -273,6 +278,26 @@ async fn as_it_was(
     };
     known.insert(key, earlier.clone());
     earlier
+}
+
+/// What such a request is filled with; the names are of today where those of then are not at hand.
+async fn as_it_was_told(
+    services: &Services,
+    catalogue: &Catalogue,
+    postback: &Postback,
+    delivery: &ClaimedDelivery,
+) -> Background {
+    let background = Background::of(catalogue, &postback.request, &delivery.facts);
+    if delivery.pinned_revision.is_none() || !postback.request.tells_names() {
+        return background;
+    }
+    match party_names::as_sent(&services.pool, delivery.delivery_id).await {
+        Ok(sent) => Background { names: sent.or(&background.names), ..background },
+        Err(error) => {
+            tracing::warn!(%error, delivery = %delivery.delivery_id, "the names of an earlier request are not at hand");
+            background
+        }
+    }
 }
 
 /// What was taken over is due at once, but stands before where the queues are read from.

@@ -148,7 +148,7 @@ impl HandChange<'_> {
         let facts = self.facts;
         let shared = Arc::new(facts.clone());
         for (postback, event) in subscribers(catalogue, facts, &[self.event]) {
-            if let Err(unmet) = postback.admits(event, facts) {
+            if let Err(unmet) = postback.admits(event, facts, catalogue) {
                 let nobody = NodeId(Uuid::nil());
                 recording
                     .skipped

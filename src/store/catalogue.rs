@@ -95,13 +95,9 @@ async fn read_all(pool: &Pool, keyring: &Keyring, last: Option<&Catalogue>) -> R
     let mut secrets = postback_secrets::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
-    let windows = session
-        .query(
-            "SELECT advertiser_id, attribution_window_hours FROM advertisers
-             WHERE attribution_window_hours IS NOT NULL",
-            &[],
-        )
-        .await?;
+    let partners = session.query("SELECT partner_id, name FROM partners", &[]).await?;
+    let advertisers =
+        session.query("SELECT advertiser_id, name, attribution_window_hours FROM advertisers", &[]).await?;
     session.commit().await?;
     session.give_back();
 
@@ -160,10 +156,14 @@ async fn read_all(pool: &Pool, keyring: &Keyring, last: Option<&Catalogue>) -> R
             catalogue.status_words.insert(place, word, meaning);
         }
     }
-    catalogue.attribution_windows = windows
-        .iter()
-        .map(|row| (AdvertiserId(row.get(0)), TimeDelta::hours(i64::from(row.get::<_, i32>(1)))))
-        .collect();
+    catalogue.partner_names = partners.iter().map(|row| (PartnerId(row.get(0)), row.get(1))).collect();
+    for row in &advertisers {
+        let id = AdvertiserId(row.get("advertiser_id"));
+        catalogue.advertiser_names.insert(id, row.get("name"));
+        if let Some(hours) = row.get::<_, Option<i32>>("attribution_window_hours") {
+            catalogue.attribution_windows.insert(id, TimeDelta::hours(hours.into()));
+        }
+    }
     Ok(catalogue)
 }
 

@@ -6,6 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{pool, writer};
 use super::postback_request::{Header, PostbackWarning, RequestInput, Translated};
+use crate::domain::background::Background;
 use crate::domain::ids::{LeadId, PostbackId};
 use crate::domain::retry;
 use crate::graphql::enums::{ErrorKind, Event, Outcome};
@@ -142,9 +143,11 @@ impl PostbackTrialMutation {
             field: "input.postbackId".into(),
             message: "there is no such postback; take the id of one there is".into(),
         })?;
-        let (event, composite) = (occasion.event, occasion.composite);
-        let tested =
-            attempt::test(sender, &postback, composite.as_ref(), event, occasion.facts, services.node).await;
+        let Occasion { event, facts, composite, names } = occasion;
+        // A sample has those of the place it is told of.
+        let names = services.catalogue().party_names(&facts).or(&names);
+        let background = Background { composite: composite.map(Arc::new), names };
+        let tested = attempt::test(sender, &postback, &background, event, facts, services.node).await;
         let attempt::Tested { row, response_headers } = tested;
         read_store(postback_trial::record_test(&services.pool, caller.into(), id, &row)).await?;
         Ok(PostbackTest {

@@ -8,9 +8,10 @@ WITH chosen AS (
     RETURNING deliveries.*
 ), finished AS (
     INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, lead_id, state, reason, attempts,
-                                     created_at, finished_at, resent_from, resend_number, job_id, sent_revision)
+                                     created_at, finished_at, resent_from, resend_number, job_id, sent_revision,
+                                     sent_names)
     SELECT delivery_id, postback_id, change_id, event, lead_id, 'cancelled', $2, attempt,
-           created_at, $3::timestamptz, resent_from, resend_number, job_id, sent_revision
+           created_at, $3::timestamptz, resent_from, resend_number, job_id, sent_revision, sent_names
     FROM gone
 )
 -- The row in the log has the number that the next attempt would have had.

@@ -10,16 +10,18 @@ use crate::domain::composite::Composite;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::party_names::{PartyNames, hidden_names};
 use crate::domain::postback::Owner;
 use crate::domain::redact::{redact_body, redact_headers, redact_url};
 use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated};
 use crate::domain::request_values::RequestValues;
-use crate::domain::sample::{sample, sample_delivery};
+use crate::domain::sample::{sample, sample_delivery, sample_names};
 use crate::event_log::rows::{AttemptRow, encode};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
 use crate::store::log_batches;
+use crate::store::party_names;
 use crate::store::session::Session;
 
 /// Most of a body that is shown, in bytes.
@@ -32,6 +34,8 @@ pub struct Occasion {
     pub facts: EventFacts,
     /// That of the click's link.
     pub composite: Option<Composite>,
+    /// What its parties are called today.
+    pub names: PartyNames,
 }
 
 /// What would be sent, without secrets.
@@ -61,15 +65,18 @@ impl Occasion {
     ) -> Result<Self, ChangeError> {
         let Some(lead) = lead else {
             let event = event.unwrap_or(Event::Approve);
-            return Ok(Self { event, facts: sample(event), composite: None });
+            return Ok(Self { event, facts: sample(event), composite: None, names: sample_names() });
         };
         let row = pool
             .get()
             .await?
             .query_opt(
-                "SELECT facts, events, composite FROM conversion_history
-                 LEFT JOIN links ON links.link_id = (facts->>'link_id')::uuid
-                 WHERE lead_id = $1 ORDER BY change_id DESC LIMIT 1",
+                &format!(
+                    "SELECT facts, events, composite, {OF_FACTS} AS names FROM conversion_history
+                     LEFT JOIN links ON links.link_id = (facts->>'link_id')::uuid
+                     WHERE lead_id = $1 ORDER BY change_id DESC LIMIT 1",
+                    OF_FACTS = party_names::OF_FACTS,
+                ),
                 &[&lead.0],
             )
             .await?;
@@ -95,7 +102,8 @@ impl Occasion {
             .map(serde_json::from_value)
             .transpose()
             .map_err(|error| unreadable("composite", error))?;
-        Ok(Self { event: event.or(last).unwrap_or(Event::Approve), facts, composite })
+        let names = party_names::read(&row)?;
+        Ok(Self { event: event.or(last).unwrap_or(Event::Approve), facts, composite, names })
     }
 
     /// A sample in the place that a postback hears of, so that its owner sees what came of it.
@@ -111,7 +119,7 @@ impl Occasion {
     }
 
     pub fn values<'a>(&'a self, owner: Owner, secret: Option<&'a [u8]>) -> RequestValues<'a> {
-        let macros = EventMacros { event: self.event, facts: &self.facts, owner };
+        let macros = EventMacros { event: self.event, facts: &self.facts, owner, names: &self.names };
         RequestValues { delivery_id: sample_delivery(), macros, composite: self.composite.as_ref(), secret }
     }
 }
@@ -164,6 +172,10 @@ pub async fn preview(
     let mut settings = change.over(before);
     let translated = settings.translate().map_err(ChangeError::BadValues)?;
     let (template, _) = settings.compile().map_err(ChangeError::BadValues)?;
+    let hidden = hidden_names(&settings, owner);
+    if !hidden.is_empty() {
+        return Err(ChangeError::BadValues(hidden));
+    }
     let values = occasion.values(owner, secret);
     let rendering = template.render(&values);
     Ok(Preview {

@@ -98,7 +98,7 @@ async fn add_postback(
         condition: postback.condition.clone(),
         ..PostbackChange::default()
     };
-    let (request, _) = checked(&settings, postback.request.clone(), policy, reach)?;
+    let (request, _) = checked(&settings, postback.request.clone(), policy, reach, setup.owner)?;
     let new = NewPostback {
         owner: setup.owner,
         scope: setup.scope,
