@@ -36,6 +36,7 @@ pub mod lease;
 pub mod money;
 pub mod note;
 pub mod party_names;
+pub mod path_secrets;
 pub mod payout;
 pub mod postback;
 pub mod reconciliation;

@@ -25,6 +25,8 @@ pub struct RequestTemplate {
     pub(super) needs_secret: bool,
     /// Whether a macro asks what a party of the event is called.
     pub(super) tells_names: bool,
+    /// Of the URL's path; mostly none.
+    pub(super) path_secrets: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +93,7 @@ impl RequestTemplate {
             url: self.url.render(values),
             headers,
             body: self.body.render(values),
+            path_secrets: self.path_secrets.clone(),
         };
         let skip = self.unfit(&request, values);
         Rendering { request, skip }
@@ -124,9 +127,10 @@ impl RequestTemplate {
         self.tells_names
     }
 
-    /// The URL as it is written, for who cannot render it.
-    pub fn url_source(&self) -> &str {
-        self.url.source()
+    /// A request of the URL as it is written, for who cannot render it.
+    pub fn unrendered(&self) -> RenderedRequest {
+        let path_secrets = self.path_secrets.clone();
+        RenderedRequest { path_secrets, ..RenderedRequest::get(self.url.source().to_owned()) }
     }
 
     /// Its macros without a value, each once, in the order they stand in.

@@ -15,6 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
+use crate::domain::path_secrets::redact_path;
 use crate::domain::postback::{Owner, Postback};
 use crate::domain::redact::{REDACTED, redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
@@ -85,7 +86,8 @@ async fn make_and_hear(
     };
     let certificate = postback.certificate.as_deref();
     let sent = sender.send_as(&signed.request, url, postback.timeout, certificate).await;
-    let mut sent = without_tags(sent, &signed.tags);
+    let secrets: Vec<String> = signed.tags.into_iter().chain(request.secrets()).collect();
+    let mut sent = without_secrets(sent, &secrets, &request.path_secrets);
     let response_headers = std::mem::take(&mut sent.response_headers);
     let now = Utc::now();
     let judgement = judge_sent(&sent, postback, delivery.attempt, now);
@@ -161,9 +163,13 @@ pub fn skipped(reasons: &[SkipReason]) -> Judgement {
     }
 }
 
-/// A destination may repeat what it was called by; what signed that stays out of the log.
-fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
-    for tag in tags {
+/// A destination may repeat what it was called by; what signed that, and the secrets in it, stay out of
+/// the log. So do those of the place that it redirects to.
+fn without_secrets(mut sent: Sent, secrets: &[String], path_secrets: &[String]) -> Sent {
+    if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
+        *place = redact_path(&redact_url(place), path_secrets);
+    }
+    for tag in secrets {
         sent.response_body = sent.response_body.replace(tag, REDACTED);
         if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
             *place = place.replace(tag, REDACTED);
@@ -183,7 +189,7 @@ pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
     let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), Utc::now());
     // Rendering may be what panicked.
-    let request = RenderedRequest::get(postback.request.url_source().to_owned());
+    let request = postback.request.unrendered();
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
@@ -321,7 +327,7 @@ fn row(
         country: facts.country.clone(),
         device: facts.device.clone(),
         method: request.method.code(),
-        url: redact_url(&request.url),
+        url: request.shown_url(),
         request_headers: headers_as_json(&request.headers),
         request_body: redact_body(&request.body, KEPT_BODY_BYTES),
         outcome: judgement.outcome.code(),

@@ -88,7 +88,11 @@ fn compares(condition: &str, names: &[&str]) -> bool {
         }
     }
     let is_of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
-    bare.split(|char| !is_of_name(char)).any(|word| names.contains(&word))
+    bare.split(|char| !is_of_name(char)).any(|word| {
+        // A method may follow: `payout_currency.startsWith("U")`.
+        let name = word.split('.').next().unwrap_or_default();
+        names.contains(&name)
+    })
 }
 
 /// Where the URL must not lead. What a name leads to is judged at each sending.
@@ -133,9 +137,13 @@ mod tests {
         for template in ["payout={amount}", "{fields.payout}", "{payouts}", "{amount_currency}"] {
             assert!(!has_payout_macro(template), "{template}");
         }
-        for condition in
-            ["payout >= 10", "payout_currency == \"USD\"", "event == \"sale\" && 2*payout>1", "(payout) == 1"]
-        {
+        for condition in [
+            "payout >= 10",
+            "payout_currency == \"USD\"",
+            "event == \"sale\" && 2*payout>1",
+            "(payout) == 1",
+            "payout_currency.startsWith('U')",
+        ] {
             assert!(compares(condition, &PAYOUT_NAMES), "{condition}");
         }
         for condition in

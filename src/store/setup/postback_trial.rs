@@ -12,7 +12,7 @@ use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::party_names::{PartyNames, hidden_names};
 use crate::domain::postback::Owner;
-use crate::domain::redact::{redact_body, redact_headers, redact_url};
+use crate::domain::redact::{redact_body, redact_headers};
 use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated};
 use crate::domain::request_values::RequestValues;
 use crate::domain::sample::{sample, sample_delivery, sample_names};
@@ -180,7 +180,7 @@ pub async fn preview(
     let rendering = template.render(&values);
     Ok(Preview {
         method: rendering.request.method.code(),
-        url: redact_url(&rendering.request.url),
+        url: rendering.request.shown_url(),
         headers: redact_headers(&rendering.request.headers),
         body: redact_body(&rendering.request.body, SHOWN_BODY_BYTES),
         event: occasion.event,

@@ -112,7 +112,7 @@ async fn everybody_is_told_the_names_it_may_know_as_they_are_today() {
     assert_eq!(body, json!({ "who": "Päivi", "what": "Best \"offer\" & more" }));
     assert_eq!(sent_to(&received, "/platform").len(), 1, "its condition asks for the partner's name of then");
     let log = "{ postbackLog(filter: { outcomes: [SKIPPED] }) { nodes { reason } } }";
-    world.attempts(&server, 7).await;
+    world.attempts(&server, 6).await;
     let reason = world.owner_asks(&server, log).await["postbackLog"]["nodes"][0]["reason"].clone();
     assert_eq!(reason, "condition not met: partner_name == \"Partner\" (partner_name = \"Päivi\")");
 }
