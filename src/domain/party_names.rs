@@ -165,6 +165,28 @@ mod tests {
         assert_eq!(names.or(&others), both);
     }
 
+    /// What a partner gets does not reach an advertiser by a link's composite either.
+    #[test]
+    fn a_composite_tells_an_advertiser_no_payout() {
+        let composite = Composite {
+            parameter: "tracker".into(),
+            start: String::new(),
+            end: String::new(),
+            separator: "|".into(),
+            fields: ["payout", "payout_currency", "amount"].map(str::to_owned).to_vec(),
+            layout: Layout::Plain,
+        };
+        let facts = sample(Event::Approve);
+        let told = |owner| {
+            let macros = EventMacros { event: Event::Approve, facts: &facts, owner, names: &NO_NAMES };
+            let composite = Some(&composite);
+            let values = RequestValues { delivery_id: sample_delivery(), macros, composite, secret: None };
+            values.value("tracker").into_owned()
+        };
+        assert_eq!(told(ADVERTISER), "||25.00");
+        assert_eq!(told(PARTNER), "10.50|USD|25.00");
+    }
+
     proptest! {
         /// Neither by itself nor as a field of a composite.
         #[test]

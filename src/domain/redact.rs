@@ -62,8 +62,10 @@ pub fn redact_url(url: &str) -> String {
     format!("{}?{}{fragment}", redact_password(before), redact_pairs(query))
 }
 
-/// Shortest secret that is looked for in what somebody else has written: shorter ones are in any text.
-const LEAST_SECRET_CHARS: usize = 6;
+/// Whether a secret can be looked for in what somebody else has written: short ones are in any text.
+pub fn is_long_enough_to_be_found(secret: &str) -> bool {
+    secret.chars().count() >= 6
+}
 
 /// The secrets in a request's query and headers, as they are written and as they may be repeated.
 pub fn secret_values(url: &str, headers: &[(String, String)]) -> Vec<String> {
@@ -80,7 +82,7 @@ pub fn secret_values(url: &str, headers: &[(String, String)]) -> Vec<String> {
         [value.clone(), bare.to_owned()]
     });
     let mut values: Vec<String> =
-        of_query.chain(of_headers).filter(|value| value.chars().count() >= LEAST_SECRET_CHARS).collect();
+        of_query.chain(of_headers).filter(|value| is_long_enough_to_be_found(value)).collect();
     // The longer first: what holds another is replaced as a whole.
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
     values.dedup();

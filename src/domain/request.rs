@@ -2,7 +2,7 @@
 
 use super::coded::coded_enum;
 use super::path_secrets::redact_path;
-use super::redact::{redact_url, secret_values};
+use super::redact::{is_long_enough_to_be_found, redact_url, secret_values};
 
 coded_enum! {
     /// How a destination is called.
@@ -29,12 +29,14 @@ pub struct RenderedRequest {
 impl RenderedRequest {
     /// Its URL without secrets, as logs show it.
     pub fn shown_url(&self) -> String {
-        redact_path(&redact_url(&self.url), &self.path_secrets)
+        let shown = redact_url(&self.url);
+        if self.path_secrets.is_empty() { shown } else { redact_path(&shown, &self.path_secrets) }
     }
 
     /// What its receiver may not be quoted with, should it repeat what it was asked by.
     pub fn secrets(&self) -> Vec<String> {
-        self.path_secrets.iter().cloned().chain(secret_values(&self.url, &self.headers)).collect()
+        let of_path = self.path_secrets.iter().filter(|secret| is_long_enough_to_be_found(secret)).cloned();
+        of_path.chain(secret_values(&self.url, &self.headers)).collect()
     }
 
     pub fn get(url: String) -> Self {

@@ -87,10 +87,12 @@ async fn make_and_hear(
     let certificate = postback.certificate.as_deref();
     let sent = sender.send_as(&signed.request, url, postback.timeout, certificate).await;
     let secrets: Vec<String> = signed.tags.into_iter().chain(request.secrets()).collect();
-    let mut sent = without_secrets(sent, &secrets, &request.path_secrets);
-    let response_headers = std::mem::take(&mut sent.response_headers);
+    let sent = with_shown_place(sent, &secrets, &request.path_secrets);
     let now = Utc::now();
+    // Rules of success look at what was answered, not at what is shown of it.
     let judgement = judge_sent(&sent, postback, delivery.attempt, now);
+    let mut sent = without_secrets(sent, &secrets);
+    let response_headers = std::mem::take(&mut sent.response_headers);
     let signal = Signal::of(&sent.exchange, postback.retry.asked_wait(&sent.exchange, now));
     let record = describe(postback, delivery, node, started_at, &request, &judgement, Some(sent));
     (record, signal, response_headers)
@@ -163,19 +165,24 @@ pub fn skipped(reasons: &[SkipReason]) -> Judgement {
     }
 }
 
-/// A destination may repeat what it was called by; what signed that, and the secrets in it, stay out of
-/// the log. So do those of the place that it redirects to.
-fn without_secrets(mut sent: Sent, secrets: &[String], path_secrets: &[String]) -> Sent {
+/// The place that a destination redirects to is told in the reason: without what must not be repeated.
+fn with_shown_place(mut sent: Sent, secrets: &[String], path_secrets: &[String]) -> Sent {
     if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
         *place = redact_path(&redact_url(place), path_secrets);
-    }
-    for tag in secrets {
-        sent.response_body = sent.response_body.replace(tag, REDACTED);
-        if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
-            *place = place.replace(tag, REDACTED);
+        for secret in secrets {
+            *place = place.replace(secret, REDACTED);
         }
+    }
+    sent
+}
+
+/// A destination may repeat what it was called by; what signed that, and the secrets in it, stay out of
+/// the log.
+fn without_secrets(mut sent: Sent, secrets: &[String]) -> Sent {
+    for secret in secrets {
+        sent.response_body = sent.response_body.replace(secret, REDACTED);
         for value in sent.response_headers.values_mut() {
-            if String::from_utf8_lossy(value.as_bytes()).contains(tag.as_str()) {
+            if String::from_utf8_lossy(value.as_bytes()).contains(secret.as_str()) {
                 *value = HeaderValue::from_static(REDACTED);
             }
         }

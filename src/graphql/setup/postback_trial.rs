@@ -27,7 +27,7 @@ pub struct PostbackPreview {
     body: String,
     /// The event it was told as.
     event: Event,
-    /// Why it would not be sent; empty: it would be.
+    /// Why it would not be sent, its condition included; empty: it would be.
     skip_reasons: Vec<String>,
     /// Macros without a value, each once.
     empty_macros: Vec<String>,
@@ -193,12 +193,7 @@ impl PostbackTrialQuery {
         let event = input.event.map(Into::into);
         let change = input.request.with_url(input.url_template);
         let previewing = async {
-            let mut occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
-            // Nobody is shown by a template what is not shown otherwise.
-            if !scope.sees_payouts() {
-                occasion.facts.payout = None;
-                occasion.facts.payout_currency = None;
-            }
+            let occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
             let stored = ctx
                 .data_opt::<Arc<Services>>()
                 .zip(postback)

@@ -46,13 +46,17 @@ pub(super) fn checked(
 /// Where a change asks for what partners get: who may not know it cannot have it sent either, nor
 /// filter by it. What the network itself has put there stays.
 fn payout_faults(change: &PostbackChange, request: &RequestSettings) -> Vec<Fault> {
-    let RequestChange { url_template, headers, body_template, .. } = &change.request;
+    let RequestChange { url_template, headers, body_template, required_macros, .. } = &change.request;
     let url = url_template.is_some().then_some(("url_template", request.url_template.as_str()));
     let body = body_template.is_some().then_some(("body_template", request.body_template.as_str()));
     let headers = headers.iter().flat_map(|_| &request.headers).map(|one| ("headers", one.value.as_str()));
     let templates = url.into_iter().chain(headers).chain(body).filter(|(_, text)| has_payout_macro(text));
     let condition = change.condition.as_deref().filter(|text| compares(text, &PAYOUT_NAMES));
-    let fields = templates.map(|(field, _)| field).chain(condition.map(|_| "condition"));
+    // What is skipped for want of it would tell whether there is one.
+    let is_required = required_macros.is_some()
+        && request.required_macros.iter().any(|name| PAYOUT_NAMES.contains(&name.as_str()));
+    let required = is_required.then_some("required_macros");
+    let fields = templates.map(|(field, _)| field).chain(condition.map(|_| "condition")).chain(required);
     let message = "payout is between the network and the partner; leave it out, or take amount";
     fields.map(|field| Fault::new(field, message)).collect()
 }

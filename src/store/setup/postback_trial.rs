@@ -7,6 +7,7 @@ use serde_json::json;
 use super::ChangeError;
 use super::postbacks::{self, PostbackRecord};
 use crate::domain::composite::Composite;
+use crate::domain::condition::Condition;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
@@ -168,6 +169,11 @@ pub async fn preview(
         },
         PostbackRecord::owner,
     );
+    let condition = record.as_ref().and_then(|record| record.condition.as_deref()).map(Condition::shared);
+    let condition = condition.transpose();
+    let condition =
+        condition.map_err(|error| StoreError::Unreadable(format!("postbacks.condition: {error}")))?;
+    let unmet = condition.and_then(|condition| condition.judge(&occasion.values(owner, secret).macros).err());
     let before = record.map_or_else(|| RequestSettings::get(""), |record| record.request);
     let mut settings = change.over(before);
     let translated = settings.translate().map_err(ChangeError::BadValues)?;
@@ -175,6 +181,12 @@ pub async fn preview(
     let hidden = hidden_names(&settings, owner);
     if !hidden.is_empty() {
         return Err(ChangeError::BadValues(hidden));
+    }
+    // Nobody is shown by a template what is not shown otherwise.
+    let mut occasion = occasion.clone();
+    if !scope.sees_payouts() {
+        occasion.facts.payout = None;
+        occasion.facts.payout_currency = None;
     }
     let values = occasion.values(owner, secret);
     let rendering = template.render(&values);
@@ -184,7 +196,11 @@ pub async fn preview(
         headers: redact_headers(&rendering.request.headers),
         body: redact_body(&rendering.request.body, SHOWN_BODY_BYTES),
         event: occasion.event,
-        skip_reasons: rendering.skip.iter().map(ToString::to_string).collect(),
+        skip_reasons: unmet
+            .iter()
+            .map(ToString::to_string)
+            .chain(rendering.skip.iter().map(ToString::to_string))
+            .collect(),
         empty_macros: template.empty_macros(&values).into_iter().map(str::to_owned).collect(),
         translated,
         warnings: settings.warnings(owner),
