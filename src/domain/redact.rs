@@ -266,7 +266,7 @@ mod tests {
             "https://t.example/p?cid=1234567&Token=a%20b%2Fcdef&key=1#&token=fragment",
             &headers,
         );
-        assert_eq!(values, ["Bearer s3cret-token", "s3cret-token", "a%20b%2Fcdef", "a b/cdef"]);
+        assert_eq!(values, ["Bearer s3cret-token", "a%20b%2Fcdef", "s3cret-token", "a b/cdef"]);
         assert_eq!(secret_values("https://t.example/p", &[]), [""; 0]);
     }
 

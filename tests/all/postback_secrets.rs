@@ -53,7 +53,7 @@ async fn no_secret_of_a_request_reaches_the_log() {
     hides_all(&world.graphql(&server, &world.owner_token, &test).await.to_string());
     world.attempts(&server, 1).await;
     let log = "{ postbackLog(filter: { includeTests: true }) { nodes { url requestHeaders requestBody reason responseBody isTest } }
-                 deliveries { nodes { reason } } destinations { nodes { lastError } }
+                 deliveries { nodes { reason } } postbacks { nodes { health { lastError } } }
                  auditLog { nodes { before after } } }";
     let seen = world.graphql(&server, &world.owner_token, log).await;
     hides_all(&seen.to_string());
