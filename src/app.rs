@@ -28,6 +28,7 @@ use crate::event_log::EventLog;
 use crate::graphql;
 use crate::graphql::http::{Connections, GraphqlDoor, Patience, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
+use crate::panics;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::job_runner::JobRunner;
@@ -201,7 +202,10 @@ impl App {
             }
         });
         let feed = Feed::new(services.pool.clone(), node);
-        actix::spawn(feed.clone().run());
+        panics::keep_doing("the live tail's reading", {
+            let feed = feed.clone();
+            move || feed.clone().run()
+        });
         let connections = Arc::new(Connections::new(settings.websockets, settings.websockets_per_token));
         watch_tokens(&connections, &services.pool);
         let graphql = Data::new(GraphqlDoor {

@@ -37,6 +37,7 @@ pub mod event_log;
 pub mod graphql;
 pub mod metrics;
 pub mod outbound;
+pub mod panics;
 pub mod pipeline;
 pub mod presets;
 pub mod reconcile;

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::config::Settings;
 use crate::demo::{self, Demo};
 use crate::embedded::{self, EngineOptions, Engines};
-use crate::metrics;
+use crate::{metrics, panics};
 
 #[derive(Debug, Args)]
 pub struct DevArgs {
@@ -68,6 +68,7 @@ fn run_server(
     database_url: &str,
 ) -> anyhow::Result<()> {
     let metrics = metrics::install()?;
+    panics::watch();
     actix::System::new().block_on(async {
         if is_own_postgres && let Err(error) = embedded::wal::make_ready(&settings.database_url).await {
             tracing::warn!(%error, "the first minutes under load will be bumpy");

@@ -7,11 +7,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::config::{ConfigError, Settings};
-use crate::metrics;
+use crate::{metrics, panics};
 
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     init_logging("info")?;
     let metrics = metrics::install()?;
+    panics::watch();
     actix::System::new().block_on(async {
         let app = App::start(settings, metrics).await?;
         until_told_to_stop().await?;

@@ -14,9 +14,11 @@ use sha2::{Digest, Sha256};
 use super::access::AdvertiserAccess;
 use super::composite::Composite;
 use super::event::ActionKind;
+use super::facts::EventFacts;
 use super::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, PartnerId, PostbackId};
 use super::integration::Integration;
 use super::money::Currency;
+use super::party_names::PartyNames;
 use super::payout::{PartnerPayout, PayoutModel};
 use super::postback::{OfferPostbacks, Owner, Postback};
 use super::status::Refunds;
@@ -103,11 +105,14 @@ pub struct Catalogue {
     pub access: HashMap<AdvertiserId, Arc<AdvertiserAccess>>,
     pub offers: HashMap<OfferId, Arc<Offer>>,
     pub links: HashMap<LinkId, Link>,
+    /// Those that could be read as a whole.
     pub postbacks: HashMap<PostbackId, Arc<Postback>>,
     pub integrations: HashMap<IntegrationId, Arc<Integration>>,
     pub status_words: StatusWords,
     /// How long after a click a new conversion still counts, where it does not for ever.
     pub attribution_windows: HashMap<AdvertiserId, TimeDelta>,
+    pub partner_names: HashMap<PartnerId, String>,
+    pub advertiser_names: HashMap<AdvertiserId, String>,
     postbacks_by_owner: HashMap<Owner, Vec<Arc<Postback>>>,
 }
 
@@ -133,6 +138,14 @@ impl Catalogue {
         Self { version, keys, offers, links, postbacks, postbacks_by_owner, ..Self::default() }
     }
 
+    /// Adds postbacks of which only that much could be read: what they hear of is written down for them,
+    /// but as [`Catalogue::postbacks`] has them not, nothing is sent by this node.
+    pub fn add_outlines(&mut self, outlines: Vec<Postback>) {
+        for outline in outlines {
+            self.postbacks_by_owner.entry(outline.owner).or_default().push(Arc::new(outline));
+        }
+    }
+
     /// The advertiser whose key this is. The look-up is by hash, so its timing tells nothing
     /// about the key.
     pub fn advertiser_by_key(&self, key: &str) -> Option<AdvertiserId> {
@@ -149,6 +162,16 @@ impl Catalogue {
         self.links.get(&link_id)?.composite.clone()
     }
 
+    /// What those who have to do with an event are called.
+    pub fn party_names(&self, facts: &EventFacts) -> PartyNames {
+        PartyNames {
+            offer: self.offers.get(&facts.offer_id).map(|offer| offer.name.clone()),
+            partner: self.partner_names.get(&facts.partner_id).cloned(),
+            advertiser: self.advertiser_names.get(&facts.advertiser_id).cloned(),
+        }
+    }
+
+    /// Those of which only an outline could be read are among them.
     pub fn postbacks_of(&self, owner: Owner) -> &[Arc<Postback>] {
         self.postbacks_by_owner.get(&owner).map_or(&[], Vec::as_slice)
     }

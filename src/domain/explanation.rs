@@ -60,7 +60,7 @@ pub fn findings(
     let is_replaced = postback.scope == Scope::Global && replaces_global(catalogue, postback.owner, facts);
     let hears = postback.events.contains(&event);
     let asked: Vec<&str> = postback.events.iter().map(|event| event.code()).collect();
-    let condition = match (&postback.condition, postback.admits(event, facts)) {
+    let condition = match (&postback.condition, postback.admits(event, facts, catalogue)) {
         (None, _) => "it has no condition".to_owned(),
         (Some(condition), Ok(())) => format!("condition met: {}", condition.source()),
         (Some(_), Err(unmet)) => unmet.to_string(),
@@ -101,7 +101,7 @@ pub fn findings(
                 (false, false) => format!("it asks for {}, not for {}", asked.join(", "), event.code()),
             },
         ),
-        finding(Concern::Condition, postback.admits(event, facts).is_ok(), condition),
+        finding(Concern::Condition, postback.admits(event, facts, catalogue).is_ok(), condition),
         finding(
             Concern::Paused,
             !postback.paused,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::click::Click;
@@ -15,6 +16,7 @@ use super::fields::{ConversionRequest, prefixed_field};
 use super::health::Transition;
 use super::ids::{AdvertiserId, ChangeId, ClickId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
+use super::party_names::{Party, PartyNames};
 use super::postback::Owner;
 use super::status::Status;
 use super::template::MacroValues;
@@ -33,6 +35,9 @@ pub const POSTBACK_MACROS: &[&str] = &[
     "offer_id",
     "partner_id",
     "advertiser_id",
+    "offer_name",
+    "partner_name",
+    "advertiser_name",
     "link_id",
     "action",
     "geo",
@@ -106,6 +111,30 @@ pub struct EventFacts {
 }
 
 impl EventFacts {
+    /// What can be read of facts that a newer version has written, or that are damaged: each by itself,
+    /// and `lead_id` where even that cannot be. For a log row that says little rather than nothing.
+    pub fn as_far_as_readable(
+        written: &Value,
+        change_id: ChangeId,
+        lead_id: Option<LeadId>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut read = Self { lead_id, ..Self::of_nobody(change_id, now) };
+        let Some(written) = written.as_object() else { return read };
+        let Ok(Value::Object(mut facts)) = serde_json::to_value(&read) else { return read };
+        for (name, value) in written {
+            let before = facts.insert(name.clone(), value.clone());
+            match Self::deserialize(&Value::Object(facts.clone())) {
+                Ok(more) => read = more,
+                Err(_) => match before {
+                    Some(before) => drop(facts.insert(name.clone(), before)),
+                    None => drop(facts.remove(name)),
+                },
+            }
+        }
+        read
+    }
+
     /// A lead as it stands after a change; `request` is completed with what was known before.
     pub fn of_lead(
         claim: &Claim,
@@ -164,11 +193,22 @@ impl EventFacts {
             ("since", since),
         ];
         Self {
+            advertiser_id: AdvertiserId(advertiser),
+            partner_id: PartnerId(partner),
+            comment: transition.reason.clone(),
+            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            ..Self::of_nobody(change_id, now)
+        }
+    }
+
+    fn of_nobody(change_id: ChangeId, now: DateTime<Utc>) -> Self {
+        let nobody = Uuid::nil();
+        Self {
             change_id,
             occurred_at: now,
-            advertiser_id: AdvertiserId(advertiser),
+            advertiser_id: AdvertiserId(nobody),
             offer_id: OfferId(nobody),
-            partner_id: PartnerId(partner),
+            partner_id: PartnerId(nobody),
             link_id: LinkId(nobody),
             click_id: ClickId(nobody),
             clickid: String::new(),
@@ -184,14 +224,14 @@ impl EventFacts {
             currency: None,
             payout: None,
             payout_currency: None,
-            comment: transition.reason.clone(),
+            comment: String::new(),
             subs: Default::default(),
             country: String::new(),
             device: String::new(),
             ip: String::new(),
             user_agent: String::new(),
             tracker: String::new(),
-            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            fields: BTreeMap::new(),
             is_test: false,
         }
     }
@@ -253,6 +293,7 @@ pub struct EventMacros<'a> {
     pub event: Event,
     pub facts: &'a EventFacts,
     pub owner: Owner,
+    pub names: &'a PartyNames,
 }
 
 impl EventMacros<'_> {
@@ -264,6 +305,11 @@ impl EventMacros<'_> {
             Owner::Advertiser(_) => *currency,
             Owner::Partner(_) | Owner::Platform => payout_currency.or(*currency),
         }
+    }
+
+    /// What a party is called, where the postback's owner may know that.
+    fn name_of(&self, party: Party) -> &str {
+        if party.is_hidden_from(self.owner) { "" } else { self.names.of(party).unwrap_or_default() }
     }
 }
 
@@ -287,6 +333,9 @@ impl MacroValues for EventMacros<'_> {
             "offer_id" => known(facts.offer_id.0),
             "partner_id" => known(facts.partner_id.0),
             "advertiser_id" => known(facts.advertiser_id.0),
+            "offer_name" => Cow::Borrowed(self.name_of(Party::Offer)),
+            "partner_name" => Cow::Borrowed(self.name_of(Party::Partner)),
+            "advertiser_name" => Cow::Borrowed(self.name_of(Party::Advertiser)),
             "link_id" => known(facts.link_id.0),
             "action" => Cow::Borrowed(&facts.action),
             "geo" | "country" => Cow::Borrowed(&facts.country),
@@ -311,5 +360,36 @@ impl MacroValues for EventMacros<'_> {
                 field.map(|value| Cow::Borrowed(value.as_str())).unwrap_or_default()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_facts_of_tomorrow_each_is_read_that_can_be() {
+        let (change, now) =
+            (ChangeId(Uuid::from_u128(1)), DateTime::from_timestamp(1_785_000_000, 0).unwrap());
+        let lead = LeadId(Uuid::from_u128(2));
+        let whole = EventFacts {
+            offer_id: OfferId(Uuid::from_u128(3)),
+            request_id: "order-1".into(),
+            status: Some(Status::Hold),
+            amount: Some(Decimal::TEN),
+            is_test: true,
+            ..EventFacts::of_nobody(change, now)
+        };
+        let mut written = serde_json::to_value(&whole).unwrap();
+        written["status"] = json!("undecided");
+        written["comment"] = json!({ "text": "in two languages" });
+        written["mood"] = json!("new");
+        written["lead_id"] = json!(lead);
+        let read = EventFacts::as_far_as_readable(&written, change, None, now);
+        assert_eq!(read, EventFacts { status: None, lead_id: Some(lead), ..whole });
+        let lost = EventFacts::as_far_as_readable(&Value::Null, change, Some(lead), now);
+        assert_eq!(lost, EventFacts { lead_id: Some(lead), ..EventFacts::of_nobody(change, now) });
     }
 }

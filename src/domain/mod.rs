@@ -8,12 +8,13 @@
 //! [`catalogue`] says what the network has agreed, [`completion`] adds what a door may add, [`status`] turns words into a status,
 //! [`decision`] compares the request with what is already known, [`payout`] computes the
 //! money, [`event`] and [`facts`] say what happened, [`postback`] and [`condition`] say who wants to
-//! know, [`request_template`] and [`template`] write the request, [`signing`] signs it, [`destination`]
+//! know, [`request_template`] and [`template`] write the request with what [`background`] knows of today, [`signing`] signs it, [`destination`]
 //! says when it may go, [`success_rule`] reads the answer, [`retry`] says when to try again.
 //! What is counted afterwards falls into the [`time_bucket`]s of a [`zone`].
 
 pub mod access;
 pub mod address_policy;
+pub mod background;
 pub mod catalogue;
 pub mod click;
 pub mod client_certificate;
@@ -34,6 +35,8 @@ pub mod integration;
 pub mod lease;
 pub mod money;
 pub mod note;
+pub mod party_names;
+pub mod path_secrets;
 pub mod payout;
 pub mod postback;
 pub mod reconciliation;

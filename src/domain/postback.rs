@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::background::Background;
 use super::catalogue::Catalogue;
 use super::client_certificate::ClientCertificate;
 use super::coded::coded_enum;
-use super::composite::Composite;
 use super::condition::{Condition, Unmet};
 use super::destination::rate::Rate;
 use super::destination::share::Limits;
 use super::event::Event;
 use super::facts::{EventFacts, EventMacros};
 use super::ids::{AdvertiserId, DeliveryId, LinkId, OfferId, PartnerId, PostbackId};
+use super::party_names::{NO_NAMES, PartyNames};
 use super::request_template::{Rendering, RequestTemplate};
 use super::request_values::RequestValues;
 use super::retry::RetryPolicy;
@@ -67,9 +68,19 @@ pub enum Scope {
     Link(LinkId),
 }
 
+/// How much of a postback's row this node could read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    Whole,
+    /// Whose it is and what it hears of. Its deliveries are written, and wait for a node that can read
+    /// what to send, and on what condition.
+    Outline,
+}
+
 #[derive(Debug, Clone)]
 pub struct Postback {
     pub postback_id: PostbackId,
+    pub reading: Reading,
     /// Grows with every change of what its requests are made from.
     pub revision: i32,
     pub owner: Owner,
@@ -101,15 +112,16 @@ impl Postback {
         Limits { max_in_flight: self.max_in_flight, rate: self.rate }
     }
 
-    /// The request that tells it of an event; `composite` is that of the click's link.
+    /// The request that tells it of an event.
     pub fn render(
         &self,
         delivery_id: DeliveryId,
         event: Event,
         facts: &EventFacts,
-        composite: Option<&Composite>,
+        background: &Background,
     ) -> Rendering {
-        let macros = EventMacros { event, facts, owner: self.owner };
+        let macros = EventMacros { event, facts, owner: self.owner, names: &background.names };
+        let composite = background.composite.as_deref();
         let secret = self.template_secret();
         self.request.render(&RequestValues { delivery_id, macros, composite, secret })
     }
@@ -121,12 +133,18 @@ impl Postback {
 }
 
 impl Postback {
-    /// Whether the event may go to it, by its condition.
-    pub fn admits(&self, event: Event, facts: &EventFacts) -> Result<(), Unmet> {
-        match &self.condition {
-            None => Ok(()),
-            Some(condition) => condition.judge(&EventMacros { event, facts, owner: self.owner }),
-        }
+    /// Whether the event may go to it, by its condition; the catalogue knows what its parties are
+    /// called.
+    pub fn admits(&self, event: Event, facts: &EventFacts, catalogue: &Catalogue) -> Result<(), Unmet> {
+        let Some(condition) = &self.condition else { return Ok(()) };
+        let named: PartyNames;
+        let names = if condition.asks_for_names() {
+            named = catalogue.party_names(facts);
+            &named
+        } else {
+            &NO_NAMES
+        };
+        condition.judge(&EventMacros { event, facts, owner: self.owner, names })
     }
 }
 

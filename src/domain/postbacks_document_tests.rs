@@ -4,7 +4,7 @@ use super::event::Event;
 use super::facts::{EventMacros, POSTBACK_MACROS};
 use super::postback::Owner;
 use super::request_values::RequestValues;
-use super::sample::{sample, sample_delivery};
+use super::sample::{sample, sample_delivery, sample_names};
 use super::template::brackets::{Setting, translate};
 use super::template::filter::FILTERS;
 use super::template::names::ALIASES;
@@ -60,7 +60,12 @@ fn every_example_comes_out_as_it_is_shown() {
     let facts = sample(Event::Approve);
     let values = RequestValues {
         delivery_id: sample_delivery(),
-        macros: EventMacros { event: Event::Approve, facts: &facts, owner: Owner::Platform },
+        macros: EventMacros {
+            event: Event::Approve,
+            facts: &facts,
+            owner: Owner::Platform,
+            names: &sample_names(),
+        },
         composite: None,
         secret: None,
     };

@@ -62,16 +62,45 @@ pub fn redact_url(url: &str) -> String {
     format!("{}?{}{fragment}", redact_password(before), redact_pairs(query))
 }
 
+/// Whether a secret can be looked for in what somebody else has written: short ones are in any text.
+pub fn is_long_enough_to_be_found(secret: &str) -> bool {
+    secret.chars().count() >= 6
+}
+
+/// The secrets in a request's query and headers, as they are written and as they may be repeated.
+pub fn secret_values(url: &str, headers: &[(String, String)]) -> Vec<String> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let of_query =
+        query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| is_secret(name));
+    let decoded = |value: &str| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+    let of_query = of_query.flat_map(|(_, value)| [value.to_owned(), decoded(value)]);
+    let of_headers = headers.iter().filter(|(name, _)| is_secret_header(name));
+    // `Bearer s3cret` may be repeated without its scheme.
+    let of_headers = of_headers.flat_map(|(_, value)| {
+        let bare = value.rsplit(' ').next().unwrap_or_default();
+        [value.clone(), bare.to_owned()]
+    });
+    let mut values: Vec<String> =
+        of_query.chain(of_headers).filter(|value| is_long_enough_to_be_found(value)).collect();
+    // The longer first: what holds another is replaced as a whole.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    values.dedup();
+    values
+}
+
 /// Parts of names, in lower case, that mark a header as secret whatever else it is called.
 const SECRET_HEADER_PARTS: &[&str] =
     &["auth", "cookie", "credential", "key", "passw", "secret", "session", "signature", "token"];
 
+/// Whether a header's value is one, by its name.
+pub fn is_secret_header(name: &str) -> bool {
+    let name = name.to_lowercase();
+    is_secret(&name) || SECRET_HEADER_PARTS.iter().any(|part| name.contains(part))
+}
+
 /// Headers with the values of secret ones replaced: those that name the sender, and signatures.
 pub fn redact_headers(headers: &[(String, String)]) -> Vec<(String, String)> {
-    let is_secret_header = |name: &str| {
-        let name = name.to_lowercase();
-        is_secret(&name) || SECRET_HEADER_PARTS.iter().any(|part| name.contains(part))
-    };
     let shown =
         |name: &str, value: &String| if is_secret_header(name) { REDACTED.to_owned() } else { value.clone() };
     headers.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
@@ -226,6 +255,19 @@ mod tests {
         );
         assert_eq!(redact_url("https://u:p@t.example/p?x=1"), "https://u:redacted@t.example/p?x=1");
         assert_eq!(redact_url("not a url"), "not a url");
+    }
+
+    #[test]
+    fn what_may_be_repeated_is_known_however_it_is_written() {
+        let headers =
+            [("Authorization", "Bearer s3cret-token"), ("X-Api-Key", "short"), ("Accept", "text/html")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let values = secret_values(
+            "https://t.example/p?cid=1234567&Token=a%20b%2Fcdef&key=1#&token=fragment",
+            &headers,
+        );
+        assert_eq!(values, ["Bearer s3cret-token", "a%20b%2Fcdef", "s3cret-token", "a b/cdef"]);
+        assert_eq!(secret_values("https://t.example/p", &[]), [""; 0]);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::coded::coded_enum;
 use super::facts::POSTBACK_MACROS;
+use super::party_names::Party;
+use super::path_secrets::{path_secrets, redact_path};
 use super::postback::Owner;
+use super::redact::{redact_body, redact_headers, redact_url};
 use super::request::Method;
 use super::request_template::{BodyTemplate, RequestTemplate};
 use super::success_rule::{MOST_RULES, RuleSettings, SuccessRule};
@@ -209,6 +212,12 @@ impl RequestSettings {
                 let needs_secret = url.needs_secret()
                     || headers.iter().any(|(_, value)| value.needs_secret())
                     || body.needs_secret();
+                let tells_names = {
+                    let of_headers = headers.iter().flat_map(|(_, value)| value.names());
+                    let required = self.required_macros.iter().map(String::as_str);
+                    let mut names = url.names().chain(of_headers).chain(body.names()).chain(required);
+                    names.any(|name| Party::of_macro(name).is_some())
+                };
                 let template = RequestTemplate {
                     method: self.method,
                     url,
@@ -217,10 +226,24 @@ impl RequestSettings {
                     content_type,
                     required: self.required_macros.clone(),
                     needs_secret,
+                    tells_names,
+                    path_secrets: path_secrets(&self.url_template),
                 };
                 Ok((template, rules))
             }
             _ => Err(faults),
+        }
+    }
+
+    /// The same for those who may see what is asked for, but no secret that it holds.
+    pub fn without_secrets(self) -> Self {
+        let headers: Vec<_> = self.headers.into_iter().map(|one| (one.name, one.value)).collect();
+        let shown = redact_headers(&headers).into_iter();
+        Self {
+            url_template: redact_path(&redact_url(&self.url_template), &path_secrets(&self.url_template)),
+            headers: shown.map(|(name, value)| HeaderSetting { name, value }).collect(),
+            body_template: redact_body(&self.body_template, usize::MAX),
+            ..self
         }
     }
 

@@ -23,6 +23,10 @@ pub struct RequestTemplate {
     pub(super) content_type: Option<String>,
     pub(super) required: Vec<String>,
     pub(super) needs_secret: bool,
+    /// Whether a macro asks what a party of the event is called.
+    pub(super) tells_names: bool,
+    /// Of the URL's path; mostly none.
+    pub(super) path_secrets: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +73,7 @@ impl BodyTemplate {
         }
     }
 
-    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+    pub(super) fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match self {
             Self::None => Box::new(std::iter::empty()),
             Self::Text(template) => Box::new(template.names()),
@@ -89,6 +93,7 @@ impl RequestTemplate {
             url: self.url.render(values),
             headers,
             body: self.body.render(values),
+            path_secrets: self.path_secrets.clone(),
         };
         let skip = self.unfit(&request, values);
         Rendering { request, skip }
@@ -117,9 +122,9 @@ impl RequestTemplate {
         reasons
     }
 
-    /// The URL as it is written, for who cannot render it.
-    pub fn url_source(&self) -> &str {
-        self.url.source()
+    /// Whether a macro asks what a party of the event is called.
+    pub fn tells_names(&self) -> bool {
+        self.tells_names
     }
 
     /// Its macros without a value, each once, in the order they stand in.

@@ -7,6 +7,7 @@ use super::composite::{Composite, IGNORED};
 use super::facts::{EventMacros, POSTBACK_MACROS};
 use super::fields::{FIELDS_PREFIX, unprefixed};
 use super::ids::DeliveryId;
+use super::postback::Owner;
 use super::template::MacroValues;
 use super::visit::Mark;
 
@@ -51,6 +52,10 @@ impl RequestValues<'_> {
                 (IGNORED, came) => came.unwrap_or_default(),
                 (_, Some(came)) if !came.is_empty() || is_known_at_the_click(field) => came,
                 ("delivery_id", _) => self.value(field),
+                // A link's composite is not written for advertisers, and they may not know this.
+                ("payout" | "payout_currency", _) if matches!(self.macros.owner, Owner::Advertiser(_)) => {
+                    Cow::Borrowed("")
+                }
                 (name, _) if POSTBACK_MACROS.contains(&name) => self.macros.value(name),
                 (name, _) => {
                     self.macros.value(&format!("{FIELDS_PREFIX}{}", unprefixed(name))).into_owned().into()

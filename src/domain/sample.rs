@@ -10,6 +10,7 @@ use super::event::{ActionKind, Event};
 use super::facts::EventFacts;
 use super::ids::{AdvertiserId, ChangeId, ClickId, DeliveryId, LeadId, LinkId, OfferId, PartnerId};
 use super::money::Currency;
+use super::party_names::PartyNames;
 use super::status::Status;
 
 /// The delivery that a sample would be told by.
@@ -19,6 +20,15 @@ pub fn sample_delivery() -> DeliveryId {
 
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(0x0198_d5f0_0000_7000_8000_0000_0000_0000 + number)
+}
+
+/// What the parties of a sample are called.
+pub fn sample_names() -> PartyNames {
+    PartyNames {
+        offer: Some("Sample offer".into()),
+        partner: Some("Sample partner".into()),
+        advertiser: Some("Sample advertiser".into()),
+    }
 }
 
 /// Facts with every value filled that the event can have, the same each time.

@@ -287,7 +287,7 @@ fn store_failed(error: &StoreError) -> HttpResponse {
     tracing::warn!(%error, "a reconciliation stopped: PostgreSQL did not go along");
     answer::not_durable(match error {
         StoreError::Unavailable(_) | StoreError::Raced(_) => NotDurable::StoreAway,
-        StoreError::Refused(_) | StoreError::Unreadable(_) => NotDurable::Refused,
+        StoreError::Refused(_) | StoreError::Unreadable(_) | StoreError::Panicked(_) => NotDurable::Refused,
     })
 }
 

@@ -129,6 +129,14 @@ pub const METRICS: &[Metric] = &[
     gauge("ricochet_queue_deliveries", "Deliveries not finished, over all nodes"),
     gauge("ricochet_queue_oldest_due_seconds", "Age of the oldest delivery that is due, over all nodes"),
     gauge("ricochet_dispatchers", "Dispatchers at work on this node"),
+    counter(
+        "ricochet_dispatcher_restarts_total",
+        "Dispatchers that died of an internal error and were started again",
+    ),
+    counter(
+        "ricochet_panics_total",
+        "Internal errors (panics) of this process; its log says where, and what they ended",
+    ),
     gauge("ricochet_live_nodes", "Nodes that share the destinations, as this one sees it"),
     counter("ricochet_rescue_rounds_total", "Looks for what is due and for nodes that have died"),
     gauge_by(

@@ -8,13 +8,14 @@ use url::Url;
 use uuid::Uuid;
 
 use super::http_sender::{HttpSender, Sent};
-use crate::domain::composite::Composite;
+use crate::domain::background::Background;
 use crate::domain::condition::Unmet;
 use crate::domain::destination::signal::Signal;
 use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::money::Currency;
+use crate::domain::path_secrets::redact_path;
 use crate::domain::postback::{Owner, Postback};
 use crate::domain::redact::{REDACTED, redact_body, redact_headers, redact_url};
 use crate::domain::request::RenderedRequest;
@@ -24,7 +25,8 @@ use crate::domain::signing::{self, Stamp};
 use crate::domain::status::Status;
 use crate::domain::success_rule;
 use crate::event_log::rows::AttemptRow;
-use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE};
+use crate::panics::caught_now;
+use crate::store::deliveries::{Abandoned, ClaimedDelivery, FIRST_FENCE, Facts};
 use crate::store::outcomes::AttemptRecord;
 use crate::store::skipped::SkippedDelivery;
 
@@ -35,29 +37,29 @@ const KEPT_BODY_BYTES: usize = 4 * 1024;
 const KEPT_HEADER_CHARS: usize = 2_000;
 
 /// Makes the attempt a delivery was claimed for; its record, and what it says of the destination.
-/// `composite` is that of the click's link.
 pub async fn make(
     sender: &HttpSender,
     postback: &Postback,
-    composite: Option<&Composite>,
+    background: &Background,
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> (AttemptRecord, Signal) {
-    let (record, signal, _) = make_and_hear(sender, postback, composite, delivery, node).await;
-    (record, signal)
+    let (record, signal, _) = make_and_hear(sender, postback, background, delivery, node).await;
+    let names = postback.request.tells_names().then(|| background.names.clone());
+    (AttemptRecord { names, ..record }, signal)
 }
 
 /// The same, with the headers of the answer.
 async fn make_and_hear(
     sender: &HttpSender,
     postback: &Postback,
-    composite: Option<&Composite>,
+    background: &Background,
     delivery: &ClaimedDelivery,
     node: NodeId,
 ) -> (AttemptRecord, Signal, HeaderMap) {
     let started_at = Utc::now();
     let Rendering { request, skip } =
-        postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite);
+        postback.render(delivery.delivery_id, delivery.event, &delivery.facts, background);
     if !skip.is_empty() {
         let judgement = skipped(&skip);
         let record = describe(postback, delivery, node, started_at, &request, &judgement, None);
@@ -85,13 +87,27 @@ async fn make_and_hear(
     };
     let certificate = postback.certificate.as_deref();
     let sent = sender.send_as(&signed.request, url, postback.timeout, certificate).await;
-    let mut sent = without_tags(sent, &signed.tags);
-    let response_headers = std::mem::take(&mut sent.response_headers);
+    let secrets: Vec<String> = signed.tags.into_iter().chain(request.secrets()).collect();
+    let sent = with_shown_place(sent, &secrets, &request.path_secrets);
     let now = Utc::now();
+    // Rules of success look at what was answered, not at what is shown of it.
     let judgement = judge_sent(&sent, postback, delivery.attempt, now);
+    let mut sent = without_secrets(sent, &secrets);
+    let response_headers = std::mem::take(&mut sent.response_headers);
     let signal = Signal::of(&sent.exchange, postback.retry.asked_wait(&sent.exchange, now));
     let record = describe(postback, delivery, node, started_at, &request, &judgement, Some(sent));
     (record, signal, response_headers)
+}
+
+/// The record of a delivery that was written unjudged, and that its postback's condition keeps back.
+pub fn not_admitted(
+    postback: &Postback,
+    delivery: &ClaimedDelivery,
+    unmet: &Unmet,
+    node: NodeId,
+) -> AttemptRecord {
+    let request = RenderedRequest::get(String::new());
+    describe(postback, delivery, node, Utc::now(), &request, &kept_back_by(unmet.to_string()), None)
 }
 
 /// What came of a test.
@@ -106,7 +122,7 @@ pub struct Tested {
 pub async fn test(
     sender: &HttpSender,
     postback: &Postback,
-    composite: Option<&Composite>,
+    background: &Background,
     event: Event,
     facts: EventFacts,
     node: NodeId,
@@ -122,8 +138,9 @@ pub async fn test(
         due_at: Utc::now(),
         facts: Arc::new(EventFacts { is_test: true, ..facts }),
         pinned_revision: None,
+        is_unjudged: false,
     };
-    let (record, _, headers) = make_and_hear(sender, &once, composite, &delivery, node).await;
+    let (record, _, headers) = make_and_hear(sender, &once, background, &delivery, node).await;
     let mut row = record.row;
     // Of a test there is only one.
     if let Some(reason) = row.reason.strip_suffix("; all 1 attempts are used up") {
@@ -161,15 +178,24 @@ pub fn skipped(reasons: &[SkipReason]) -> Judgement {
     }
 }
 
-/// A destination may repeat what it was called by; what signed that stays out of the log.
-fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
-    for tag in tags {
-        sent.response_body = sent.response_body.replace(tag, REDACTED);
-        if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
-            *place = place.replace(tag, REDACTED);
+/// The place that a destination redirects to is told in the reason: without what must not be repeated.
+fn with_shown_place(mut sent: Sent, secrets: &[String], path_secrets: &[String]) -> Sent {
+    if let Exchange::Answered { location: Some(place), .. } = &mut sent.exchange {
+        *place = redact_path(&redact_url(place), path_secrets);
+        for secret in secrets {
+            *place = place.replace(secret, REDACTED);
         }
+    }
+    sent
+}
+
+/// A destination may repeat what it was called by; what signed that, and the secrets in it, stay out of
+/// the log.
+fn without_secrets(mut sent: Sent, secrets: &[String]) -> Sent {
+    for secret in secrets {
+        sent.response_body = sent.response_body.replace(secret, REDACTED);
         for value in sent.response_headers.values_mut() {
-            if String::from_utf8_lossy(value.as_bytes()).contains(tag.as_str()) {
+            if String::from_utf8_lossy(value.as_bytes()).contains(secret.as_str()) {
                 *value = HeaderValue::from_static(REDACTED);
             }
         }
@@ -177,22 +203,23 @@ fn without_tags(mut sent: Sent, tags: &[String]) -> Sent {
     sent
 }
 
-/// The record of an attempt whose task panicked.
+/// The record of an attempt that panicked. As little as can be is worked out for it: whatever it was
+/// that panicked must not do so again.
 pub fn panicked(postback: &Postback, delivery: &ClaimedDelivery, node: NodeId) -> AttemptRecord {
     let exchange =
         Exchange::Broken { kind: ErrorKind::Internal, message: "an internal error ended the attempt".into() };
     let judgement = judge(&exchange, delivery.attempt, &postback.retry, rand::random(), Utc::now());
-    // Rendering may be what panicked.
-    let request = RenderedRequest::get(postback.request.url_source().to_owned());
+    let request = RenderedRequest::get(String::new());
     describe(postback, delivery, node, Utc::now(), &request, &judgement, None)
 }
 
 /// The log row of an attempt that nobody recorded: its node stopped first. Whether the request
-/// was sent cannot be known. `postback` is missing where it is no longer in the catalogue.
+/// was sent cannot be known. `postback` is missing where this node does not have it; its request is told
+/// where that and the facts are whole.
 pub fn interrupted(
     abandoned: &Abandoned,
     postback: Option<&Postback>,
-    composite: Option<&Composite>,
+    background: &Background,
     node: NodeId,
 ) -> AttemptRow {
     let delivery = &abandoned.delivery;
@@ -202,14 +229,25 @@ pub fn interrupted(
         reason: "the node stopped before it recorded this attempt; the request may have been sent".into(),
         retry_in: None,
     };
-    let request = match postback {
-        Some(postback) => {
-            postback.render(delivery.delivery_id, delivery.event, &delivery.facts, composite).request
+    let request = match (postback, abandoned.facts) {
+        (Some(postback), Facts::Whole) => {
+            let render =
+                || postback.render(delivery.delivery_id, delivery.event, &delivery.facts, background).request;
+            // Rendering may be what ended its node.
+            caught_now(render).unwrap_or_else(|_| RenderedRequest::get(String::new()))
         }
-        None => RenderedRequest::get(String::new()),
+        (None, _) | (_, Facts::Partial) => RenderedRequest::get(String::new()),
     };
-    let owner = postback.map_or("", |postback| postback.owner.kind());
-    row(owner, delivery, node, abandoned.claimed_at, &request, &judgement, None)
+    let kind = postback.map_or("", |postback| postback.owner.kind());
+    let row = row(kind, delivery, node, abandoned.claimed_at, &request, &judgement, None);
+    // Whoever owns it sees it, also where no more is known.
+    match postback.map(|postback| postback.owner) {
+        Some(Owner::Partner(id)) if row.partner_id.is_nil() => AttemptRow { partner_id: id.0, ..row },
+        Some(Owner::Advertiser(id)) if row.advertiser_id.is_nil() => {
+            AttemptRow { advertiser_id: id.0, ..row }
+        }
+        _ => row,
+    }
 }
 
 /// A delivery that its postback's condition keeps from being made; nothing is rendered or sent.
@@ -231,6 +269,7 @@ pub fn kept_back(
         due_at: now,
         facts: facts.clone(),
         pinned_revision: None,
+        is_unjudged: false,
     };
     SkippedDelivery {
         delivery_id,
@@ -245,10 +284,12 @@ pub fn kept_back(
 /// The log row of a delivery that a condition keeps back: an attempt that was not made, when it was
 /// due.
 pub fn unmet_row(owner: Owner, delivery: &ClaimedDelivery, reason: String, node: NodeId) -> AttemptRow {
-    let judgement =
-        Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Condition, reason, retry_in: None };
     let request = RenderedRequest::get(String::new());
-    row(owner.kind(), delivery, node, delivery.due_at, &request, &judgement, None)
+    row(owner.kind(), delivery, node, delivery.due_at, &request, &kept_back_by(reason), None)
+}
+
+fn kept_back_by(reason: String) -> Judgement {
+    Judgement { outcome: Outcome::Skipped, error_kind: ErrorKind::Condition, reason, retry_in: None }
 }
 
 /// The log row of a delivery that was cancelled: an attempt that will not be made.
@@ -279,6 +320,7 @@ fn describe(
         outcome: judgement.outcome,
         next_attempt_at: judgement.retry_in.map(|wait| Utc::now() + wait),
         revision: postback.revision,
+        names: None,
         row: row(postback.owner.kind(), delivery, node, started_at, request, judgement, sent),
     }
 }
@@ -320,7 +362,7 @@ fn row(
         country: facts.country.clone(),
         device: facts.device.clone(),
         method: request.method.code(),
-        url: redact_url(&request.url),
+        url: request.shown_url(),
         request_headers: headers_as_json(&request.headers),
         request_body: redact_body(&request.body, KEPT_BODY_BYTES),
         outcome: judgement.outcome.code(),

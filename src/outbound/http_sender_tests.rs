@@ -198,6 +198,7 @@ async fn the_request_says_what_the_postback_says() {
     .await;
     let url = Url::parse(&format!("http://Tracker.Example.:{port}/p?a=%20b#fragment")).unwrap();
     let request = RenderedRequest {
+        path_secrets: Vec::new(),
         method: Method::Post,
         url: url.to_string(),
         headers: vec![("X-Id".into(), "ü".into()), ("user-agent".into(), "mine".into())],

@@ -1,6 +1,8 @@
 //! Claims whose answers were lost: the connection broke, and nobody knows whether PostgreSQL had
 //! committed. What was claimed all the same is held by nobody, and would lie until its lease ends.
 //!
+//! The same holds where whoever asked is gone: it panicked before the answer came.
+//!
 //! They are looked for as soon as PostgreSQL answers, and given back. A statement may run on after
 //! its connection has broken, so what is not found at once is looked for again.
 
@@ -38,14 +40,15 @@ enum Claim {
 }
 
 impl ClaimsInDoubt {
-    pub fn of_queue(&self, fence: Fence) {
-        self.add(Claim::OfQueue(fence));
+    /// A queue is about to be claimed from with this fence; in doubt until that is answered.
+    pub fn of_queue(&self, fence: Fence) -> Asked<'_> {
+        Asked { doubts: self, claim: Some(Claim::OfQueue(fence)) }
     }
 
-    pub fn with_birth(&self, deliveries: Vec<DeliveryId>) {
-        if !deliveries.is_empty() {
-            self.add(Claim::WithBirth(deliveries));
-        }
+    /// The same for deliveries that are about to be written with a claim.
+    pub fn with_birth(&self, deliveries: Vec<DeliveryId>) -> Asked<'_> {
+        let claim = (!deliveries.is_empty()).then_some(Claim::WithBirth(deliveries));
+        Asked { doubts: self, claim }
     }
 
     fn add(&self, claim: Claim) {
@@ -85,6 +88,28 @@ impl ClaimsInDoubt {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Doubt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A claim that was asked for. Dropped without an answer, it is in doubt.
+#[must_use]
+pub struct Asked<'a> {
+    doubts: &'a ClaimsInDoubt,
+    claim: Option<Claim>,
+}
+
+impl Asked<'_> {
+    /// Whether anything is claimed is known now.
+    pub fn is_answered(mut self) {
+        self.claim = None;
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.doubts.add(claim);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub fn of_clicks(clicks: &[Click], catalogue: &Catalogue, node: NodeId) -> (Clic
         let mut is_news = false;
         for (postback, event) in subscribers(catalogue, &facts, &[Event::Click]) {
             is_news = true;
-            if let Err(unmet) = postback.admits(event, &facts) {
+            if let Err(unmet) = postback.admits(event, &facts, catalogue) {
                 news.skipped.push(attempt::kept_back(
                     postback,
                     event,
@@ -45,7 +45,7 @@ pub fn of_clicks(clicks: &[Click], catalogue: &Catalogue, node: NodeId) -> (Clic
                 change_id,
                 event,
                 lead_id: None,
-                is_claimed: Claimed::Waiting,
+                is_claimed: Claimed::waiting_for(postback),
             });
         }
         if is_news {

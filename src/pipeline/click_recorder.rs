@@ -11,6 +11,7 @@ use super::dispatcher_supervisor::Due;
 use super::inbound::NotDurable;
 use super::services::Services;
 use crate::domain::click::Click;
+use crate::panics::as_failure;
 use crate::store::{StoreError, clicks};
 
 /// Bound: `bound` clicks wait; past it the visitor's request gets [`NotDurable::QueueFull`].
@@ -60,15 +61,20 @@ impl ClickRecorder {
     }
 }
 
-/// One result a click; where PostgreSQL refuses the batch, its clicks are tried one by one.
+/// One result a click; where PostgreSQL refuses the batch, or it ends by an internal error, its clicks
+/// are tried one by one.
 async fn record(
     services: &Services,
     dispatching: &Recipient<Due>,
     clicks: &[Click],
 ) -> Vec<Result<(), NotDurable>> {
-    let (news, postbacks) = click_news::of_clicks(clicks, &services.catalogue(), services.node);
-    match clicks::insert(&services.lane_pool, services.node, clicks, &news).await {
-        Ok(()) => {
+    let inserting = async {
+        let (news, postbacks) = click_news::of_clicks(clicks, &services.catalogue(), services.node);
+        clicks::insert(&services.lane_pool, services.node, clicks, &news).await?;
+        Ok(postbacks)
+    };
+    match as_failure(inserting).await {
+        Ok(postbacks) => {
             if !postbacks.is_empty() {
                 // A hint: the rescuer's scan would find them too.
                 dispatching.do_send(Due(postbacks.into_iter().collect()));
@@ -76,7 +82,7 @@ async fn record(
             metrics::counter!("ricochet_clicks_total").increment(clicks.len() as u64);
             vec![Ok(()); clicks.len()]
         }
-        Err(StoreError::Refused(_)) if clicks.len() > 1 => {
+        Err(StoreError::Refused(_) | StoreError::Panicked(_)) if clicks.len() > 1 => {
             let mut results = Vec::with_capacity(clicks.len());
             for click in clicks {
                 results.extend(Box::pin(record(services, dispatching, std::slice::from_ref(click))).await);
@@ -86,7 +92,7 @@ async fn record(
         Err(error) => {
             tracing::warn!(%error, clicks = clicks.len(), "clicks get 503: nothing was recorded");
             let reason = match error {
-                StoreError::Refused(_) => NotDurable::Refused,
+                StoreError::Refused(_) | StoreError::Panicked(_) => NotDurable::Refused,
                 _ => NotDurable::StoreAway,
             };
             vec![Err(reason); clicks.len()]

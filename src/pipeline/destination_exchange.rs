@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::services::Services;
 use crate::domain::destination::Change;
 use crate::domain::ids::PostbackId;
+use crate::panics::as_failure;
 use crate::store::StoreError;
 use crate::store::destination_news::{self, Look};
 
@@ -68,7 +69,7 @@ pub fn start(services: &Arc<Services>) {
                 true => Look::All,
                 false => Look::Recent,
             };
-            let result = go_round(&services, look).await;
+            let result = as_failure(go_round(&services, look)).await;
             match &result {
                 Ok(()) => {
                     looked_at = began;

@@ -8,32 +8,33 @@
 //! Destinations that are known to be well are sent to from its own thread, the others from the
 //! [`Ward`].
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use chrono::TimeDelta;
-use futures_util::FutureExt;
-use uuid::Uuid;
 
+use super::held::Held;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
-use super::queue_floor::Reading;
+use super::queue_places::Reading;
 use super::services::Services;
-use super::slots::{DestinationSlots, Slot, TooLate};
+use super::slots::{DestinationSlots, TooLate};
 use super::ward::Ward;
-use crate::domain::composite::Composite;
+use crate::domain::background::Background;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Wait};
-use crate::domain::ids::{DeliveryId, PostbackId};
+use crate::domain::ids::PostbackId;
+use crate::domain::party_names::PartyNames;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
+use crate::panics::caught;
 use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueueClaim, QueuePosition};
-use crate::store::{StoreError, pausing, revisions};
+use crate::store::{StoreError, party_names, pausing, revisions};
 
 /// How long after its due time a new delivery may become visible to others, usually.
-const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
+pub const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
 /// Most deliveries claimed by one query.
 const CLAIM_LIMIT: usize = 100;
 /// Between tries while PostgreSQL is away.
@@ -55,10 +56,7 @@ pub struct Dispatcher {
 /// Send a delivery this node has claimed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct SendClaimed {
-    pub delivery: ClaimedDelivery,
-    pub slot: Slot,
-}
+pub struct SendClaimed(pub Held);
 
 /// There may be something due, or a place has become free.
 #[derive(Message)]
@@ -92,78 +90,80 @@ impl Dispatcher {
     }
 
     /// Sends what was claimed, or gives it back where this node cannot send it now.
-    fn send(&self, claimed: Vec<(ClaimedDelivery, Slot)>, ctx: &Context<Self>) {
+    fn send(&self, claimed: Vec<Held>, ctx: &Context<Self>) {
+        tracing::trace!(postback = %self.postback_id, deliveries = claimed.len(), "to be sent");
         let catalogue = self.services.catalogue();
         let postback =
             catalogue.postbacks.get(&self.postback_id).filter(|_| !self.services.slots.is_closed());
         let Some(postback) = postback else {
             return release(&self.services, claimed);
         };
-        for (delivery, slot) in claimed {
-            let composite = catalogue.composite_of(delivery.facts.link_id);
-            self.attempt(postback.clone(), composite, delivery, slot, ctx.address());
+        for held in claimed {
+            self.attempt(postback.clone(), catalogue.clone(), held, ctx.address());
         }
     }
 
-    fn attempt(
-        &self,
-        postback: Arc<Postback>,
-        composite: Option<Arc<Composite>>,
-        delivery: ClaimedDelivery,
-        mut slot: Slot,
-        freed: Addr<Self>,
-    ) {
+    fn attempt(&self, postback: Arc<Postback>, catalogue: Arc<Catalogue>, mut held: Held, freed: Addr<Self>) {
         let services = self.services.clone();
         let ward = (!self.slots.is_well()).then(|| self.ward.clone());
         let arbiter = ward.as_ref().map(|ward| ward.arbiter.clone());
         let sender = ward.as_ref().map_or(&self.sender, |ward| &ward.sender).clone();
         let outcomes = self.outcomes.clone();
         let attempt = async move {
-            if let Some(ward) = ward {
-                ward.turn_to_send().await;
-            }
             let node = services.node;
             let attempting = async {
-                let pinned = as_pinned(&services, &postback, &delivery).await;
-                slot.begin_in_time(&services.lease).await?;
-                Ok(match pinned {
-                    Some(pinned) => {
-                        attempt::make(&sender, &pinned, composite.as_deref(), &delivery, node).await
+                if let Some(ward) = ward {
+                    ward.turn_to_send().await;
+                }
+                let (event, facts) = (held.delivery.event, &held.delivery.facts);
+                if held.delivery.is_unjudged
+                    && let Err(unmet) = postback.admits(event, facts, &catalogue)
+                {
+                    let record = attempt::not_admitted(&postback, &held.delivery, &unmet, node);
+                    return Ok((record, Signal::Nothing));
+                }
+                let bound = as_bound(&services, &postback, &catalogue, &held.delivery).await;
+                held.slot_mut().begin_in_time(&services.lease).await?;
+                Ok(match bound {
+                    Some((postback, background)) => {
+                        attempt::make(&sender, &postback, &background, &held.delivery, node).await
                     }
-                    None => (attempt::panicked(&postback, &delivery, node), Signal::Nothing),
+                    None => (attempt::panicked(&postback, &held.delivery, node), Signal::Nothing),
                 })
             };
             // A panic is one failed attempt, not a dead dispatcher.
-            let (record, signal) = match AssertUnwindSafe(attempting).catch_unwind().await {
+            let (record, signal) = match caught(attempting).await {
                 Ok(Ok(made)) => made,
-                Ok(Err(TooLate)) => return release(&services, vec![(delivery, slot)]),
-                Err(_) => (attempt::panicked(&postback, &delivery, services.node), Signal::Nothing),
+                Ok(Err(TooLate)) => return release(&services, vec![held]),
+                Err(error) => {
+                    let Held { delivery, .. } = &held;
+                    tracing::error!(%error, postback = %postback.postback_id, delivery = %delivery.delivery_id, "an attempt failed");
+                    (attempt::panicked(&postback, delivery, node), Signal::Nothing)
+                }
             };
-            if let Some(change) = slot.heard(signal) {
-                tell(postback.postback_id, change);
-                services.exchange.tell(postback.postback_id);
+            // Nor does one over what it says of the destination undo what was made.
+            let heeding = heed(&services, &postback, &held, signal);
+            if let Err(error) = caught(heeding).await {
+                tracing::error!(%error, postback = %postback.postback_id, "an answer is not heeded");
             }
-            if signal == Signal::Gone {
-                pause(&services, postback.postback_id).await;
-            }
-            outcomes.do_send(AttemptMade { record, slot, freed });
+            outcomes.do_send(AttemptMade { record, held, freed });
         };
         match arbiter {
             None => drop(actix::spawn(attempt)),
-            // Where that thread has ended, so has the server; the claim will be rescued.
+            // Where that thread has ended, so has the server; else the claim is given back.
             Some(arbiter) => drop(arbiter.spawn(attempt)),
         }
     }
 
-    /// Claims what is due, as far as there are places; in turns, where it is not known that the
-    /// destination answers.
+    /// Claims what is due, as far as there are places; in turns, where the destination has failed or has
+    /// not answered yet.
     fn claim(&mut self, ctx: &mut Context<Self>) {
         if self.is_claiming {
             self.claim_again = true;
             return;
         }
         let Some(postback) = self.open_postback(ctx) else { return };
-        if self.slots.is_well() {
+        if self.slots.is_well() || self.slots.is_untried() {
             return self.claim_now(&postback, ctx);
         }
         self.is_claiming = true;
@@ -220,35 +220,41 @@ impl Dispatcher {
         let services = self.services.clone();
         let postback_id = self.postback_id;
         let began = Instant::now();
-        let horizon =
-            QueuePosition { due_at: services.now() - HORIZON_SLACK, delivery_id: DeliveryId(Uuid::nil()) };
-        let from = self.slots.floor().start(began);
+        let horizon = QueuePosition::before(services.now() - HORIZON_SLACK);
+        let from = services.queues.begin(postback_id);
+        let asked_for = slots.len();
         let claiming = async move {
+            let fence = deliveries::draw_fence();
+            let asked = services.doubts.of_queue(fence);
             let claimed =
-                deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from).await;
-            (claimed, slots)
+                deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from, fence).await;
+            if !matches!(claimed, Err(ClaimError::InDoubt(_))) {
+                asked.is_answered();
+            }
+            claimed.map(|QueueClaim { deliveries, taken }| {
+                // Places for which there was nothing are given back here, unused.
+                let held = deliveries.into_iter().zip(slots);
+                let held = held.map(|(delivery, slot)| Held::new(&services, delivery, slot));
+                (held.collect::<Vec<_>>(), taken)
+            })
         };
-        ctx.spawn(claiming.into_actor(self).map(move |(claimed, slots), this, ctx| {
+        ctx.spawn(claiming.into_actor(self).map(move |claimed, this, ctx| {
             this.is_claiming = false;
-            let QueueClaim { deliveries: claimed, taken } = match claimed {
+            let (claimed, taken) = match claimed {
                 Ok(claim) => claim,
                 Err(error) => {
                     tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
-                    if let ClaimError::InDoubt(fence, _) = error {
-                        this.services.doubts.of_queue(fence);
-                    }
                     // What waits is not known; the rescuer's next hint asks again.
                     this.claim_again = false;
                     return this.slots.set_backlog(true);
                 }
             };
-            let is_full = taken == slots.len();
+            let is_full = taken == asked_for;
             this.slots.set_backlog(is_full);
-            let now = Instant::now();
-            let reached = claimed.last().map(ClaimedDelivery::position);
-            this.slots.floor().note(Reading { from, reached, horizon, is_full, took: now - began }, now);
-            // Places for which there was nothing are given back here, unused.
-            this.send(claimed.into_iter().zip(slots).collect(), ctx);
+            let reached = claimed.last().map(|held| held.delivery.position());
+            let reading = Reading { from, reached, horizon, is_full, took: began.elapsed() };
+            this.services.queues.note(postback_id, reading);
+            this.send(claimed, ctx);
             if std::mem::take(&mut this.claim_again) || is_full {
                 this.claim(ctx);
             }
@@ -274,7 +280,7 @@ impl Dispatcher {
 
 /// Gives claims back whose attempts were not begun, so that they are due at once, here or at
 /// another node.
-pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) {
+pub fn release(services: &Arc<Services>, claimed: Vec<Held>) {
     if claimed.is_empty() {
         return;
     }
@@ -282,7 +288,7 @@ pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) 
     actix::spawn(async move {
         // Their places are held until it is done: a node that stops waits for them.
         let unsent: Vec<_> =
-            claimed.iter().map(|(delivery, _)| (delivery.delivery_id, delivery.fence)).collect();
+            claimed.iter().map(|held| (held.delivery.delivery_id, held.delivery.fence)).collect();
         while let Err(error) = deliveries::release(&services.pool, services.node, &unsent).await {
             if !matches!(error, StoreError::Unavailable(_) | StoreError::Raced(_)) {
                 tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
@@ -290,11 +296,23 @@ pub fn release(services: &Arc<Services>, claimed: Vec<(ClaimedDelivery, Slot)>) 
             }
             tokio::time::sleep(RETRY_WAIT).await;
         }
-        for (_, slot) in claimed {
-            slot.give_back().floor().missed(Instant::now());
+        for held in claimed {
+            services.queues.put_back(held.delivery.postback_id, held.delivery.position());
+            held.end();
         }
         tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
     });
+}
+
+/// What an answer says of its destination.
+async fn heed(services: &Services, postback: &Postback, held: &Held, signal: Signal) {
+    if let Some(change) = held.slot().heard(signal) {
+        tell(postback.postback_id, change);
+        services.exchange.tell(postback.postback_id);
+    }
+    if signal == Signal::Gone {
+        pause(services, postback.postback_id).await;
+    }
 }
 
 /// Pauses a postback whose destination is gone, before that is recorded: nothing else is sent
@@ -347,44 +365,81 @@ fn tell(postback: PostbackId, change: Change) {
     metrics::counter!("ricochet_destination_changes_total", "to" => to).increment(1);
 }
 
-/// The postback, with the request of an earlier revision where the delivery is bound to one;
-/// `None` where that cannot be read: today's request would be another than was asked for. While
-/// PostgreSQL is away it waits.
-async fn as_pinned(
+/// The postback and what its request is filled with: both of today, or as they were where the delivery
+/// is bound to an earlier request; `None` where that cannot be read: today's would be another than was
+/// asked for. While PostgreSQL is away it waits.
+async fn as_bound(
     services: &Services,
     postback: &Arc<Postback>,
+    catalogue: &Catalogue,
     delivery: &ClaimedDelivery,
-) -> Option<Arc<Postback>> {
-    let Some(revision) = delivery.pinned_revision.filter(|revision| *revision != postback.revision) else {
-        return Some(postback.clone());
+) -> Option<(Arc<Postback>, Background)> {
+    let of_today = |postback: &Postback| Background::of(catalogue, &postback.request, &delivery.facts);
+    let Some(revision) = delivery.pinned_revision else {
+        return Some((postback.clone(), of_today(postback)));
     };
+    let postback = as_it_was(services, postback, revision).await?;
+    let background = of_today(&postback);
+    if !postback.request.tells_names() {
+        return Some((postback, background));
+    }
+    let names = in_the_end(|| party_names::as_sent(&services.pool, delivery.delivery_id)).await;
+    match names {
+        Ok(sent) => {
+            let names: PartyNames = sent.or(&background.names);
+            Some((postback, Background { names, ..background }))
+        }
+        Err(error) => {
+            tracing::error!(%error, delivery = %delivery.delivery_id, "the names of an earlier request are unreadable");
+            None
+        }
+    }
+}
+
+/// The postback with the request of a revision.
+async fn as_it_was(services: &Services, postback: &Arc<Postback>, revision: i32) -> Option<Arc<Postback>> {
+    if revision == postback.revision {
+        return Some(postback.clone());
+    }
+    match in_the_end(|| revisions::load(&services.pool, postback, revision)).await {
+        Ok(Some(earlier)) => Some(Arc::new(earlier)),
+        Ok(None) => {
+            tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
+            None
+        }
+    }
+}
+
+/// What PostgreSQL says, as soon as it says something.
+async fn in_the_end<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     loop {
-        match revisions::load(&services.pool, postback, revision).await {
-            Ok(Some(earlier)) => return Some(Arc::new(earlier)),
-            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => {
-                tokio::time::sleep(RETRY_WAIT).await;
-            }
-            Ok(None) => {
-                tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
-                return None;
-            }
-            Err(error) => {
-                tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
-                return None;
-            }
+        match read().await {
+            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => tokio::time::sleep(RETRY_WAIT).await,
+            said => return said,
         }
     }
 }
 
 impl Actor for Dispatcher {
     type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        tracing::debug!(postback = %self.postback_id, "a dispatcher is at work");
+    }
 }
 
 impl Handler<SendClaimed> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, SendClaimed { delivery, slot }: SendClaimed, ctx: &mut Self::Context) {
-        self.send(vec![(delivery, slot)], ctx);
+    fn handle(&mut self, SendClaimed(held): SendClaimed, ctx: &mut Self::Context) {
+        self.send(vec![held], ctx);
     }
 }
 

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::dispatcher::{ClaimDue, Dispatcher, SendClaimed, release};
+use super::held::Held;
 use super::outcome_recorder::OutcomeRecorder;
 use super::services::Services;
-use super::slots::Slot;
 use super::ward::Ward;
 use crate::domain::ids::PostbackId;
 use crate::outbound::HttpSender;
-use crate::store::deliveries::ClaimedDelivery;
 
 /// A dispatcher that nobody has needed for so long ends; the next delivery starts another.
 const IDLE: Duration = Duration::from_secs(60);
@@ -23,7 +22,7 @@ const SWEEP: Duration = Duration::from_secs(20);
 /// One that dies again is started after twice the wait, up to the longest; one that has lived
 /// longer than that has recovered.
 const FIRST_RESTART: Duration = Duration::from_millis(100);
-const LONGEST_RESTART: Duration = Duration::from_secs(30);
+const LONGEST_RESTART: Duration = Duration::from_secs(5);
 
 /// How many attempts are begun before others have a turn. A conversion that a thousand
 /// destinations want to hear of does not hold up the next one's only postback.
@@ -38,7 +37,7 @@ pub struct DispatcherSupervisor {
     ward: Ward,
     dispatchers: HashMap<PostbackId, Employed>,
     /// Claimed and not yet handed on, by hint: each holds its place, so there are no more than places.
-    to_hand_on: VecDeque<std::vec::IntoIter<(ClaimedDelivery, Slot)>>,
+    to_hand_on: VecDeque<std::vec::IntoIter<Held>>,
 }
 
 struct Employed {
@@ -56,7 +55,7 @@ fn restart_wait(deaths: u32) -> Duration {
 /// Deliveries this node has claimed: to be sent now.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Send(pub Vec<(ClaimedDelivery, Slot)>);
+pub struct Send(pub Vec<Held>);
 
 /// Postbacks with deliveries in PostgreSQL that are due.
 #[derive(Message)]
@@ -95,6 +94,7 @@ impl DispatcherSupervisor {
             }
             let deaths = if lived > LONGEST_RESTART * 2 { 1 } else { employed.deaths + 1 };
             tracing::error!(%postback, deaths, "a dispatcher died and is started again");
+            metrics::counter!("ricochet_dispatcher_restarts_total").increment(1);
             *employed = Employed { dispatcher: start(), started_at: now, needed_at: now, deaths };
         }
         Some(&employed.dispatcher)
@@ -108,10 +108,10 @@ impl DispatcherSupervisor {
         }
         let Some(mut hint) = self.to_hand_on.pop_front() else { return };
         let mut unsent = Vec::new();
-        for (delivery, slot) in hint.by_ref().take(TURN) {
-            match self.dispatcher(delivery.postback_id) {
-                Some(dispatcher) => dispatcher.do_send(SendClaimed { delivery, slot }),
-                None => unsent.push((delivery, slot)),
+        for held in hint.by_ref().take(TURN) {
+            match self.dispatcher(held.delivery.postback_id) {
+                Some(dispatcher) => dispatcher.do_send(SendClaimed(held)),
+                None => unsent.push(held),
             }
         }
         release(&self.services, unsent);

@@ -19,6 +19,7 @@ use crate::domain::postback::{Postback, subscribers};
 use crate::domain::resend::{JobState, Pace, PassedOver};
 use crate::event_log::reader::{self, AttemptFilter};
 use crate::event_log::rows::Log;
+use crate::panics::{as_failure, caught};
 use crate::store::deliveries::{Claimed, NewDelivery};
 use crate::store::delivery_jobs::{self as jobs, Counts, Held, PastSelection, Progress, Selection};
 use crate::store::late_postbacks::{self, Listener};
@@ -30,6 +31,9 @@ use crate::store::{StoreError, log_batches};
 const MOST_JOBS: usize = 4;
 /// Between rounds.
 const ROUND: Duration = Duration::from_millis(100);
+/// Of all the time, looks for jobs to take up take at most one part in this many: each passes over what
+/// PostgreSQL could not clear away of jobs that were worked at, as long as somebody's transaction is older.
+const LOOK_SHARE: u32 = 20;
 /// How long one job may keep the others waiting.
 const TURN: Duration = Duration::from_millis(500);
 /// Between tries where something is away, or late.
@@ -45,6 +49,7 @@ const SETTLED: TimeDelta = TimeDelta::seconds(2);
 pub struct JobRunner {
     services: Arc<Services>,
     held: Vec<Work>,
+    next_look: Instant,
 }
 
 /// A job, and what this node knows of it beside its row.
@@ -75,16 +80,21 @@ enum Next {
 
 impl JobRunner {
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services, held: Vec::new() }
+        Self { services, held: Vec::new(), next_look: Instant::now() }
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let services = self.services.clone();
         let held = std::mem::take(&mut self.held);
-        let round = async move { go_round(&services, held).await };
-        ctx.spawn(round.into_actor(self).map(|held, this, ctx| {
-            this.held = held;
-            ctx.run_later(ROUND, Self::next_round);
+        let next_look = self.next_look;
+        let round = caught(async move { go_round(&services, held, next_look).await });
+        ctx.spawn(round.into_actor(self).map(move |round, this, ctx| {
+            let is_ended = round.is_err();
+            (this.held, this.next_look) = round.unwrap_or_else(|error| {
+                tracing::error!(%error, "a round of jobs was ended; all are let go of, and taken up again");
+                (Vec::new(), next_look)
+            });
+            ctx.run_later(if is_ended { WAIT } else { ROUND }, Self::next_round);
         }));
     }
 }
@@ -100,15 +110,15 @@ impl Actor for JobRunner {
 impl Supervised for JobRunner {}
 
 /// Gives each job its turn. One that fails by PostgreSQL is let go of: whether its last step was
-/// saved is read from its row by whoever takes it up.
-async fn go_round(services: &Services, held: Vec<Work>) -> Vec<Work> {
+/// saved is read from its row by whoever takes it up. Returns what is held, and when to look for more.
+async fn go_round(services: &Services, held: Vec<Work>, mut next_look: Instant) -> (Vec<Work>, Instant) {
     if services.slots.is_closed() {
         // The server stops; another node goes on, or this one when it is back.
-        return Vec::new();
+        return (Vec::new(), next_look);
     }
     let mut kept = Vec::new();
     for mut work in held {
-        match turn(services, &mut work).await {
+        match as_failure(turn(services, &mut work)).await {
             Ok(Next::Over) => {}
             Ok(_) => kept.push(work),
             Err(error) => {
@@ -116,13 +126,15 @@ async fn go_round(services: &Services, held: Vec<Work>) -> Vec<Work> {
             }
         }
     }
-    if kept.len() < MOST_JOBS {
+    let began = Instant::now();
+    if kept.len() < MOST_JOBS && began >= next_look {
         match jobs::claim(&services.pool, services.node, MOST_JOBS - kept.len()).await {
             Ok(claimed) => kept.extend(claimed.into_iter().map(Work::new)),
             Err(error) => tracing::debug!(%error, "no job could be claimed"),
         }
+        next_look = Instant::now() + began.elapsed() * LOOK_SHARE;
     }
-    kept
+    (kept, next_look)
 }
 
 async fn turn(services: &Services, work: &mut Work) -> Result<Next, StoreError> {
@@ -274,7 +286,7 @@ impl Work {
             let is_asked_for =
                 |(postback, _): &(&Arc<Postback>, Event)| postback.postback_id == past.postback_id;
             for (postback, event) in heard.filter(is_asked_for) {
-                if postback.admits(event, &change.facts).is_err() {
+                if postback.admits(event, &change.facts, &catalogue).is_err() {
                     kept_back += 1;
                     continue;
                 }
@@ -284,7 +296,7 @@ impl Work {
                     change_id: change.change_id,
                     event,
                     lead_id: change.facts.lead_id,
-                    is_claimed: Claimed::Waiting,
+                    is_claimed: Claimed::waiting_for(postback),
                 });
             }
         }

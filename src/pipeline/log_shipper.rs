@@ -15,6 +15,7 @@ use super::services::Services;
 use crate::event_log::names::NameBook;
 use crate::event_log::retention::LogRetention;
 use crate::event_log::rows::{Log, decode};
+use crate::panics::caught;
 use crate::store::log_batches::{self, Shipment};
 use crate::store::{migrations, names};
 
@@ -72,7 +73,7 @@ impl LogShipper {
         let mut floors = self.floors.clone();
         // Where ClickHouse may have been emptied, it is told every name again.
         let mut book = if is_migrated { std::mem::take(&mut self.book) } else { NameBook::default() };
-        let round = async move {
+        let round = caught(async move {
             if services.slots.is_closed() {
                 // Stopping: the last shipment is the app's to make.
                 return (Round::Away, floors, book);
@@ -92,8 +93,12 @@ impl LogShipper {
                 Naming::Done => ship_all(&services, &mut floors, PAUSE).await,
             };
             (round, floors, book)
-        };
-        ctx.spawn(round.into_actor(self).map(|(round, floors, book), this, ctx| {
+        });
+        ctx.spawn(round.into_actor(self).map(|round, this, ctx| {
+            let (round, floors, book) = round.unwrap_or_else(|error| {
+                tracing::error!(%error, "a round of shipping the log was ended; another begins");
+                (Round::Away, Floors::default(), NameBook::default())
+            });
             this.floors = floors;
             this.book = book;
             // After any trouble the tables are looked at again: ClickHouse may have been emptied.
@@ -156,6 +161,8 @@ async fn ship_all(services: &Services, floors: &mut Floors, pause: Duration) -> 
                 break;
             };
             if !ship(services, shipment).await {
+                // It is taken up again at once, though it may end where this log is read from.
+                floor.missed(Instant::now());
                 return Round::Away;
             }
             // What came meanwhile goes with the next round: few large inserts, not many small.

@@ -6,7 +6,7 @@
 //!          always take the same lane)                     ▼ claimed deliveries onwards
 //!                                           DispatcherSupervisor ─► Dispatcher (one a destination)
 //!                                                     ▲                  │ attempts
-//!                     Rescuer: abandoned claims, ─────┘                  ▼
+//!            Rescuer: abandoned and dropped claims, ──┘                  ▼
 //!                     what is due                                 OutcomeRecorder ══ PostgreSQL
 //!
 //! Validator ─► WideGate ─► StatusMapper ─► Recorder: beside the lane, for what very many hear of
@@ -30,6 +30,7 @@ pub mod destination_reporter;
 pub mod dispatcher;
 pub mod dispatcher_supervisor;
 pub mod health_watch;
+pub mod held;
 pub mod inbound;
 pub mod intake;
 pub mod job_runner;
@@ -42,6 +43,8 @@ pub mod plan;
 pub mod preview;
 pub mod quarantine_releaser;
 mod queue_floor;
+pub mod queue_places;
+mod queue_sweeps;
 pub mod recorder;
 pub mod rescuer;
 pub mod services;

@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::batcher::Batcher;
 use super::dispatcher::{ClaimDue, Dispatcher};
+use super::held::Held;
 use super::services::Services;
-use super::slots::Slot;
 use crate::domain::lease::CLAIM_LEASE;
-use crate::store::StoreError;
+use crate::panics::as_failure;
 use crate::store::outcomes::{self, AttemptRecord};
+use crate::store::{Pool, StoreError};
 
 /// Bound: as many attempts as destinations have places, for each holds its place until it is
 /// recorded. While PostgreSQL is away they wait here and nothing more is sent. What PostgreSQL
@@ -32,7 +33,7 @@ pub struct OutcomeRecorder {
 #[rtype(result = "()")]
 pub struct AttemptMade {
     pub record: AttemptRecord,
-    pub slot: Slot,
+    pub held: Held,
     pub freed: Addr<Dispatcher>,
 }
 
@@ -66,12 +67,12 @@ impl OutcomeRecorder {
         let services = self.services.clone();
         let recording = async move {
             let (records, places): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|made| (made.record, (made.slot, made.freed))).unzip();
+                batch.into_iter().map(|made| (made.record, (made.held, made.freed))).unzip();
             let mut refused = record(&services, &records).await;
-            for (record, (slot, freed)) in records.into_iter().zip(places) {
+            for (record, (held, freed)) in records.into_iter().zip(places) {
                 match refused.remove(&record.row.attempt_id) {
-                    true => drop(actix::spawn(insist(services.clone(), record, slot, freed))),
-                    false => give_back(slot, &freed),
+                    true => drop(actix::spawn(insist(services.clone(), record, held, freed))),
+                    false => end(held, &freed),
                 }
             }
         };
@@ -97,8 +98,8 @@ impl OutcomeRecorder {
     }
 }
 
-fn give_back(slot: Slot, freed: &Addr<Dispatcher>) {
-    if slot.give_back().has_backlog() {
+fn end(held: Held, freed: &Addr<Dispatcher>) {
+    if held.end().has_backlog() {
         freed.do_send(ClaimDue);
     }
 }
@@ -110,7 +111,7 @@ async fn record(services: &Services, records: &[AttemptRecord]) -> HashSet<Uuid>
     let mut is_told = false;
     let mut parts = vec![(records, 0)];
     while let Some((part, races)) = parts.pop() {
-        match outcomes::record(&services.outcome_pool, services.node, services.now(), part).await {
+        match record_once(services, &services.outcome_pool, part).await {
             Ok(superseded) => note(services, part, superseded),
             Err(error @ StoreError::Unavailable(_)) => {
                 if !std::mem::replace(&mut is_told, true) {
@@ -139,6 +140,15 @@ async fn record(services: &Services, records: &[AttemptRecord]) -> HashSet<Uuid>
     refused
 }
 
+/// A panic over a batch is about one of its attempts, which is found as one that PostgreSQL refuses is.
+async fn record_once(
+    services: &Services,
+    pool: &Pool,
+    records: &[AttemptRecord],
+) -> Result<usize, StoreError> {
+    as_failure(outcomes::record(pool, services.node, services.now(), records)).await
+}
+
 fn unrecorded() -> metrics::Gauge {
     metrics::gauge!("ricochet_attempts_unrecorded")
 }
@@ -146,7 +156,7 @@ fn unrecorded() -> metrics::Gauge {
 /// Records one attempt that PostgreSQL has refused, without the texts in it that may be why; and
 /// if not even so, again and again. Meanwhile it holds its place and its claim, so that it is not
 /// sent again for want of a record.
-async fn insist(services: Arc<Services>, record: AttemptRecord, slot: Slot, freed: Addr<Dispatcher>) {
+async fn insist(services: Arc<Services>, record: AttemptRecord, held: Held, freed: Addr<Dispatcher>) {
     let gauge = unrecorded();
     gauge.increment(1);
     let (delivery, reduced) = (record.delivery_id, [record.reduced()]);
@@ -154,24 +164,24 @@ async fn insist(services: Arc<Services>, record: AttemptRecord, slot: Slot, free
     // Not by the connection on which all others are recorded.
     let pool = &services.pool;
     loop {
-        match outcomes::record(pool, services.node, services.now(), &reduced).await {
+        match record_once(&services, pool, &reduced).await {
             Ok(superseded) => {
                 tracing::warn!(%delivery, "an attempt is recorded without its texts");
                 break note(&services, &reduced, superseded);
             }
             Err(error) => tracing::warn!(%error, %delivery, "an attempt is still not recorded"),
         }
-        if let Err(error) = outcomes::hold(pool, services.node, &reduced).await {
+        if let Err(error) = as_failure(outcomes::hold(pool, services.node, &reduced)).await {
             tracing::warn!(%error, %delivery, "the claim of an unrecorded attempt is not held");
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_INSISTENCE);
     }
     gauge.decrement(1);
-    give_back(slot, &freed);
+    end(held, &freed);
 }
 
-fn note(services: &Services, records: &[AttemptRecord], superseded: usize) {
+pub(super) fn note(services: &Services, records: &[AttemptRecord], superseded: usize) {
     if superseded > 0 {
         tracing::warn!(superseded, "attempts came back after their claims had lapsed");
     }
@@ -199,7 +209,7 @@ impl Handler<AttemptMade> for OutcomeRecorder {
     type Result = ();
 
     fn handle(&mut self, made: AttemptMade, ctx: &mut Self::Context) {
-        self.is_urgent |= made.slot.is_wanted();
+        self.is_urgent |= made.held.slot().is_wanted();
         if self.batcher.push(made).is_err() {
             unreachable!("the batcher has no bound of its own");
         }

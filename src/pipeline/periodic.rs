@@ -10,6 +10,7 @@ use super::destination_reporter::{self, DestinationReporter};
 use super::lanes::Lanes;
 use super::services::Services;
 use crate::metrics::resident_memory_bytes;
+use crate::panics::as_failure;
 use crate::store::partitions::{self, Retention};
 use crate::store::{StoreError, deliveries, log_batches, log_tails, used_signatures};
 
@@ -66,21 +67,25 @@ pub fn start(services: &Arc<Services>, lanes: &Arc<Lanes>, retention: Retention,
             async move { measure(&services).await }
         }
     });
-    repeat(destination_reporter::EVERY, "how destinations are doing is not shown to other nodes", {
-        let (services, reporter) = (services.clone(), Arc::new(DestinationReporter::default()));
-        move || {
-            let (services, reporter) = (services.clone(), reporter.clone());
-            async move { reporter.report(&services).await }
-        }
-    });
-    repeat(SIGNATURES, "stale signatures are not forgotten", {
+    repeat_at_leisure(
+        destination_reporter::EVERY,
+        "how destinations are doing is not shown to other nodes",
+        {
+            let (services, reporter) = (services.clone(), Arc::new(DestinationReporter::default()));
+            move || {
+                let (services, reporter) = (services.clone(), reporter.clone());
+                async move { reporter.report(&services).await }
+            }
+        },
+    );
+    repeat_at_leisure(SIGNATURES, "stale signatures are not forgotten", {
         let services = services.clone();
         move || {
             let services = services.clone();
             async move { used_signatures::forget_stale(&services.pool).await }
         }
     });
-    repeat(TAIL, "what the live tail no longer needs is not removed", {
+    repeat_at_leisure(TAIL, "what the live tail no longer needs is not removed", {
         let services = services.clone();
         move || {
             let services = services.clone();
@@ -131,7 +136,8 @@ async fn measure(services: &Services) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Does a chore again and again on this thread, and complains once when it begins to fail.
+/// Does a chore again and again on this thread, and complains once when it begins to fail, also where
+/// that is a panic.
 pub fn repeat<F, Fut>(every: Duration, complaint: &'static str, chore: F)
 where
     F: Fn() -> Fut + 'static,
@@ -140,9 +146,9 @@ where
     repeat_after(complaint, chore, move |_| every);
 }
 
-/// The same for a chore that grows with what waits: it takes at most one part in [`LEISURE`] of
-/// all the time.
-fn repeat_at_leisure<F, Fut>(every: Duration, complaint: &'static str, chore: F)
+/// The same for a chore that grows with what waits, or with what PostgreSQL cannot clear away while
+/// somebody's transaction is older: it takes at most one part in [`LEISURE`] of all the time.
+pub fn repeat_at_leisure<F, Fut>(every: Duration, complaint: &'static str, chore: F)
 where
     F: Fn() -> Fut + 'static,
     Fut: Future<Output = Result<(), StoreError>>,
@@ -159,7 +165,7 @@ where
         let mut was_well = true;
         loop {
             let began = Instant::now();
-            let result = chore().await;
+            let result = as_failure(async { chore().await }).await;
             if let Err(error) = &result
                 && was_well
             {

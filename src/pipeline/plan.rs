@@ -280,7 +280,7 @@ impl Planner<'_> {
     fn announce(&mut self, change: Change) {
         let facts = &change.facts;
         for (postback, event) in subscribers(self.circumstances.catalogue, facts, &change.events) {
-            if let Err(unmet) = postback.admits(event, facts) {
+            if let Err(unmet) = postback.admits(event, facts, self.circumstances.catalogue) {
                 let Circumstances { node, now, .. } = *self.circumstances;
                 self.skipped.push(attempt::kept_back(postback, event, facts, &unmet, node, now));
                 continue;
@@ -293,7 +293,7 @@ impl Planner<'_> {
                 change_id: facts.change_id,
                 event,
                 lead_id: facts.lead_id,
-                is_claimed: if slot.is_some() { Claimed::ByThisNode } else { Claimed::Waiting },
+                is_claimed: if slot.is_some() { Claimed::ByThisNode } else { Claimed::waiting_for(postback) },
             });
             let Some(slot) = slot else {
                 self.waiting.insert(postback.postback_id);
@@ -308,6 +308,7 @@ impl Planner<'_> {
                 due_at: self.circumstances.now,
                 facts: facts.clone(),
                 pinned_revision: None,
+                is_unjudged: false,
             };
             self.claimed.push((claimed, slot));
         }

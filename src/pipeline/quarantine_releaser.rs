@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::future::join_all;
@@ -25,12 +25,16 @@ use crate::domain::event::Cause;
 use crate::domain::fields::{self, ReadFields};
 use crate::domain::ids::InboundId;
 use crate::domain::verdict::{FieldError, Manner};
+use crate::panics::as_failure;
 use crate::store::quarantine::{self, QuarantineItem};
 use crate::store::reprocessing::{self, WaitingRequest};
 use crate::store::{Pool, StoreError};
 
 /// Between rounds; also the most a release starts late.
 const ROUND: Duration = Duration::from_secs(1);
+/// Of all the time, rounds that find nothing take at most one part in this many: each passes over what
+/// PostgreSQL could not clear away, as long as somebody's transaction is older.
+const LOOK_SHARE: u32 = 20;
 /// Before what could not be recorded is tried again.
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(5);
 /// Requests of one round; a full round is followed by the next at once.
@@ -65,16 +69,17 @@ impl QuarantineReleaser {
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let (services, lanes) = (self.services.clone(), self.lanes.clone());
+        let began = Instant::now();
         let round = async move {
-            go_round(&services, &lanes).await.unwrap_or_else(|error| {
+            as_failure(go_round(&services, &lanes)).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "what waits to be released waits longer");
                 Round::Troubled
             })
         };
-        ctx.spawn(round.into_actor(self).map(|round, _, ctx| {
+        ctx.spawn(round.into_actor(self).map(move |round, _, ctx| {
             let wait = match round {
                 Round::Full => Duration::ZERO,
-                Round::Idle => ROUND,
+                Round::Idle => ROUND.max(began.elapsed() * LOOK_SHARE),
                 Round::Troubled => PAUSE_AFTER_TROUBLE,
             };
             ctx.run_later(wait, Self::next_round);

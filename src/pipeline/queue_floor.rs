@@ -1,11 +1,11 @@
-//! Where the next reading of a queue begins.
+//! Where the next reading of a log's batches begins; for deliveries, see [`super::queue_places`].
 //!
 //! PostgreSQL cannot clear away what has left a queue while any transaction is older than that,
 //! and a reading from the beginning passes over all of it. So a long queue is read on from where
 //! the last reading ended; but never from a place that transactions under way may yet write before,
 //! for what they add has to be found at once. What is committed behind that place all the same is
 //! found by a sweep from the beginning, at most one in twenty parts of the time; or at once, where
-//! it is known that something was put there (claims that were given back or taken over).
+//! it is known that something lies there (a shipment that was given up).
 
 use std::time::{Duration, Instant};
 
@@ -59,11 +59,6 @@ impl<P: Copy + Ord> QueueFloor<P> {
         self.floor.as_ref().filter(|floor| now < floor.next_sweep).map(|floor| floor.position)
     }
 
-    /// Whether the time for a sweep has come.
-    pub fn is_sweep_due(&self, now: Instant) -> bool {
-        self.floor.as_ref().is_some_and(|floor| self.missed_at.is_some() || now >= floor.next_sweep)
-    }
-
     /// Something may have been put before where it is read from.
     pub fn missed(&mut self, now: Instant) {
         self.missed_at = Some(now);
@@ -107,7 +102,7 @@ mod tests {
         let (mut queue, now) = (QueueFloor::default(), Instant::now());
         queue.note(reading(None, Some(5), false, 1), now);
         assert_eq!(queue.start(now), None);
-        assert!(!queue.is_sweep_due(now + Duration::from_secs(3_600)));
+        assert_eq!(queue.start(now + Duration::from_secs(3_600)), None);
     }
 
     #[test]
@@ -120,7 +115,6 @@ mod tests {
         queue.note(reading(Some(200), None, false, 1), now);
         assert_eq!(queue.start(now), Some(200));
         let later = now + SWEEP_EVERY;
-        assert!(queue.is_sweep_due(later));
         assert_eq!(queue.start(later), None);
         // It took a second, so there is a heavy beginning: the next one may come in twenty.
         queue.note(reading(None, Some(7), false, 1_000), later);
@@ -153,15 +147,13 @@ mod tests {
         let put_at = now + Duration::from_millis(300);
         queue.missed(put_at);
         assert_eq!(queue.start(put_at), None);
-        assert!(queue.is_sweep_due(put_at));
         // Neither one that reads on nor a sweep that began before has looked there.
         let later = now + Duration::from_millis(350);
         queue.note(reading(Some(100), Some(200), true, 1), later);
-        assert!(queue.is_sweep_due(later));
+        assert_eq!(queue.start(later), None);
         queue.note(reading(None, Some(50), false, 200), later);
-        assert!(queue.is_sweep_due(later));
+        assert_eq!(queue.start(later), None);
         queue.note(reading(None, Some(50), false, 20), later);
-        assert!(!queue.is_sweep_due(later));
         assert_eq!(queue.start(later), Some(1_000));
     }
 
@@ -172,6 +164,5 @@ mod tests {
         let later = now + SWEEP_EVERY;
         queue.note(reading(None, None, false, 1), later);
         assert_eq!(queue.start(later), None);
-        assert!(!queue.is_sweep_due(later));
     }
 }

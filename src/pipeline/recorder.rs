@@ -6,13 +6,16 @@ use std::time::Instant;
 
 use actix::prelude::*;
 
+use super::claims_in_doubt::Asked;
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due, Send};
+use super::held::Held;
 use super::inbound::NotDurable;
 use super::intake::LaneTicket;
 use super::plan::{self, Circumstances};
 use super::services::Services;
 use super::status_mapper::Mapped;
 use crate::domain::verdict::Verdict;
+use crate::panics::as_failure;
 use crate::store::{Pool, StoreError, conversions};
 
 /// Bound: one batch, as its lane has one under way.
@@ -60,17 +63,17 @@ impl Handler<RecordBatch> for Recorder {
     }
 }
 
-/// Records a batch; where PostgreSQL refuses it, its halves, so that one item it cannot take
-/// costs the others nothing.
+/// Records a batch; where PostgreSQL refuses it, or it cannot be decided for an internal error, its
+/// halves, so that one item costs the others nothing.
 async fn record_and_answer(
-    services: &Services,
+    services: &Arc<Services>,
     pool: &Pool,
     supervisor: &Addr<DispatcherSupervisor>,
     items: Vec<Mapped>,
 ) {
     let mut parts = VecDeque::from([items]);
     while let Some(mut items) = parts.pop_front() {
-        match record(services, pool, supervisor, &items).await {
+        match as_failure(record(services, pool, supervisor, &items)).await {
             Ok(verdicts) => {
                 for (item, verdict) in items.into_iter().zip(verdicts) {
                     count(&verdict);
@@ -97,7 +100,7 @@ async fn record_and_answer(
 }
 
 async fn record(
-    services: &Services,
+    services: &Arc<Services>,
     pool: &Pool,
     supervisor: &Addr<DispatcherSupervisor>,
     items: &[Mapped],
@@ -110,29 +113,33 @@ async fn record(
         let circumstances =
             Circumstances { catalogue: &catalogue, slots: &services.slots, node: services.node, now };
         let started = Instant::now();
-        let mut born_claimed = Vec::new();
+        // A commit whose answer was lost may have happened, and its deliveries are claimed by this node
+        // then, which does not send them.
+        let mut born_claimed = None;
         let decide = |ledger| {
             let (recording, outcome) = plan::decide(items, ledger, &circumstances);
-            born_claimed.extend(outcome.claimed.iter().map(|(one, _)| one.delivery_id));
+            let claimed = outcome.claimed.iter().map(|(one, _)| one.delivery_id);
+            born_claimed = Some(services.doubts.with_birth(claimed.collect()));
             (recording, outcome)
         };
         let result = conversions::record(pool, services.node, now, &keys, decide).await;
         metrics::histogram!("ricochet_record_seconds").record(started.elapsed());
         tries += 1;
         match result {
-            Err(StoreError::Raced(_)) if tries < TRIES => {}
-            Err(error @ StoreError::Unavailable(_)) => {
-                // A commit whose answer was lost may have happened, and its deliveries are claimed by
-                // this node then, which does not send them.
-                services.doubts.with_birth(born_claimed);
-                return Err(error);
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            result => {
+                born_claimed.into_iter().for_each(Asked::is_answered);
+                match result {
+                    Err(StoreError::Raced(_)) if tries < TRIES => {}
+                    result => break result?,
+                }
             }
-            result => break result?,
         }
     };
     let waiting: BTreeSet<_> = outcome.waiting;
     if !outcome.claimed.is_empty() {
-        supervisor.do_send(Send(outcome.claimed));
+        let held = outcome.claimed.into_iter().map(|(delivery, slot)| Held::new(services, delivery, slot));
+        supervisor.do_send(Send(held.collect()));
     }
     if !waiting.is_empty() {
         supervisor.do_send(Due(waiting.into_iter().collect()));

@@ -1,10 +1,13 @@
 //! Makes up for whatever was lost: learns which nodes live, takes back the claims of dead ones and
-//! those it does not know of itself, and wakes dispatchers that have something due.
+//! those it does not know of itself, ends those that were dropped, and wakes dispatchers that have
+//! something due.
 //!
 //! ```text
 //! a round, twice a second:  who lives? ─► what is due? ─► dispatchers
 //!                               │
-//!                               └─► beside it, one at a time: a repair, which reads the whole queue
+//!                               ├─► beside it: what a part of this node dropped as it died
+//!                               ├─► beside it, one at a time: a repair, which reads the whole queue
+//!                               └─► beside it, one at a time: a sweep, see queue_sweeps
 //! ```
 
 use std::collections::HashMap;
@@ -14,25 +17,36 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::dispatcher_supervisor::{DispatcherSupervisor, Due};
+use super::queue_sweeps::{self, Extent, Outcome, Sweeps};
 use super::services::Services;
+use crate::domain::background::Background;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{NodeId, PostbackId};
 use crate::domain::postback::Postback;
 use crate::outbound::attempt;
+use crate::panics::{as_failure, caught};
 use crate::store::StoreError;
 use crate::store::claims::{self, Lapsed, Sought};
-use crate::store::deliveries::{self, Abandoned, Look};
+use crate::store::deliveries::{self, Abandoned, ClaimedDelivery, Look};
 use crate::store::nodes::{self, Member, Standing};
-use crate::store::revisions;
+use crate::store::{party_names, revisions};
 
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// Of all the time, looking for what is due takes at most one part in this many: after a start
-/// in the middle of somebody's long transaction, the queues' dead beginnings are passed over. The
-/// same holds for repairs that have found nothing new to do.
+/// Of all the time, looks at queues from their beginnings take at most one part in this many: after a
+/// start in the middle of somebody's long transaction, the queues' dead beginnings are passed over.
+/// The same holds for repairs that have found nothing new to do.
 const LOOK_SHARE: u32 = 20;
-/// But what is due is not left alone for longer than this.
+/// But what is due is not left alone for longer than this; unless sweeps give every queue a place to
+/// be looked at from.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A look that took longer, and than this for each queue that it told of, has passed over so much that all
+/// queues are to get a place.
+const LONG_LOOK: Duration = Duration::from_millis(50);
+const LONG_LOOK_AT_QUEUE: Duration = Duration::from_micros(50);
+/// One that has failed after so long was ended by `statement_timeout`, and would be so again.
+const GIVEN_UP_LOOK: Duration = Duration::from_secs(25);
 /// Rounds between looks for claims of live nodes whose lease has lapsed, which only an attempt
 /// that was lost inside its node leaves behind: a minute.
 const LAPSED_EVERY: u32 = 120;
@@ -40,14 +54,16 @@ const LAPSED_EVERY: u32 = 120;
 /// forgotten.
 const REPAIR_AGAIN: Duration = Duration::from_secs(1);
 
-/// Bound: one round at a time, and one repair.
+/// Bound: one round at a time, one repair, and one sweep.
 pub struct Rescuer {
     services: Arc<Services>,
     supervisor: Addr<DispatcherSupervisor>,
     next_look: Instant,
+    sweeps: Sweeps,
     round: u32,
     /// As of the last round that could read them.
     members: Vec<Member>,
+    is_settling: bool,
     is_repairing: bool,
     /// The nodes whose claims the last repair took, and when the next one may come for the same.
     repaired: (Vec<NodeId>, Instant),
@@ -61,8 +77,10 @@ impl Rescuer {
             services,
             supervisor,
             next_look: now,
+            sweeps: Sweeps::new(now),
             round: 0,
             members: Vec::new(),
+            is_settling: false,
             is_repairing: false,
             repaired: (Vec::new(), now),
             lapsed: Lapsed::No,
@@ -76,31 +94,96 @@ impl Rescuer {
         }
         let services = self.services.clone();
         let supervisor = self.supervisor.clone();
-        let next_look = self.next_look;
-        let round = async move {
-            let members = know_nodes(&services).await;
-            (members, look(&services, &supervisor, next_look).await)
+        let look = match Instant::now() >= self.next_look {
+            true => Look::All,
+            false => Look::Known,
         };
-        ctx.spawn(round.into_actor(self).map(|(members, looked), this, ctx| {
+        let round = async move {
+            let members = as_failure(know_nodes(&services)).await;
+            (members, self::look(&services, &supervisor, look).await)
+        };
+        ctx.spawn(round.into_actor(self).map(move |(members, looked), this, ctx| {
             match members {
                 Ok(members) => this.heed(members, ctx),
                 Err(error) => tracing::warn!(%error, "who lives could not be read and is read again"),
             }
-            match looked {
-                Ok(next_look) => this.next_look = next_look,
-                Err(error) => tracing::warn!(%error, "a look for what is due failed and is tried again"),
+            if look == Look::All {
+                this.heed_burden(&looked);
             }
+            if let Err(error) = looked.result {
+                tracing::warn!(%error, "a look for what is due failed and is tried again");
+            }
+            this.settle(ctx);
+            this.sweep(ctx);
             ctx.run_later(ROUND, Self::next_round);
         }));
     }
 
     fn heed(&mut self, members: Vec<Member>, ctx: &mut Context<Self>) {
         if have_given_back(&self.members, &members) {
-            self.services.slots.look_behind(Instant::now());
+            self.sweeps.suspect(Instant::now());
         }
         let dead = dead_among(&members, self.services.node, self.services.lease.may_judge_nodes());
         self.members = members;
         self.repair(dead, ctx);
+    }
+
+    /// Settles when all queues are looked at next, after a look that was as heavy as this.
+    fn heed_burden(&mut self, looked: &Looked) {
+        let queues = u32::try_from(looked.queues).unwrap_or(u32::MAX);
+        let long = match looked.result {
+            Ok(()) => LONG_LOOK + LONG_LOOK_AT_QUEUE.saturating_mul(queues),
+            Err(_) => GIVEN_UP_LOOK,
+        };
+        if looked.took > long {
+            self.sweeps.extent = Extent::All;
+        } else if looked.result.is_err() {
+            // PostgreSQL is away: whatever is due is looked for as soon as it is back.
+            return;
+        }
+        let longest = match self.sweeps.extent {
+            Extent::Placed => LONGEST_PAUSE,
+            Extent::All => queue_sweeps::LONGEST_PAUSE,
+        };
+        self.next_look = Instant::now() + (looked.took * LOOK_SHARE).min(longest);
+    }
+
+    /// Begins a sweep, unless one is under way or it is not time.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        if self.services.slots.is_closed() || !self.sweeps.begin(Instant::now()) {
+            return;
+        }
+        let services = self.services.clone();
+        let supervisor = self.supervisor.clone();
+        let extent = self.sweeps.extent;
+        let sweeping = async move {
+            let sweeping = queue_sweeps::sweep(&services, &supervisor, extent);
+            caught(sweeping).await.unwrap_or(Outcome::BrokenOff)
+        };
+        ctx.spawn(sweeping.into_actor(self).map(|outcome, this, _| {
+            if this.sweeps.end(Instant::now(), outcome) {
+                this.services.queues.forget();
+                // From now on nothing else tells of what is due in them.
+                this.next_look = this.next_look.min(Instant::now() + LONGEST_PAUSE);
+            }
+        }));
+    }
+
+    /// Ends the claims that were dropped, and wakes those that can send them.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        if self.is_settling || !self.services.dropped.are_there() {
+            return;
+        }
+        self.is_settling = true;
+        let services = self.services.clone();
+        let settling = async move { as_failure(services.dropped.settle(&services)).await };
+        ctx.spawn(settling.into_actor(self).map(|settled, this, _| {
+            this.is_settling = false;
+            match settled {
+                Ok(postbacks) => this.supervisor.do_send(Due(postbacks)),
+                Err(error) => tracing::warn!(%error, "claims that were dropped are ended later"),
+            }
+        }));
     }
 
     /// Begins a repair, unless one is under way or there is nothing to do.
@@ -127,17 +210,23 @@ impl Rescuer {
         let repairing = async move {
             let began = Instant::now();
             if rescues
-                && let Err(error) = rescue(&services, &supervisor, Sought { dead: &dead, lapsed }).await
+                && let Err(error) =
+                    as_failure(rescue(&services, &supervisor, Sought { dead: &dead, lapsed })).await
             {
                 tracing::warn!(%error, "a rescue failed and is tried again");
             }
-            if let Err(error) = services.doubts.settle(&services.pool, services.node).await {
-                tracing::warn!(%error, "claims in doubt could not be looked for and are looked for again");
-            }
-            (rescues.then_some(dead), lapsed, began.elapsed())
+            let settled = as_failure(services.doubts.settle(&services.pool, services.node)).await;
+            (rescues.then_some(dead), lapsed, began.elapsed(), settled)
         };
-        ctx.spawn(repairing.into_actor(self).map(|(rescued, lapsed, took), this, _| {
+        ctx.spawn(repairing.into_actor(self).map(|(rescued, lapsed, took, settled), this, _| {
             this.is_repairing = false;
+            match settled {
+                Ok(0) => {}
+                Ok(_) => this.sweeps.suspect(Instant::now()),
+                Err(error) => {
+                    tracing::warn!(%error, "claims in doubt could not be looked for and are looked for again");
+                }
+            }
             if lapsed == Lapsed::Too {
                 this.lapsed = Lapsed::No;
             }
@@ -188,30 +277,35 @@ fn have_given_back(before: &[Member], now: &[Member]) -> bool {
     before.iter().any(has_changed)
 }
 
-/// Wakes the dispatchers that have something due; when all postbacks are to be looked at next.
-async fn look(
-    services: &Services,
-    supervisor: &Addr<DispatcherSupervisor>,
-    next_look: Instant,
-) -> Result<Instant, StoreError> {
+/// What came of a look for what is due.
+struct Looked {
+    took: Duration,
+    /// Queues that it told of or was told of.
+    queues: usize,
+    result: Result<(), StoreError>,
+}
+
+/// Wakes the dispatchers that have something due.
+async fn look(services: &Services, supervisor: &Addr<DispatcherSupervisor>, look: Look) -> Looked {
     if services.slots.is_closed() {
-        return Ok(next_look);
+        return Looked { took: Duration::ZERO, queues: 0, result: Ok(()) };
     }
-    let now = Instant::now();
-    let (mut known, to_sweep) = services.slots.floors(now);
-    let look = if now >= next_look { Look::All } else { Look::Known };
     let began = Instant::now();
-    let mut due = deliveries::due_postbacks(&services.pool, look, &mut known).await?;
-    let next_look = match look {
-        Look::All => Instant::now() + (began.elapsed() * LOOK_SHARE).min(LONGEST_PAUSE),
-        Look::Known => next_look,
+    let mut known = services.queues.all();
+    let found = as_failure(deliveries::due_postbacks(&services.pool, look, &mut known)).await;
+    let took = began.elapsed();
+    let (due, result) = match found {
+        Ok(due) => (due, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
     };
-    due.extend(to_sweep);
+    let queues = known.len() + due.len();
     if !due.is_empty() {
         supervisor.do_send(Due(due));
     }
-    metrics::counter!("ricochet_rescue_rounds_total").increment(1);
-    Ok(next_look)
+    if result.is_ok() {
+        metrics::counter!("ricochet_rescue_rounds_total").increment(1);
+    }
+    Looked { took, queues, result }
 }
 
 /// Takes over everything that dead nodes, or attempts that never ended, have claimed.
@@ -231,8 +325,11 @@ async fn rescue(
             }
             _ => today.cloned(),
         };
-        let composite = catalogue.composite_of(delivery.facts.link_id);
-        attempt::interrupted(abandoned, postback.as_deref(), composite.as_deref(), services.node)
+        let background = match &postback {
+            Some(postback) => as_it_was_told(services, &catalogue, postback, delivery).await,
+            None => Background::default(),
+        };
+        attempt::interrupted(abandoned, postback.as_deref(), &background, services.node)
     };
     let mut are_empty = true;
     for step in claims::Sweep::begin(&services.pool).await? {
@@ -275,17 +372,37 @@ async fn as_it_was(
     earlier
 }
 
+/// What such a request is filled with; the names are of today where those of then are not at hand.
+async fn as_it_was_told(
+    services: &Services,
+    catalogue: &Catalogue,
+    postback: &Postback,
+    delivery: &ClaimedDelivery,
+) -> Background {
+    let background = Background::of(catalogue, &postback.request, &delivery.facts);
+    if delivery.pinned_revision.is_none() || !postback.request.tells_names() {
+        return background;
+    }
+    match party_names::as_sent(&services.pool, delivery.delivery_id).await {
+        Ok(sent) => Background { names: sent.or(&background.names), ..background },
+        Err(error) => {
+            tracing::warn!(%error, delivery = %delivery.delivery_id, "the names of an earlier request are not at hand");
+            background
+        }
+    }
+}
+
 /// What was taken over is due at once, but stands before where the queues are read from.
 fn wake(services: &Services, supervisor: &Addr<DispatcherSupervisor>, taken: &[Abandoned]) {
     tracing::warn!(deliveries = taken.len(), "took over what another node had in flight");
     metrics::counter!("ricochet_attempts_total", "outcome" => "retrying", "error_kind" => "interrupted")
         .increment(taken.len() as u64);
+    for one in taken {
+        services.queues.put_back(one.delivery.postback_id, one.delivery.position());
+    }
     let mut postbacks: Vec<_> = taken.iter().map(|one| one.delivery.postback_id).collect();
     postbacks.sort_unstable();
     postbacks.dedup();
-    for destination in postbacks.iter().filter_map(|postback| services.slots.known(*postback)) {
-        destination.floor().missed(Instant::now());
-    }
     supervisor.do_send(Due(postbacks));
 }
 

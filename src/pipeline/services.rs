@@ -10,7 +10,9 @@ use tokio::sync::Mutex;
 use super::claims_in_doubt::ClaimsInDoubt;
 use super::destination_exchange::DestinationExchange;
 use super::health_watch::HealthNotes;
+use super::held::DroppedClaims;
 use super::lease_keeper::NodeLease;
+use super::queue_places::QueuePlaces;
 use super::slots::Slots;
 use crate::domain::address_policy::Policy;
 use crate::domain::catalogue::Catalogue;
@@ -32,8 +34,10 @@ pub struct Services {
     pub outbound_policy: Policy,
     pub lease: NodeLease,
     pub slots: Slots,
+    pub queues: QueuePlaces,
     pub exchange: DestinationExchange,
     pub doubts: ClaimsInDoubt,
+    pub dropped: DroppedClaims,
     pub health: HealthNotes,
     pub log_is_reachable: AtomicBool,
     catalogue: ArcSwap<Catalogue>,
@@ -64,8 +68,10 @@ impl Services {
             outbound_policy,
             lease: NodeLease::default(),
             slots: Slots::new(node, capacity),
+            queues: QueuePlaces::default(),
             exchange: DestinationExchange::default(),
             doubts: ClaimsInDoubt::default(),
+            dropped: DroppedClaims::default(),
             health: HealthNotes::default(),
             log_is_reachable: AtomicBool::new(false),
             catalogue: ArcSwap::from_pointee(catalogue),

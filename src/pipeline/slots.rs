@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::lease_keeper::NodeLease;
-use super::queue_floor::QueueFloor;
 use crate::domain::destination::crowd::Crowd;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::news::{Telling, Told};
@@ -21,8 +20,7 @@ use crate::domain::destination::share::Share;
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Destination, Permit, Snapshot, Use, Wait};
 use crate::domain::ids::{NodeId, PostbackId};
-use crate::domain::postback::Postback;
-use crate::store::deliveries::QueuePosition;
+use crate::domain::postback::{Postback, Reading};
 
 pub struct Slots {
     node: NodeId,
@@ -45,7 +43,6 @@ pub struct DestinationSlots {
     common: Arc<Common>,
     state: Mutex<Destination>,
     has_backlog: AtomicBool,
-    floor: Mutex<QueueFloor<QueuePosition>>,
 }
 
 /// A claim was not come to in time.
@@ -88,6 +85,11 @@ impl Slot {
         let now = self.destination.common.now();
         let sent_at = self.sent_at.unwrap_or(now);
         self.destination.lock().heard(self.permit, signal, sent_at, now, rand::random())
+    }
+
+    /// Whether its request may have been sent.
+    pub fn is_begun(&self) -> bool {
+        self.sent_at.is_some()
     }
 
     /// Whether a delivery waits for a place there, and may go as soon as there is one.
@@ -148,7 +150,6 @@ impl Slots {
                     common: self.common.clone(),
                     state: Mutex::default(),
                     has_backlog: AtomicBool::new(false),
-                    floor: Mutex::default(),
                 })
             };
             destinations.entry(postback).or_insert_with(made).clone()
@@ -175,33 +176,12 @@ impl Slots {
         self.common.taken.load(Ordering::Acquire)
     }
 
-    /// The destinations whose queue is read on from a place, and those that are to be swept.
-    pub fn floors(&self, now: Instant) -> (Vec<(PostbackId, QueuePosition)>, Vec<PostbackId>) {
-        let destinations = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
-        let (mut positions, mut to_sweep) = (Vec::new(), Vec::new());
-        for (postback, destination) in destinations.iter() {
-            let floor = destination.floor();
-            match floor.start(now) {
-                Some(position) => positions.push((*postback, position)),
-                None if floor.is_sweep_due(now) => to_sweep.push(*postback),
-                None => {}
-            }
-        }
-        (positions, to_sweep)
-    }
-
-    /// Something may have been put back into any queue, before where it is read from.
-    pub fn look_behind(&self, now: Instant) {
-        for (_, destination) in self.all() {
-            destination.floor().missed(now);
-        }
-    }
-
     /// A place for a new delivery. None, and the destination is marked as having a backlog,
-    /// where it may not be sent to now, or older deliveries wait.
+    /// where it may not be sent to now, or not by this node, or older deliveries wait.
     pub fn try_take(&self, postback: &Postback) -> Option<Slot> {
         let destination = self.of(postback.postback_id);
         if !postback.paused
+            && postback.reading == Reading::Whole
             && !self.is_closed()
             && !destination.has_backlog()
             && let Ok(slot) = self.admit(&destination, postback)
@@ -251,11 +231,6 @@ impl DestinationSlots {
         self.has_backlog.load(Ordering::Acquire)
     }
 
-    /// Where its deliveries in PostgreSQL are read from.
-    pub fn floor(&self) -> MutexGuard<'_, QueueFloor<QueuePosition>> {
-        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn lift_hold(&self) {
         self.lock().lift_hold();
     }
@@ -268,6 +243,11 @@ impl DestinationSlots {
     /// Whether it answered when it was last heard of, and is not silent.
     pub fn is_well(&self) -> bool {
         self.lock().is_well(self.common.now())
+    }
+
+    /// Whether nothing is known of it yet, good or bad.
+    pub fn is_untried(&self) -> bool {
+        self.lock().is_untried()
     }
 
     pub fn is_idle(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::domain::fields::ConversionRequest;
 use crate::domain::ids::LeadId;
 use crate::domain::status::StatusWord;
 use crate::domain::verdict::{FieldError, Verdict};
+use crate::panics::caught_now;
 
 /// Bound: one batch, as its lane has one under way.
 pub struct StatusMapper {
@@ -58,7 +59,8 @@ impl Handler<MapBatch> for StatusMapper {
     type Result = ();
 
     fn handle(&mut self, MapBatch { items, ticket }: MapBatch, _: &mut Self::Context) {
-        let items = items.into_iter().map(map).collect();
+        // One over which this panics gets 503, and the others of its batch go on.
+        let items = items.into_iter().filter_map(|one| caught_now(|| map(one)).ok()).collect();
         self.recorder.do_send(RecordBatch { items, ticket });
     }
 }

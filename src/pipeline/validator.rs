@@ -20,6 +20,7 @@ use crate::domain::ids::AdvertiserId;
 use crate::domain::payout::PayoutModel;
 use crate::domain::status::{Status, StatusWord};
 use crate::domain::verdict::{FieldError, Verdict};
+use crate::panics::caught_now;
 use crate::store::clicks::{self, Found};
 
 /// Bound: one batch, as its lane has one under way.
@@ -79,7 +80,10 @@ impl Handler<ValidateBatch> for Validator {
                 match clicks::find(&services.lane_pool, &click_references(&submissions)).await {
                     Ok(clicks) => {
                         let catalogue = services.catalogue();
-                        let items = submissions.into_iter().map(|one| validate(one, &clicks, &catalogue));
+                        // One over which this panics gets 503, and the others of its batch go on.
+                        let items = submissions
+                            .into_iter()
+                            .filter_map(|one| caught_now(|| validate(one, &clicks, &catalogue)).ok());
                         let goes_wide = |item: &Validated| {
                             item.result.as_ref().is_ok_and(|matched| is_wide(&catalogue, &matched.click))
                         };

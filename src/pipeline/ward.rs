@@ -14,7 +14,7 @@ use crate::outbound::HttpSender;
 
 /// Between the beginnings of two attempts: 4,000 a second.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_micros(250);
-/// Between two claims: 250 a second, until a destination has answered.
+/// Between two claims: 250 a second.
 const BETWEEN_CLAIMS: Duration = Duration::from_millis(4);
 /// What was not used of so long a time may be used at once.
 const SLACK: Duration = Duration::from_millis(4);

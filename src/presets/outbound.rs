@@ -275,7 +275,7 @@ impl PostbackDefinition {
             value: filled(&header.value),
         };
         let body = self.body.as_ref();
-        RequestSettings {
+        let mut request = RequestSettings {
             method: self.method,
             headers: self.headers.iter().map(header).collect(),
             body_kind: body.map_or(BodyKind::None, |body| body.kind),
@@ -284,7 +284,11 @@ impl PostbackDefinition {
             required_macros: self.required_macros().iter().map(filled).collect(),
             success_rules: self.success.clone(),
             ..RequestSettings::get(link_with(&filled(&self.url), added))
-        }
+        };
+        // What is added may be written as another system writes it; what cannot be read is refused when
+        // the postback is made.
+        let _ = request.translate();
+        request
     }
 }
 

@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::condition::Condition;
 use crate::domain::event::status_event;
 use crate::domain::facts::{EventFacts, EventMacros, POSTBACK_MACROS};
+use crate::domain::party_names::NO_NAMES;
 use crate::domain::postback::Owner;
 use crate::domain::status::Status;
 use crate::domain::template::{MacroValues, UrlTemplate};
@@ -72,7 +73,12 @@ fn every_preset_renders_as_its_system_reads_it() {
                     _ => Status::Approved,
                 };
                 let facts = EventFacts { status: Some(status), ..facts.clone() };
-                let url = template.render(&EventMacros { event, facts: &facts, owner: Owner::Platform });
+                let url = template.render(&EventMacros {
+                    event,
+                    facts: &facts,
+                    owner: Owner::Platform,
+                    names: &NO_NAMES,
+                });
                 rendered += &format!("  {} on {}{condition}\n    {url}\n", postback.name, event.code());
             }
         }
@@ -86,7 +92,7 @@ fn every_preset_renders_as_its_system_reads_it() {
 
 /// What a postback of a preset asks for, as an event comes with a status; `None` where it is not told.
 fn told(postback: &PlannedPostback, event: Event, facts: &EventFacts) -> Option<String> {
-    let macros = EventMacros { event, facts, owner: Owner::Platform };
+    let macros = EventMacros { event, facts, owner: Owner::Platform, names: &NO_NAMES };
     let admits = |condition: &String| Condition::parse(condition).unwrap().judge(&macros).is_ok();
     let hears = postback.events.contains(&event) && postback.condition.as_ref().is_none_or(admits);
     hears
@@ -209,7 +215,12 @@ fn any_parameter_of_the_link_can_carry_the_click_id() {
                     kind_event: Some(Event::Sale),
                     ..facts()
                 };
-                let macros = EventMacros { event: Event::Approve, facts: &facts, owner: Owner::Platform };
+                let macros = EventMacros {
+                    event: Event::Approve,
+                    facts: &facts,
+                    owner: Owner::Platform,
+                    names: &NO_NAMES,
+                };
                 assert_eq!(macros.value(required), "7", "{name}");
                 let condition = postback.condition.map(|text| Condition::parse(&text).unwrap());
                 if let Some(condition) = condition.filter(|text| text.source().contains("double")) {
@@ -342,7 +353,7 @@ proptest! {
         if let Ok(postbacks) = preset.postbacks(&values, None) {
             for postback in postbacks {
                 let template = UrlTemplate::parse(&postback.request.url_template, POSTBACK_MACROS).unwrap();
-                let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts(), owner: Owner::Platform })).unwrap();
+                let url = Url::parse(&template.render(&EventMacros { event: Event::Approve, facts: &facts(), owner: Owner::Platform, names: &NO_NAMES })).unwrap();
                 prop_assert_eq!(url.query_pairs().count(), 4);
                 prop_assert_eq!(url.host_str(), Some("t.example"));
             }

@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::search::{Columns, Search, page};
 use crate::domain::coded::coded_enum;
-use crate::domain::redact::{REDACTED, is_secret, redact_body, redact_url};
+use crate::domain::path_secrets::{path_secrets, redact_path};
+use crate::domain::redact::{REDACTED, is_secret, is_secret_header, redact_body, redact_url};
 use crate::graphql::paging::{Page, PageRequest, Position, Positioned};
 use crate::graphql::scope::Principal;
 
@@ -222,13 +223,21 @@ pub async fn insert(
 fn redact(name: &str, value: Value) -> Value {
     match value {
         Value::Object(members) => {
-            members.into_iter().map(|(name, value)| (name.clone(), redact(&name, value))).collect()
+            let of_headers = name == "headers";
+            let shown = |(name, value): (String, Value)| match of_headers && is_secret_header(&name) {
+                true => (name, REDACTED.into()),
+                false => (name.clone(), redact(&name, value)),
+            };
+            members.into_iter().map(shown).collect()
         }
         Value::Array(items) => items.into_iter().map(|item| redact(name, item)).collect(),
         Value::String(_) if is_secret(name) || name.ends_with("secret") || name.ends_with("_hash") => {
             REDACTED.into()
         }
         Value::String(text) if name == "body_template" => redact_body(&text, usize::MAX).into(),
+        Value::String(text) if name == "url_template" => {
+            redact_path(&redact_url(&text), &path_secrets(&text)).into()
+        }
         Value::String(text) if text.contains("://") => redact_url(&text).into(),
         other => other,
     }
@@ -309,18 +318,18 @@ mod tests {
     #[test]
     fn secrets_are_redacted_at_any_depth() {
         let value = json!({
-            "url_template": "https://t.example/p?cid={clickid}&token=abc",
+            "url_template": "https://t.example/a1b2c3d/postback?cid={clickid}&token=abc",
             "body_template": r#"{"id": {clickid}, "api_key": "abc"}"#,
             "hmac_secret": "s", "key_hash": "\\x00", "name": "Acme",
-            "headers": [{ "authorization": "Bearer x" }],
+            "headers": [{ "authorization": "Bearer x" }, { "X-Api-Key": "x", "Accept": "y" }],
         });
         assert_eq!(
             redact("", value),
             json!({
-                "url_template": "https://t.example/p?cid={clickid}&token=[redacted]",
+                "url_template": "https://t.example/[redacted]/postback?cid={clickid}&token=[redacted]",
                 "body_template": r#"{"id": {clickid}, "api_key": "[redacted]"}"#,
                 "hmac_secret": REDACTED, "key_hash": REDACTED, "name": "Acme",
-                "headers": [{ "authorization": REDACTED }],
+                "headers": [{ "authorization": REDACTED }, { "X-Api-Key": REDACTED, "Accept": "y" }],
             })
         );
     }

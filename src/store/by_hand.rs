@@ -148,7 +148,7 @@ impl HandChange<'_> {
         let facts = self.facts;
         let shared = Arc::new(facts.clone());
         for (postback, event) in subscribers(catalogue, facts, &[self.event]) {
-            if let Err(unmet) = postback.admits(event, facts) {
+            if let Err(unmet) = postback.admits(event, facts, catalogue) {
                 let nobody = NodeId(Uuid::nil());
                 recording
                     .skipped
@@ -161,7 +161,7 @@ impl HandChange<'_> {
                 change_id: facts.change_id,
                 event,
                 lead_id: facts.lead_id,
-                is_claimed: Claimed::Waiting,
+                is_claimed: Claimed::waiting_for(postback),
             });
         }
         recording.changes.push(ChangeRow {

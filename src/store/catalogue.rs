@@ -2,7 +2,8 @@
 //!
 //! A node that serves does not stand still for one row that it cannot read, such as one that a newer
 //! node has written: the row stays as it was last read, or is left out, and everything else is as of
-//! now. Whoever loads a catalogue for one piece of work gets all of it, or an error.
+//! now. Of a postback that it has never read it knows at least the outline: what that hears of is
+//! written down, and waits for a node that can read the rest. Whoever loads a catalogue for one piece of work gets all of it, or an error.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -32,11 +33,13 @@ use crate::domain::event::{ActionKind, Event};
 use crate::domain::ids::{ActionId, AdvertiserId, IntegrationId, LinkId, OfferId, PartnerId, PostbackId};
 use crate::domain::money::Currency;
 use crate::domain::payout::{PartnerPayout, PayoutModel};
-use crate::domain::postback::{OfferPostbacks, Owner, Postback, Scope};
+use crate::domain::postback::{OfferPostbacks, Owner, Postback, Reading, Scope};
+use crate::domain::request_settings::RequestSettings;
 use crate::domain::retry::{RETRY_AFTER_CAP, RetryPolicy, RetrySchedule};
 use crate::domain::signing::{Signing, SigningForm, SigningSecret};
 use crate::domain::status::Refunds;
 use crate::domain::template::UrlTemplate;
+use crate::panics::caught_now;
 
 pub async fn version(pool: &Pool) -> Result<i64, StoreError> {
     let row = pool.get().await?.query_one("SELECT version FROM catalogue_version", &[]).await?;
@@ -49,7 +52,7 @@ pub async fn load(pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreErro
 }
 
 /// The same for a node that serves, where `last` is what it has read before: a row that cannot be read
-/// is as it was there, or is left out, and the log says so.
+/// is as it was there, or is left out (but for the outline of a postback), and the log says so.
 pub async fn load_after(last: &Catalogue, pool: &Pool, keyring: &Keyring) -> Result<Catalogue, StoreError> {
     read_all(pool, keyring, Some(last)).await
 }
@@ -62,11 +65,22 @@ fn or_earlier<T>(
     key: impl Display,
     earlier: impl FnOnce(&Catalogue) -> Option<T>,
 ) -> Result<Option<T>, StoreError> {
+    or_earlier_or(read, last, key, earlier, "it is left out")
+}
+
+/// The same; `otherwise` is what happens where nothing is found there.
+fn or_earlier_or<T>(
+    read: Result<T, StoreError>,
+    last: Option<&Catalogue>,
+    key: impl Display,
+    earlier: impl FnOnce(&Catalogue) -> Option<T>,
+    otherwise: &str,
+) -> Result<Option<T>, StoreError> {
     match (read, last) {
         (Ok(read), _) => Ok(Some(read)),
-        (Err(error @ StoreError::Unreadable(_)), Some(last)) => {
+        (Err(error @ (StoreError::Unreadable(_) | StoreError::Panicked(_))), Some(last)) => {
             let earlier = earlier(last);
-            let instead = if earlier.is_some() { "it stays as it was last read" } else { "it is left out" };
+            let instead = if earlier.is_some() { "it stays as it was last read" } else { otherwise };
             tracing::error!(%error, %key, instead, "a row of the catalogue cannot be read by this node");
             count_unreadable();
             Ok(earlier)
@@ -74,6 +88,10 @@ fn or_earlier<T>(
         (Err(error), _) => Err(error),
     }
 }
+
+/// What becomes of a postback that this node has never been able to read.
+const NEVER_READ: &str = "what it hears of is kept for it and not sent by this node: put a version in place that \
+                          can read it, or save the postback anew";
 
 pub(super) fn count_unreadable() {
     metrics::counter!("ricochet_unreadable_rows_total", "table" => "catalogue").increment(1);
@@ -95,13 +113,9 @@ async fn read_all(pool: &Pool, keyring: &Keyring, last: Option<&Catalogue>) -> R
     let mut secrets = postback_secrets::load(&session, keyring).await?;
     let integrations = session.query("SELECT * FROM integrations", &[]).await?;
     let status_words = session.query("SELECT * FROM status_words", &[]).await?;
-    let windows = session
-        .query(
-            "SELECT advertiser_id, attribution_window_hours FROM advertisers
-             WHERE attribution_window_hours IS NOT NULL",
-            &[],
-        )
-        .await?;
+    let partners = session.query("SELECT partner_id, name FROM partners", &[]).await?;
+    let advertisers =
+        session.query("SELECT advertiser_id, name, attribution_window_hours FROM advertisers", &[]).await?;
     session.commit().await?;
     session.give_back();
 
@@ -135,17 +149,22 @@ async fn read_all(pool: &Pool, keyring: &Keyring, last: Option<&Catalogue>) -> R
         catalogue_links.extend(read.map(|link| (id, link)));
     }
     let mut catalogue_postbacks = HashMap::with_capacity(postbacks.len());
+    let mut outlines = Vec::new();
     for row in &postbacks {
         let id = PostbackId(row.get("postback_id"));
-        let read = postback(row, secrets.remove(&id).unwrap_or_default())
-            .map(|read| Arc::new(Postback { certificate: certificates.remove(&id), ..read }));
-        let read = or_earlier(read, last, id, |last| {
-            last.postbacks.get(&id).map(|earlier| Arc::new(held_by_today(earlier, row)))
-        })?;
-        catalogue_postbacks.extend(read.map(|postback| (id, postback)));
+        let secrets = secrets.remove(&id).unwrap_or_default();
+        let read = caught_now(|| postback(row, secrets)).unwrap_or_else(|panicked| Err(panicked.into()));
+        let read = read.map(|read| Arc::new(Postback { certificate: certificates.remove(&id), ..read }));
+        let earlier =
+            |last: &Catalogue| last.postbacks.get(&id).map(|earlier| Arc::new(held_by_today(earlier, row)));
+        match or_earlier_or(read, last, id, earlier, NEVER_READ)? {
+            Some(postback) => drop(catalogue_postbacks.insert(id, postback)),
+            None => outlines.push(outline(row)?),
+        }
     }
     let mut catalogue =
         Catalogue::new(version, catalogue_keys, catalogue_offers, catalogue_links, catalogue_postbacks);
+    catalogue.add_outlines(outlines);
     catalogue.access = access;
     for row in &integrations {
         let id = IntegrationId(row.get("integration_id"));
@@ -160,10 +179,14 @@ async fn read_all(pool: &Pool, keyring: &Keyring, last: Option<&Catalogue>) -> R
             catalogue.status_words.insert(place, word, meaning);
         }
     }
-    catalogue.attribution_windows = windows
-        .iter()
-        .map(|row| (AdvertiserId(row.get(0)), TimeDelta::hours(i64::from(row.get::<_, i32>(1)))))
-        .collect();
+    catalogue.partner_names = partners.iter().map(|row| (PartnerId(row.get(0)), row.get(1))).collect();
+    for row in &advertisers {
+        let id = AdvertiserId(row.get("advertiser_id"));
+        catalogue.advertiser_names.insert(id, row.get("name"));
+        if let Some(hours) = row.get::<_, Option<i32>>("attribution_window_hours") {
+            catalogue.attribution_windows.insert(id, TimeDelta::hours(hours.into()));
+        }
+    }
     Ok(catalogue)
 }
 
@@ -225,6 +248,42 @@ fn action(row: &Row) -> Result<Action, StoreError> {
 
 /// A row of `postbacks`, as it is or as it was, with the secrets of today.
 pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postback, StoreError> {
+    let outline = outline(row)?;
+    let (request, success) =
+        request_settings::read(row)?.compile().map_err(|faults| request_settings::unreadable(&faults))?;
+    let condition = row
+        .get::<_, Option<&str>>("condition")
+        .map(Condition::shared)
+        .transpose()
+        .map_err(|error| unreadable("postbacks.condition", error))?;
+    let signing = match read_signing(row)? {
+        (SigningForm::None, _) => Signing::None,
+        (SigningForm::StandardWebhooks, _) => Signing::StandardWebhooks,
+        (SigningForm::Url, parameters) => Signing::Url(parameters),
+    };
+    let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
+    let cap_ms = row.get::<_, Option<i64>>("retry_after_cap_ms").and_then(|cap| u64::try_from(cap).ok());
+    let max_attempts: Option<i32> = row.get("max_attempts");
+    Ok(Postback {
+        reading: Reading::Whole,
+        condition,
+        request,
+        success,
+        timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
+        retry: RetryPolicy {
+            schedule: schedule
+                .map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
+            max_attempts: max_attempts.and_then(|most| u32::try_from(most).ok()),
+            retry_after_cap: cap_ms.map_or(RETRY_AFTER_CAP, Duration::from_millis),
+        },
+        signing,
+        secrets,
+        ..outline
+    })
+}
+
+/// What can be read of any row: whose it is, what it hears of, and what holds it back.
+fn outline(row: &Row) -> Result<Postback, StoreError> {
     let owner = Owner::of(row.get("partner_id"), row.get("advertiser_id"));
     let offer_id: Option<Uuid> = row.get("offer_id");
     let link_id: Option<Uuid> = row.get("link_id");
@@ -247,43 +306,27 @@ pub(super) fn postback(row: &Row, secrets: Vec<SigningSecret>) -> Result<Postbac
             event
         })
         .collect();
-    let (request, success) =
-        request_settings::read(row)?.compile().map_err(|faults| request_settings::unreadable(&faults))?;
-    let condition = row
-        .get::<_, Option<&str>>("condition")
-        .map(Condition::shared)
-        .transpose()
-        .map_err(|error| unreadable("postbacks.condition", error))?;
-    let signing = match read_signing(row)? {
-        (SigningForm::None, _) => Signing::None,
-        (SigningForm::StandardWebhooks, _) => Signing::StandardWebhooks,
-        (SigningForm::Url, parameters) => Signing::Url(parameters),
-    };
-    let schedule: Option<Vec<i64>> = row.get("retry_schedule_ms");
-    let cap_ms = row.get::<_, Option<i64>>("retry_after_cap_ms").and_then(|cap| u64::try_from(cap).ok());
-    let max_attempts: Option<i32> = row.get("max_attempts");
+    let (request, success) = RequestSettings::get("http://unread.invalid/")
+        .compile()
+        .map_err(|faults| request_settings::unreadable(&faults))?;
     Ok(Postback {
         postback_id: PostbackId(row.get("postback_id")),
+        reading: Reading::Outline,
         revision: row.get("revision"),
         owner,
         scope,
         events,
-        condition,
+        condition: None,
         request,
         success,
         max_in_flight: max_in_flight(row),
-        timeout: Duration::from_millis(u64::try_from(row.get::<_, i32>("timeout_ms")).unwrap_or(10_000)),
+        timeout: Duration::ZERO,
         rate: rate(row),
-        retry: RetryPolicy {
-            schedule: schedule
-                .map_or_else(RetrySchedule::default, |waits| RetrySchedule::of_milliseconds(&waits)),
-            max_attempts: max_attempts.and_then(|most| u32::try_from(most).ok()),
-            retry_after_cap: cap_ms.map_or(RETRY_AFTER_CAP, Duration::from_millis),
-        },
+        retry: RetryPolicy::default(),
         paused: row.get("is_paused"),
         certificate: None,
-        signing,
-        secrets,
+        signing: Signing::None,
+        secrets: Vec::new(),
     })
 }
 

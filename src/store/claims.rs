@@ -88,7 +88,8 @@ pub async fn find_abandoned(
 
 /// Takes `found` over, at most [`TAKE_LIMIT`] of them, as far as they still are abandoned: a node
 /// whose lease is renewed again keeps what it has. They are due at once, and the attempts that
-/// nobody recorded are logged. Returns what was taken, but for what this node cannot read.
+/// nobody recorded are logged. Returns what was taken, but for deliveries of events that this node does
+/// not know.
 pub async fn take_over(
     pool: &Pool,
     found: &[DeliveryId],

@@ -1,5 +1,6 @@
 //! Deliveries still to be made: the hot queue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
 pub use crate::domain::lease::CLAIM_LEASE;
+use crate::domain::postback::{Postback, Reading};
+use crate::panics::caught_now;
 
 #[derive(Debug)]
 pub struct NewDelivery {
@@ -31,6 +34,18 @@ pub struct NewDelivery {
 pub enum Claimed {
     ByThisNode,
     Waiting,
+    /// It waits for a node that can read its postback, and its condition with it.
+    Unjudged,
+}
+
+impl Claimed {
+    /// Of a delivery that nobody sends at once.
+    pub fn waiting_for(postback: &Postback) -> Self {
+        match postback.reading {
+            Reading::Whole => Self::Waiting,
+            Reading::Outline => Self::Unjudged,
+        }
+    }
 }
 
 /// What tells a claim from any other: whoever records an attempt must show it. All that one claim
@@ -42,7 +57,7 @@ pub const FIRST_FENCE: Fence = 1;
 
 /// A fence that no other claim has: drawn at random, so that a node finds what it has claimed
 /// should the answer be lost. Far above [`FIRST_FENCE`], and far below where one more is too many.
-fn draw_fence() -> Fence {
+pub fn draw_fence() -> Fence {
     rand::random_range(1 << 32..1 << 62)
 }
 
@@ -58,20 +73,22 @@ pub struct ClaimedDelivery {
     pub facts: Arc<EventFacts>,
     /// Set: it is sent as this revision of its postback says, not as that of today.
     pub pinned_revision: Option<i32>,
+    /// Whether its postback's condition lets it go is still to be judged.
+    pub is_unjudged: bool,
 }
 
 pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgres::Error> {
     session
         .prepare_cached(
             "INSERT INTO deliveries (delivery_id, postback_id, change_id, event, lead_id, attempt, next_attempt_at,
-                                     claimed_by, lease_until, fence, created_at)
+                                     claimed_by, lease_until, fence, created_at, is_unjudged)
              SELECT delivery_id, postback_id, change_id, event, lead_id,
                     is_claimed::int, $7::timestamptz,
                     CASE WHEN is_claimed THEN $8::uuid END,
                     CASE WHEN is_claimed THEN now() + make_interval(secs => $9) END,
-                    is_claimed::int, $7::timestamptz
-             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::boolean[])
-                  AS delivery(delivery_id, postback_id, change_id, event, lead_id, is_claimed)",
+                    is_claimed::int, $7::timestamptz, is_unjudged
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::boolean[], $10::boolean[])
+                  AS delivery(delivery_id, postback_id, change_id, event, lead_id, is_claimed, is_unjudged)",
         )
         .await
 }
@@ -93,8 +110,9 @@ pub async fn insert(
     let events: Vec<&str> = deliveries.iter().map(|delivery| delivery.event.code()).collect();
     let leads: Vec<Option<Uuid>> =
         deliveries.iter().map(|delivery| delivery.lead_id.map(|id| id.0)).collect();
-    let claimed: Vec<bool> =
-        deliveries.iter().map(|delivery| delivery.is_claimed == Claimed::ByThisNode).collect();
+    let are =
+        |claimed| -> Vec<bool> { deliveries.iter().map(|delivery| delivery.is_claimed == claimed).collect() };
+    let (claimed, unjudged) = (are(Claimed::ByThisNode), are(Claimed::Unjudged));
     session
         .execute(
             statement,
@@ -108,6 +126,7 @@ pub async fn insert(
                 &now,
                 &node.0,
                 &CLAIM_LEASE.as_secs_f64(),
+                &unjudged,
             ],
         )
         .await?;
@@ -119,6 +138,13 @@ pub async fn insert(
 pub struct QueuePosition {
     pub due_at: DateTime<Utc>,
     pub delivery_id: DeliveryId,
+}
+
+impl QueuePosition {
+    /// Before all that is due at `due_at`, and behind all that is due earlier.
+    pub fn before(due_at: DateTime<Utc>) -> Self {
+        Self { due_at, delivery_id: DeliveryId(Uuid::nil()) }
+    }
 }
 
 impl ClaimedDelivery {
@@ -133,9 +159,9 @@ pub enum ClaimError {
     /// Nothing was asked for, or its answer cannot be read.
     #[error(transparent)]
     Failed(#[from] StoreError),
-    /// Something may be claimed all the same, with this fence: no answer came.
-    #[error("{1}")]
-    InDoubt(Fence, StoreError),
+    /// Something may be claimed all the same, with the fence that was asked with: no answer came.
+    #[error("{0}")]
+    InDoubt(StoreError),
 }
 
 /// What one claim of a queue has taken.
@@ -152,31 +178,32 @@ pub struct QueueClaim {
 const SET_ASIDE: Duration = Duration::from_secs(30);
 
 /// Claims up to `limit` deliveries of one postback that are due, oldest first, and none before
-/// `from`. One that this node cannot read is set aside, and keeps none of the others.
+/// `from`. One that this node cannot read is set aside, and keeps none of the others. `fence` is drawn
+/// for this claim alone.
 pub async fn claim(
     pool: &Pool,
     node: NodeId,
     postback: PostbackId,
     limit: usize,
     from: Option<QueuePosition>,
+    fence: Fence,
 ) -> Result<QueueClaim, ClaimError> {
     let client = pool.get().await.map_err(StoreError::from)?;
     let statement = client.prepare_cached(include_str!("queries/claim_deliveries.sql")).await;
     let statement = statement.map_err(StoreError::from)?;
-    let fence = draw_fence();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let after = from.map_or(Uuid::nil(), |from| from.delivery_id.0);
     let from = from.map(|from| from.due_at);
     let rows = client
         .query(&statement, &[&postback.0, &limit, &node.0, &CLAIM_LEASE.as_secs_f64(), &from, &after, &fence])
         .await
-        .map_err(|error| ClaimError::InDoubt(fence, error.into()))?;
+        .map_err(|error| ClaimError::InDoubt(error.into()))?;
     let (mut deliveries, unreadable) = read_each(&rows, read);
     if !unreadable.is_empty() {
         // Nothing was sent yet: should this fail, all of the claim can be given back.
         set_aside(&client, node, fence, &unreadable)
             .await
-            .map_err(|error| ClaimError::InDoubt(fence, error.into()))?;
+            .map_err(|error| ClaimError::InDoubt(error.into()))?;
     }
     deliveries.sort_by_key(ClaimedDelivery::position);
     Ok(QueueClaim { deliveries, taken: rows.len() })
@@ -204,7 +231,9 @@ async fn set_aside(
 fn read_each<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, StoreError>) -> (Vec<T>, Vec<Uuid>) {
     let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        match read(row) {
+        // A panic over one row, too, is about that row alone.
+        let read = caught_now(|| read(row)).unwrap_or_else(|panicked| Err(panicked.into()));
+        match read {
             Ok(one) => readable.push(one),
             Err(error) => {
                 let delivery: Uuid = row.get("delivery_id");
@@ -222,36 +251,69 @@ fn read_each<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, StoreError>) -> (
 pub struct Abandoned {
     pub delivery: ClaimedDelivery,
     pub claimed_at: DateTime<Utc>,
+    pub facts: Facts,
 }
 
-/// Those that can be read. Another is taken back as well, and whoever can read it claims it; that it
-/// was begun once before is told by the number of its attempt only.
+/// Whether the facts of a delivery are what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Facts {
+    Whole,
+    /// As far as this node can read them: enough for a log row, but not to render a request with.
+    Partial,
+}
+
+/// Those that can be read, with their facts as far as these can be. One of an event that this node does
+/// not know is taken back as well, and whoever knows it claims it; that it was begun before is told by
+/// the number of its attempt only, for no log row of this node's version may name that event.
 pub(super) fn read_abandoned(rows: &[Row]) -> Vec<Abandoned> {
-    let read = |row: &Row| {
-        let lease_until: DateTime<Utc> = row.get("lease_until");
-        Ok(Abandoned { delivery: read(row)?, claimed_at: lease_until - CLAIM_LEASE })
-    };
-    read_each(rows, read).0
+    let claimed_at = |row: &Row| row.get::<_, DateTime<Utc>>("lease_until") - CLAIM_LEASE;
+    let whole =
+        |row: &Row| Ok(Abandoned { delivery: read(row)?, claimed_at: claimed_at(row), facts: Facts::Whole });
+    let (mut readable, unreadable) = read_each(rows, whole);
+    let rest = rows.iter().filter(|row| unreadable.contains(&row.get("delivery_id")));
+    readable.extend(rest.filter_map(|row| {
+        let read = caught_now(|| {
+            let event = event_of(row).ok()?;
+            let written = row.try_get::<_, Option<Value>>("facts").ok().flatten().unwrap_or_default();
+            let (change, lead) = (ChangeId(row.get("change_id")), row.get::<_, Option<Uuid>>("lead_id"));
+            let claimed_at = claimed_at(row);
+            let facts = EventFacts::as_far_as_readable(&written, change, lead.map(LeadId), claimed_at);
+            let delivery = delivery_of(row, event, facts);
+            Some(Abandoned { delivery, claimed_at, facts: Facts::Partial })
+        });
+        read.ok().flatten()
+    }));
+    readable
 }
 
 pub(super) fn read(row: &Row) -> Result<ClaimedDelivery, StoreError> {
     let unreadable = |column: &str, why: String| StoreError::Unreadable(format!("{column}: {why}"));
-    let event: String = row.get("event");
+    let event = event_of(row)?;
     // NULL where the history has lost the change.
     let facts: Option<Value> =
         row.try_get("facts").map_err(|error| unreadable("conversion_history.facts", error.to_string()))?;
     let facts: EventFacts = serde_json::from_value(facts.unwrap_or_default())
         .map_err(|error| unreadable("conversion_history.facts", error.to_string()))?;
-    Ok(ClaimedDelivery {
+    Ok(delivery_of(row, event, facts))
+}
+
+fn event_of(row: &Row) -> Result<Event, StoreError> {
+    let code: String = row.get("event");
+    Event::from_code(&code).ok_or_else(|| StoreError::Unreadable(format!("deliveries.event: {code}")))
+}
+
+fn delivery_of(row: &Row, event: Event, facts: EventFacts) -> ClaimedDelivery {
+    ClaimedDelivery {
         delivery_id: DeliveryId(row.get("delivery_id")),
         postback_id: PostbackId(row.get("postback_id")),
-        event: Event::from_code(&event).ok_or_else(|| unreadable("deliveries.event", event))?,
+        event,
         attempt: u32::try_from(row.get::<_, i32>("attempt")).unwrap_or(1),
         fence: row.get("fence"),
         due_at: row.get("next_attempt_at"),
         facts: Arc::new(facts),
         pinned_revision: row.get("pinned_revision"),
-    })
+        is_unjudged: row.get("is_unjudged"),
+    }
 }
 
 /// Which postbacks are looked at for something due.
@@ -277,6 +339,23 @@ pub async fn due_postbacks(
     let statement = client.prepare_cached(include_str!("queries/due_postbacks.sql")).await?;
     let rows = client.query(&statement, &[&postbacks, &times, &deliveries, &(look == Look::All)]).await?;
     Ok(rows.iter().map(|row| PostbackId(row.get(0))).collect())
+}
+
+/// When the first that waits of each queue is due; nothing of a queue where nothing waits. Reads each
+/// from its beginning, which takes as long as there is much before the first.
+pub async fn earliest(
+    pool: &Pool,
+    postbacks: &[PostbackId],
+) -> Result<HashMap<PostbackId, DateTime<Utc>>, StoreError> {
+    let session = Session::checkout(pool).await?;
+    let statement = session.prepare_cached(include_str!("queries/earliest_deliveries.sql")).await?;
+    let ids: Vec<Uuid> = postbacks.iter().map(|postback| postback.0).collect();
+    // Where it is given up, what is found by this is never found.
+    session.batch_execute("BEGIN; SET LOCAL statement_timeout = '10min'").await?;
+    let rows = session.query(&statement, &[&ids]).await?;
+    session.commit().await?;
+    session.give_back();
+    Ok(rows.iter().map(|row| (PostbackId(row.get(0)), row.get(1))).collect())
 }
 
 /// How much is still to be done, and since when it could have been.
@@ -313,7 +392,9 @@ pub async fn release(pool: &Pool, node: NodeId, unsent: &[(DeliveryId, Fence)]) 
         .execute(
             "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, attempt = attempt - 1
              FROM unnest($1::uuid[], $2::bigint[]) AS unsent(delivery_id, fence)
-             WHERE deliveries.delivery_id = unsent.delivery_id AND deliveries.fence = unsent.fence
+             -- By their keys: see finish_deliveries.sql.
+             WHERE deliveries.delivery_id = ANY($1)
+               AND deliveries.delivery_id = unsent.delivery_id AND deliveries.fence = unsent.fence
                AND claimed_by = $3",
             &[&ids, &fences, &node.0],
         )

@@ -2,6 +2,8 @@
 
 use deadpool_postgres::PoolError;
 
+use crate::panics::Panicked;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// PostgreSQL cannot be reached, is starting or stopping, takes no changes for now, or has no
@@ -17,6 +19,9 @@ pub enum StoreError {
     /// A stored value is not what the code expects.
     #[error("unreadable row: {0}")]
     Unreadable(String),
+    /// A fault of ours; whether anything was confirmed is not known.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 impl From<tokio_postgres::Error> for StoreError {

@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::party_names;
 use super::resend::scope_columns;
 use crate::domain::condition::Condition;
 use crate::domain::event::Event;
@@ -33,16 +34,18 @@ pub(super) async fn finished(
 ) -> Result<Vec<Row>, StoreError> {
     let (advertiser, partner) = scope_columns(scope);
     let statement = client
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT delivery_id, coalesce(resent_from, delivery_id) AS first_id, sent_revision, event,
                     deleted_at IS NOT NULL AS is_deleted, history.change_id IS NOT NULL AS has_history,
                     postback_id, partner_id, advertiser_id, condition,
-                    CASE WHEN condition IS NOT NULL THEN facts END AS facts
+                    CASE WHEN condition IS NOT NULL THEN facts END AS facts,
+                    CASE WHEN condition LIKE '%\\_name%' THEN {OF_FACTS} END AS names
              FROM deliveries_finished JOIN postbacks USING (postback_id)
              LEFT JOIN conversion_history AS history ON history.change_id = deliveries_finished.change_id
              WHERE delivery_id = ANY($1)
                AND ($2::uuid IS NULL OR advertiser_id = $2) AND ($3::uuid IS NULL OR partner_id = $3)",
-        )
+            OF_FACTS = party_names::OF_FACTS,
+        ))
         .await?;
     Ok(client.query(&statement, &[&ids, &advertiser, &partner]).await?)
 }
@@ -63,7 +66,8 @@ pub(super) fn judge(row: &Row) -> Result<Option<Judged>, StoreError> {
     let event =
         Event::from_code(code).ok_or_else(|| unreadable("deliveries_finished.event", code.to_owned()))?;
     let owner = Owner::of(row.get("partner_id"), row.get("advertiser_id"));
-    let unmet = condition.judge(&EventMacros { event, facts: &facts, owner }).err();
+    let names = &party_names::read(row)?;
+    let unmet = condition.judge(&EventMacros { event, facts: &facts, owner, names }).err();
     Ok(unmet.map(|unmet| Judged {
         postback_id: PostbackId(row.get("postback_id")),
         owner,

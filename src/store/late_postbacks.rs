@@ -16,12 +16,14 @@ pub use counting::{Count, Judging, MOST_REASONS, PastEvents, count, count_forgot
 use super::deliveries::NewDelivery;
 use super::delivery_jobs::PastSelection;
 use super::error::StoreError;
+use super::party_names;
 use super::resend::scope_columns;
 use super::setup::ChangeError;
 use crate::domain::condition::Condition;
 use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, PostbackId};
+use crate::domain::party_names::PartyNames;
 use crate::graphql::scope::Scope;
 
 /// A postback, as far as it says which events are for it.
@@ -167,6 +169,8 @@ pub struct PastChange {
     pub change_id: ChangeId,
     pub events: Vec<Event>,
     pub facts: EventFacts,
+    /// What its parties are called today, where the condition may ask for it.
+    pub names: PartyNames,
 }
 
 /// Up to `limit` changes past `after` that may be for the listener, in the order of their ids.
@@ -184,8 +188,12 @@ pub async fn changes(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut parameters = values.parameters();
     parameters.push(&limit);
+    let condition = listener.condition.as_ref();
+    let names =
+        if condition.is_some_and(|one| one.asks_for_names()) { party_names::OF_FACTS } else { "NULL::jsonb" };
     let statement = format!(
-        "SELECT change_id, events, facts FROM conversion_history WHERE {FOR_LISTENER} ORDER BY change_id LIMIT $11"
+        "SELECT change_id, events, facts, {names} AS names FROM conversion_history
+         WHERE {FOR_LISTENER} ORDER BY change_id LIMIT $11"
     );
     let rows = client.query(&statement, &parameters).await?;
     rows.iter().map(read).collect()
@@ -198,6 +206,7 @@ fn read(row: &Row) -> Result<PastChange, StoreError> {
         events: codes.into_iter().map(event).collect::<Result<_, _>>()?,
         facts: serde_json::from_value(row.get("facts"))
             .map_err(|error| StoreError::Unreadable(format!("conversion_history.facts: {error}")))?,
+        names: party_names::read(row)?,
     })
 }
 

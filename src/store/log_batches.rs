@@ -97,7 +97,7 @@ pub async fn horizon(pool: &Pool) -> Result<i64, StoreError> {
 }
 
 /// Takes over a shipment whose shipper is dead or has let its lease lapse, or forms the next one
-/// of a log from batches after `from`. What a shipment holds is fixed before it is sent, so that
+/// of a log; of batches after `from`, both. What a shipment holds is fixed before it is sent, so that
 /// sending it again is the same insert to ClickHouse.
 pub async fn claim_shipment(
     pool: &Pool,
@@ -112,14 +112,14 @@ pub async fn claim_shipment(
     let lock = format!("BEGIN; SELECT pg_advisory_xact_lock({FORMING_LOCK}, {})", log as i32);
     session.batch_execute(&lock).await?;
     let take_over = session.prepare_cached(include_str!("queries/take_over_shipment.sql")).await?;
-    let taken_over = session.query_opt(&take_over, &[&log.table(), &lease_s, &node.0]).await?;
+    let from = from.unwrap_or(i64::MIN);
+    let taken_over = session.query_opt(&take_over, &[&log.table(), &lease_s, &node.0, &from]).await?;
     let is_taken_over = taken_over.is_some();
     let claimed = match taken_over {
         Some(row) => Some(row),
         None => {
             let form = session.prepare_cached(include_str!("queries/form_shipment.sql")).await?;
             let id = Uuid::now_v7();
-            let from = from.unwrap_or(i64::MIN);
             let bounds: [&(dyn ToSql + Sync); 3] = [&from, &SHIPMENT_BATCHES, &SHIPMENT_ROWS];
             let [from, batches, rows] = bounds;
             session.query_opt(&form, &[&log.table(), &id, &node.0, &lease_s, from, batches, rows]).await?

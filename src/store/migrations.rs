@@ -72,6 +72,9 @@ const MIGRATIONS: &[Migration] = &[
     postgres!("20261126151001_kind_events"),
     postgres!("20261126151101_names_of_postbacks"),
     postgres!("20261126152000_node_states"),
+    postgres!("20261126153000_unjudged_deliveries"),
+    postgres!("20261127180000_shipments_by_end"),
+    postgres!("20261127180001_sent_names"),
 ];
 
 /// One migrator at a time, over all nodes.

@@ -31,6 +31,7 @@ pub mod network;
 pub mod nodes;
 pub mod outcomes;
 pub mod partitions;
+pub mod party_names;
 pub mod pausing;
 pub mod pool;
 pub mod postback_health;

@@ -12,6 +12,7 @@ use super::log_batches;
 use super::session::Session;
 use crate::domain::ids::{DeliveryId, NodeId};
 use crate::domain::lease::CLAIM_LEASE;
+use crate::domain::party_names::PartyNames;
 use crate::domain::retry::Outcome;
 use crate::event_log::rows::{AttemptRow, encode};
 
@@ -25,6 +26,8 @@ pub struct AttemptRecord {
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// The revision of its postback that it was sent with.
     pub revision: i32,
+    /// What its request called the parties of the event, where it did.
+    pub names: Option<PartyNames>,
     pub row: AttemptRow,
 }
 
@@ -66,10 +69,13 @@ pub async fn record(
     let retry = session
         .prepare_cached(
             "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, next_attempt_at = attempt.next_attempt_at,
-                                   sent_revision = attempt.revision
-             FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $5::int[])
-                  AS attempt(delivery_id, fence, next_attempt_at, revision)
-             WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
+                                   sent_revision = attempt.revision, is_unjudged = false,
+                                   sent_names = coalesce(attempt.names, deliveries.sent_names)
+             FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $5::int[], $6::jsonb[])
+                  AS attempt(delivery_id, fence, next_attempt_at, revision, names)
+             -- By their keys: see finish_deliveries.sql.
+             WHERE deliveries.delivery_id = ANY($1)
+               AND deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
                AND claimed_by = $4
              RETURNING deliveries.delivery_id",
         )
@@ -86,7 +92,12 @@ pub async fn record(
             let (ids, fences): (Vec<Uuid>, Vec<i64>) = keys(&finished);
             let states: Vec<&str> = finished.iter().map(|attempt| attempt.outcome.code()).collect();
             let reasons: Vec<&str> = finished.iter().map(|attempt| attempt.row.reason.as_str()).collect();
-            session.query(&finish, &[&ids, &fences, &states, &reasons, &now, &node.0, &revisions(&finished)]).await
+            session
+                .query(
+                    &finish,
+                    &[&ids, &fences, &states, &reasons, &now, &node.0, &revisions(&finished), &names(&finished)],
+                )
+                .await
         },
         async {
             if retried.is_empty() {
@@ -95,7 +106,7 @@ pub async fn record(
             let (ids, fences): (Vec<Uuid>, Vec<i64>) = keys(&retried);
             let times: Vec<DateTime<Utc>> =
                 retried.iter().map(|attempt| attempt.next_attempt_at.unwrap_or(now)).collect();
-            session.query(&retry, &[&ids, &fences, &times, &node.0, &revisions(&retried)]).await
+            session.query(&retry, &[&ids, &fences, &times, &node.0, &revisions(&retried), &names(&retried)]).await
         },
     )?;
     let recorded: HashSet<Uuid> = finished.iter().chain(&retried).map(|row| row.get(0)).collect();
@@ -119,7 +130,8 @@ pub async fn hold(pool: &Pool, node: NodeId, attempts: &[AttemptRecord]) -> Resu
         .execute(
             "UPDATE deliveries SET lease_until = now() + make_interval(secs => $4)
              FROM unnest($1::uuid[], $2::bigint[]) AS attempt(delivery_id, fence)
-             WHERE deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
+             WHERE deliveries.delivery_id = ANY($1)
+               AND deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
                AND claimed_by = $3",
             &[&ids, &fences, &node.0, &CLAIM_LEASE.as_secs_f64()],
         )
@@ -129,6 +141,12 @@ pub async fn hold(pool: &Pool, node: NodeId, attempts: &[AttemptRecord]) -> Resu
 
 fn keys(attempts: &[&AttemptRecord]) -> (Vec<Uuid>, Vec<i64>) {
     attempts.iter().map(|attempt| (attempt.delivery_id.0, attempt.fence)).unzip()
+}
+
+/// JSON, as it is kept with the delivery; mostly nothing.
+fn names(attempts: &[&AttemptRecord]) -> Vec<Option<serde_json::Value>> {
+    let as_json = |names| serde_json::to_value(names).expect("names are JSON");
+    attempts.iter().map(|attempt| attempt.names.as_ref().map(as_json)).collect()
 }
 
 fn revisions(attempts: &[&AttemptRecord]) -> Vec<i32> {

@@ -192,6 +192,7 @@ async fn finish_kept_back(
             due_at: now,
             facts: judged.facts.clone(),
             pinned_revision: None,
+            is_unjudged: false,
         };
         Some(attempt::unmet_row(judged.owner, &delivery, judged.reason.clone(), node))
     });

@@ -96,6 +96,8 @@ impl Feed {
 
     /// Reads for as long as the node runs, whenever there is somebody to read for.
     pub async fn run(self) {
+        // Should this be begun again, after a panic, something may have gone by unseen.
+        self.end_all();
         loop {
             self.0.wanted.notified().await;
             if let Err(error) = self.begin().await {
@@ -109,6 +111,12 @@ impl Feed {
                 tracing::debug!(%error, "the live tail's lease is left to lapse");
             }
         }
+    }
+
+    fn end_all(&self) {
+        let mut state = self.state();
+        end_all(&mut state);
+        self.0.is_reading.send_replace(false);
     }
 
     /// The lease first: from then on nothing that is committed can go by unseen.
@@ -149,9 +157,7 @@ impl Feed {
             }
             let is_blind = read_at.elapsed() > BLIND;
             if is_blind {
-                for (_, following) in state.followers.drain() {
-                    following.queue.end(TailEnd::Gap);
-                }
+                end_all(&mut state);
             }
             if is_blind || followed_at.elapsed() > IDLE {
                 self.0.is_reading.send_replace(false);
@@ -188,6 +194,12 @@ impl Feed {
                 }
             }
         }
+    }
+}
+
+fn end_all(state: &mut State) {
+    for (_, following) in state.followers.drain() {
+        following.queue.end(TailEnd::Gap);
     }
 }
 

@@ -7,6 +7,7 @@ mod isolation;
 mod limits;
 mod lost_answers;
 mod outages;
+mod panics;
 mod retries;
 mod stage;
 mod stopping;

@@ -18,6 +18,7 @@ mod health;
 mod operations;
 mod outbound;
 mod postback_requests;
+mod postback_secrets;
 mod readme;
 mod recording;
 mod resending;

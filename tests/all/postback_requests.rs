@@ -292,6 +292,14 @@ async fn a_preview_sends_nothing_and_hides_secrets() {
     let shown = preview(format!("postbackId: {}, leadId: \"{lead}\", event: SALE", made["postbackId"])).await;
     assert_eq!(shown["url"], format!("{}/?l={lead}&e=sale", tracker.url));
     assert_eq!(tracker.received().len(), 1, "nothing more was sent");
+    let condition = r#"condition: "country == \"XX\" && payout > 1""#;
+    let picky = create(&world, &server, &format!("{}/picky?l={{lead_id}}", tracker.url), condition).await;
+    for on in [String::new(), format!(", leadId: \"{lead}\"")] {
+        let shown = preview(format!("postbackId: {}{on}", picky["postbackId"])).await;
+        let reasons = shown["skipReasons"].as_array().unwrap();
+        assert_eq!(reasons.len(), 1, "{shown}");
+        assert!(reasons[0].as_str().unwrap().starts_with("condition not met: country == \"XX\""), "{shown}");
+    }
 
     let token = async |grant| tokens::create(&world.databases.pool, grant, "").await.unwrap().secret;
     let query = format!("{{ previewPostback(input: {{postbackId: {}}}) {{ url }} }}", made["postbackId"]);

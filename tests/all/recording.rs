@@ -1,6 +1,7 @@
 //! What was done gets recorded: whatever PostgreSQL says to it, and whatever else it is busy with.
 
 mod long_transactions;
+mod old_snapshot;
 mod read_only;
 mod refused;
 mod unreadable;

@@ -7,6 +7,7 @@ mod currencies;
 mod events;
 mod fields;
 mod integrations;
+mod names;
 mod quarantine;
 mod words;
 

@@ -26,7 +26,7 @@ use crate::graphql::paging::PageRequest;
 use crate::graphql::scope::Scope;
 use crate::store::secrets::Keyring;
 use crate::store::setup::postback_certificates;
-use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind};
+use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind, TextIn};
 use crate::store::setup::postback_trial::{self, Occasion};
 use crate::store::setup::postback_twins::Twins;
 use crate::store::setup::postbacks::{self, Beginning, PostbackChange, Sending};
@@ -319,6 +319,7 @@ impl ListPostbacks {
             is_failing: self.failing,
             preset: self.preset.clone(),
             text: self.text.clone(),
+            text_in: TextIn::NameAndUrl,
         }
     }
 }

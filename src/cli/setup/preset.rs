@@ -217,7 +217,7 @@ async fn apply(args: &ApplyPreset) -> anyhow::Result<()> {
     let (system, twins) = (halves.system(), twins(args.allow_duplicate));
     let setup = Setup { owner, scope, system, postbacks: &planned, twins, link: link_id, integration };
     let made = set_up(&args.common.pool()?, ACTOR, Scope::Everything, &setup, &outbound_policy()?, run).await;
-    let made = made.map_err(|error| flagged(error, &[]))?;
+    let made = made.map_err(|error| flagged(error, &[("values", "--set")]))?;
     let is_real = run == Run::Real;
     let mut text = String::new();
     for (postback, id) in planned.iter().zip(&made.postbacks) {

@@ -28,6 +28,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use self::tree::{Fault, Test};
 use super::facts::EventMacros;
+use super::party_names::Party;
 
 /// Longest condition, in characters: what bounds its reading and its judging.
 pub const MAX_CHARS: usize = 1_000;
@@ -36,6 +37,7 @@ pub const MAX_CHARS: usize = 1_000;
 pub struct Condition {
     source: String,
     test: Test,
+    asks_for_names: bool,
 }
 
 /// Why a text is no condition, and what to write instead.
@@ -77,7 +79,8 @@ impl fmt::Display for Unmet {
 
 impl Condition {
     pub fn parse(source: &str) -> Result<Self, ConditionError> {
-        Ok(Self { source: source.to_owned(), test: reading::read(source)? })
+        let asks_for_names = Party::ALL.iter().any(|party| source.contains(party.macro_name()));
+        Ok(Self { source: source.to_owned(), test: reading::read(source)?, asks_for_names })
     }
 
     /// The same, read once however often it is asked for: a catalogue is loaded anew with every
@@ -100,6 +103,12 @@ impl Condition {
 
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Whether it must be judged with what the event's parties are called; it may be true of one that
+    /// has such a word only in quotes.
+    pub fn asks_for_names(&self) -> bool {
+        self.asks_for_names
     }
 
     /// Whether the event may go to the postback, or why not.

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use crate::domain::device::Device;
 use crate::domain::event::{ActionKind, Event};
 use crate::domain::facts::EventMacros;
+use crate::domain::party_names::Party;
 use crate::domain::postback::Owner;
 use crate::domain::redact::is_secret;
 use crate::domain::status::Status;
@@ -23,6 +24,9 @@ const TEXTS: &[&str] = &[
     "offer_id",
     "partner_id",
     "advertiser_id",
+    "offer_name",
+    "partner_name",
+    "advertiser_name",
     "link_id",
     "country",
     "geo",
@@ -108,9 +112,11 @@ impl TextName {
     }
 
     /// Whether the value is kept out of what is said of a condition: of secrets always, and of what
-    /// concerns the payout from an advertiser.
+    /// concerns the payout from an advertiser. What the owner may not know a party by the name of, it
+    /// has no value of either.
     pub fn is_hidden_from(&self, owner: Owner) -> bool {
         match self {
+            Self::Of(name) if let Some(party) = Party::of_macro(name) => party.is_hidden_from(owner),
             Self::Of(name) => *name == "payout_currency" && matches!(owner, Owner::Advertiser(_)),
             Self::Field(field) => is_secret(field),
         }

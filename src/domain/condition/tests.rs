@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::postback::Owner;
+use crate::domain::sample::sample_names;
 
 const ID: &str = "0198d5f0-0000-7000-8000-000000000000";
 
@@ -23,7 +24,12 @@ fn facts() -> EventFacts {
 fn judged(condition: &str, facts: &EventFacts) -> Result<(), String> {
     let condition = Condition::parse(condition).unwrap_or_else(|error| panic!("{condition}: {error}"));
     condition
-        .judge(&EventMacros { event: Event::FirstDeposit, facts, owner: Owner::Platform })
+        .judge(&EventMacros {
+            event: Event::FirstDeposit,
+            facts,
+            owner: Owner::Platform,
+            names: &sample_names(),
+        })
         .map_err(|unmet| unmet.to_string())
 }
 
@@ -53,7 +59,8 @@ fn what_holds_is_let_through() {
 fn an_advertiser_is_not_told_what_the_partner_gets() {
     let facts = EventFacts { payout_currency: crate::domain::money::Currency::parse("EUR"), ..facts() };
     let told = |condition: &str, owner| {
-        let event = EventMacros { event: Event::FirstDeposit, facts: &facts, owner };
+        let names = &sample_names();
+        let event = EventMacros { event: Event::FirstDeposit, facts: &facts, owner, names };
         let unmet = Condition::parse(condition).unwrap().judge(&event).unwrap_err();
         unmet.to_string().replace(crate::domain::redact::REDACTED, "[redacted]")
     };
@@ -273,7 +280,7 @@ proptest! {
                 payout: (!lacks_payout).then_some(rust_decimal::Decimal::MAX),
                 ..facts()
             };
-            let _ = condition.judge(&EventMacros { event: Event::Sale, facts: &facts, owner: Owner::Platform });
+            let _ = condition.judge(&EventMacros { event: Event::Sale, facts: &facts, owner: Owner::Platform, names: &sample_names() });
         }
     }
 

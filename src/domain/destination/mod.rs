@@ -267,6 +267,11 @@ impl Destination {
         self.was_well && !is_silent
     }
 
+    /// Whether nothing is known of it: nothing came of any request yet, and none is under way.
+    pub fn is_untried(&self) -> bool {
+        self.taken == 0 && self.last_success_at.is_none() && self.last_failure_at.is_none()
+    }
+
     pub fn snapshot(&self, now: Moment) -> Snapshot {
         let (state, probe_at) = self.breaker.state();
         Snapshot {

@@ -49,11 +49,13 @@ fn refusals_of_single_requests_leave_it_closed() {
 #[test]
 fn what_has_never_answered_gets_few_places() {
     let mut destination = Destination::default();
+    assert!(destination.is_untried());
     let permits: Vec<_> = (0..FIRST_PLACES)
         .map(|_| destination.admit(places(16), EMPTY_NODE, at(0)).expect("a first place"))
         .collect();
     assert_eq!(destination.admit(places(16), EMPTY_NODE, at(0)), Err(Wait::Full));
     assert_eq!(destination.snapshot(at(0)).concurrency, FIRST_PLACES);
+    assert!(!destination.is_untried());
     destination.heard(permits[0], Signal::Failing, at(0), at(10), 0.5);
     destination.give_back(permits[0], Use::Sent);
     let another = destination.admit(places(16), EMPTY_NODE, at(10)).expect("a failure gives back its place");

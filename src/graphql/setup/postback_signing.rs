@@ -6,7 +6,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{caller, change, keyring, pool, writer};
 use crate::domain::ids::PostbackId;
-use crate::domain::signing::{self, UrlParameters};
+use crate::domain::signing::{self, UnfitParameters, UrlParameters};
 use crate::graphql::failure::{Failure, read_store};
 use crate::graphql::filter::uuid_at;
 use crate::graphql::scalars::Time;
@@ -125,12 +125,16 @@ impl PostbackSigningMutations {
                 let or = |given: &'_ Option<String>, default: &str| {
                     given.clone().unwrap_or_else(|| default.to_owned())
                 };
-                let parameters =
-                    UrlParameters::new(&or(time, "ts"), &or(nonce, "nonce"), &or(signature, "sig"));
-                Some(
-                    parameters
-                        .map_err(|error| Failure::bad_input("input.signatureParameter", error.to_string()))?,
-                )
+                let (time, nonce, signature) = (or(time, "ts"), or(nonce, "nonce"), or(signature, "sig"));
+                let parameters = UrlParameters::new(&time, &nonce, &signature).map_err(|error| {
+                    let field = match &error {
+                        UnfitParameters::Name(name) if *name == time => "timeParameter",
+                        UnfitParameters::Name(name) if *name == nonce => "nonceParameter",
+                        UnfitParameters::Name(_) | UnfitParameters::Repeated => "signatureParameter",
+                    };
+                    Failure::bad_input(format!("input.{field}"), error.to_string())
+                })?;
+                Some(parameters)
             }
         };
         let form = input.form.into();

@@ -6,6 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::caller::{pool, writer};
 use super::postback_request::{Header, PostbackWarning, RequestInput, Translated};
+use crate::domain::background::Background;
 use crate::domain::ids::{LeadId, PostbackId};
 use crate::domain::retry;
 use crate::graphql::enums::{ErrorKind, Event, Outcome};
@@ -26,7 +27,7 @@ pub struct PostbackPreview {
     body: String,
     /// The event it was told as.
     event: Event,
-    /// Why it would not be sent; empty: it would be.
+    /// Why it would not be sent, its condition included; empty: it would be.
     skip_reasons: Vec<String>,
     /// Macros without a value, each once.
     empty_macros: Vec<String>,
@@ -142,9 +143,11 @@ impl PostbackTrialMutation {
             field: "input.postbackId".into(),
             message: "there is no such postback; take the id of one there is".into(),
         })?;
-        let (event, composite) = (occasion.event, occasion.composite);
-        let tested =
-            attempt::test(sender, &postback, composite.as_ref(), event, occasion.facts, services.node).await;
+        let Occasion { event, facts, composite, names } = occasion;
+        // A sample has those of the place it is told of.
+        let names = services.catalogue().party_names(&facts).or(&names);
+        let background = Background { composite: composite.map(Arc::new), names };
+        let tested = attempt::test(sender, &postback, &background, event, facts, services.node).await;
         let attempt::Tested { row, response_headers } = tested;
         read_store(postback_trial::record_test(&services.pool, caller.into(), id, &row)).await?;
         Ok(PostbackTest {
@@ -190,12 +193,7 @@ impl PostbackTrialQuery {
         let event = input.event.map(Into::into);
         let change = input.request.with_url(input.url_template);
         let previewing = async {
-            let mut occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
-            // Nobody is shown by a template what is not shown otherwise.
-            if !scope.sees_payouts() {
-                occasion.facts.payout = None;
-                occasion.facts.payout_currency = None;
-            }
+            let occasion = Occasion::of(pool(ctx), scope, lead, event).await?;
             let stored = ctx
                 .data_opt::<Arc<Services>>()
                 .zip(postback)

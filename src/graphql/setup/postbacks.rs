@@ -18,10 +18,10 @@ use crate::graphql::filter::uuid_at;
 use crate::graphql::paging::List;
 use crate::graphql::query::{page_cost, page_request};
 use crate::graphql::scalars::Time;
-use crate::graphql::scope::Scope;
+use crate::graphql::scope::{Grant, Scope};
 use crate::graphql::types::{LogConnection, connection};
 use crate::store::setup::ChangeError;
-use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind};
+use crate::store::setup::postback_listing::{OwnerKind, PostbackFilter, ScopeKind, TextIn};
 use crate::store::setup::postback_twins::Twins;
 use crate::store::setup::postbacks::{
     self, Beginning, HealthRecord, PostbackChange, PostbackRecord, Sending,
@@ -160,6 +160,7 @@ impl PostbacksFilter {
             is_failing: self.is_failing,
             preset: self.preset,
             text: self.text,
+            text_in: TextIn::NameAndUrl,
         })
     }
 }
@@ -297,12 +298,21 @@ pub fn scope_of(offer: Option<&ID>, link: Option<&ID>) -> Result<PostbackScope, 
     }
 }
 
+/// Who only reads is not shown the secrets that stand in a request.
+fn shown(record: PostbackRecord, grant: Grant) -> PostbackRecord {
+    match grant {
+        Grant::Bi(_) => PostbackRecord { request: record.request.without_secrets(), ..record },
+        Grant::Owner | Grant::Advertiser(_) | Grant::Partner(_) => record,
+    }
+}
+
 #[derive(Default)]
 pub struct PostbackQueries;
 
 #[Object]
 impl PostbackQueries {
-    /// Postbacks, newest first; an advertiser or partner sees its own.
+    /// Postbacks, newest first; an advertiser or partner sees its own. Who only reads sees no secrets in
+    /// their URLs, headers and bodies, and finds a `text` in names and hosts.
     #[graphql(complexity = "page_cost(first, child_complexity)")]
     async fn postbacks(
         &self,
@@ -314,7 +324,11 @@ impl PostbackQueries {
         let request = page_request(ctx, List::Postbacks, first, after)?;
         let caller = caller(ctx)?;
         let filter = filter.unwrap_or_default().read()?;
-        let page = read_store(postbacks::list(pool(ctx), caller.scope(), &filter, &request)).await?;
+        let only_reads = matches!(caller.grant, Grant::Bi(_));
+        let text_in = if only_reads { TextIn::NameAndHost } else { TextIn::NameAndUrl };
+        let filter = PostbackFilter { text_in, ..filter };
+        let mut page = read_store(postbacks::list(pool(ctx), caller.scope(), &filter, &request)).await?;
+        page.rows = page.rows.into_iter().map(|record| shown(record, caller.grant)).collect();
         Ok(connection(List::Postbacks, &request, page))
     }
 
@@ -323,7 +337,7 @@ impl PostbackQueries {
         let caller = caller(ctx)?;
         let id = PostbackId(uuid_at("id", &id)?);
         match postbacks::get(pool(ctx), caller.scope(), id).await {
-            Ok(record) => Ok(Some(record.into())),
+            Ok(record) => Ok(Some(shown(record, caller.grant).into())),
             Err(ChangeError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -255,7 +255,12 @@ async fn judge(
             let one = counted.events.entry(event).or_default();
             let judged = listener.condition.as_ref().map(|condition| {
                 condition
-                    .judge(&EventMacros { event, facts: &change.facts, owner: listener.owner() })
+                    .judge(&EventMacros {
+                        event,
+                        facts: &change.facts,
+                        owner: listener.owner(),
+                        names: &change.names,
+                    })
                     .map_err(|unmet| unmet.to_string())
             });
             match judged {

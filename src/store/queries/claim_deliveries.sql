@@ -14,7 +14,8 @@ WITH due AS (
     UPDATE deliveries
     SET claimed_by = $3, lease_until = now() + make_interval(secs => $4), attempt = attempt + 1, fence = $7
     WHERE delivery_id = ANY(ARRAY(SELECT delivery_id FROM due))
-    RETURNING delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision
+    RETURNING delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision,
+              is_unjudged
 )
 SELECT claimed.*, facts
 -- Also where the history has lost the change: what is claimed must be told.

@@ -26,8 +26,11 @@ SELECT postback_id FROM earliest WHERE next_attempt_at <= now()
 UNION ALL
 SELECT known.postback_id
 FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) AS known(postback_id, due_at, delivery_id)
-WHERE EXISTS (
-    SELECT FROM deliveries
+-- One by one, whatever statistics say: with nothing in the queues but what could not be cleared away yet, a
+-- join would read all of that.
+CROSS JOIN LATERAL (
+    SELECT 1 FROM deliveries
     WHERE deliveries.postback_id = known.postback_id AND claimed_by IS NULL AND next_attempt_at <= now()
       AND (next_attempt_at, deliveries.delivery_id) > (known.due_at, known.delivery_id)
-)
+    ORDER BY next_attempt_at, deliveries.delivery_id LIMIT 1
+) AS due

@@ -1,5 +1,7 @@
 WITH under_way AS (
-    SELECT unnest(batch_ids) AS batch_id FROM log_shipments WHERE log = $1
+    -- No other holds a batch after $5.
+    SELECT unnest(batch_ids) AS batch_id FROM log_shipments
+    WHERE log = $1 AND batch_ids[cardinality(batch_ids)] > $5
 ), oldest AS (
     SELECT batch_id, row_count
     FROM log_batches

@@ -10,6 +10,7 @@ SELECT wish.new_id, source.postback_id, source.change_id, source.event, source.l
        $6::uuid
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) AS wish(new_id, source_id, first_id, reason)
 JOIN deliveries_finished AS source ON source.delivery_id = wish.source_id
-WHERE NOT EXISTS (SELECT FROM deliveries WHERE deliveries.delivery_id = wish.new_id)
+WHERE NOT EXISTS (SELECT FROM deliveries
+                  WHERE deliveries.delivery_id = ANY($1) AND deliveries.delivery_id = wish.new_id)
   AND NOT EXISTS (SELECT FROM deliveries_finished WHERE deliveries_finished.delivery_id = wish.new_id)
 RETURNING delivery_id

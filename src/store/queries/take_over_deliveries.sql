@@ -16,9 +16,10 @@ WITH dead AS MATERIALIZED (
     UPDATE deliveries
     SET claimed_by = NULL, lease_until = NULL, fence = fence + 1, next_attempt_at = least(next_attempt_at, now())
     FROM abandoned
-    WHERE deliveries.delivery_id = abandoned.delivery_id
+    WHERE deliveries.delivery_id = ANY($1) AND deliveries.delivery_id = abandoned.delivery_id
     RETURNING deliveries.delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision,
-              abandoned.lease_until
+              is_unjudged, lead_id, abandoned.lease_until
 )
 SELECT rescued.*, facts
-FROM rescued JOIN conversion_history USING (change_id)
+-- Also where the history has lost the change: what is taken over must be told.
+FROM rescued LEFT JOIN conversion_history USING (change_id)

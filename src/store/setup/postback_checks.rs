@@ -6,11 +6,13 @@ use super::ChangeError;
 use super::postbacks::PostbackChange;
 use crate::domain::address_policy::{Policy, vet_url};
 use crate::domain::condition::Condition;
+use crate::domain::party_names::{Party, hidden_names};
+use crate::domain::postback::Owner;
 use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated, mentions};
 use crate::graphql::scope::Scope;
 
 /// The request as the change leaves it, in our notation, with what was translated. `reach` is of
-/// whoever makes the change.
+/// whoever makes the change, `owner` is whose postback it is.
 ///
 /// # Errors
 /// Every fault of the change.
@@ -19,13 +21,16 @@ pub(super) fn checked(
     before: RequestSettings,
     policy: &Policy,
     reach: Scope,
+    owner: Owner,
 ) -> Result<(RequestSettings, Vec<Translated>), ChangeError> {
     let mut faults = check(change);
+    faults.extend(hidden_names_in_condition(change, owner));
     let mut request = change.request.clone().over(before);
     let translated = request.translate().and_then(|translated| request.compile().map(|_| translated));
     match translated {
         Ok(translated) => {
             faults.extend(origin_fault(&request, policy));
+            faults.extend(hidden_names(&request, owner));
             if !reach.sees_payouts() {
                 faults.extend(payout_faults(change, &request));
             }
@@ -41,15 +46,27 @@ pub(super) fn checked(
 /// Where a change asks for what partners get: who may not know it cannot have it sent either, nor
 /// filter by it. What the network itself has put there stays.
 fn payout_faults(change: &PostbackChange, request: &RequestSettings) -> Vec<Fault> {
-    let RequestChange { url_template, headers, body_template, .. } = &change.request;
+    let RequestChange { url_template, headers, body_template, required_macros, .. } = &change.request;
     let url = url_template.is_some().then_some(("url_template", request.url_template.as_str()));
     let body = body_template.is_some().then_some(("body_template", request.body_template.as_str()));
     let headers = headers.iter().flat_map(|_| &request.headers).map(|one| ("headers", one.value.as_str()));
     let templates = url.into_iter().chain(headers).chain(body).filter(|(_, text)| has_payout_macro(text));
-    let condition = change.condition.as_deref().filter(|text| compares_payout(text));
-    let fields = templates.map(|(field, _)| field).chain(condition.map(|_| "condition"));
+    let condition = change.condition.as_deref().filter(|text| compares(text, &PAYOUT_NAMES));
+    // What is skipped for want of it would tell whether there is one.
+    let is_required = required_macros.is_some()
+        && request.required_macros.iter().any(|name| PAYOUT_NAMES.contains(&name.as_str()));
+    let required = is_required.then_some("required_macros");
+    let fields = templates.map(|(field, _)| field).chain(condition.map(|_| "condition")).chain(required);
     let message = "payout is between the network and the partner; leave it out, or take amount";
     fields.map(|field| Fault::new(field, message)).collect()
+}
+
+/// Where its condition asks for what the postback's owner may not know, whoever writes it.
+fn hidden_names_in_condition(change: &PostbackChange, owner: Owner) -> Vec<Fault> {
+    let Some(condition) = change.condition.as_deref() else { return Vec::new() };
+    let hidden = Party::ALL.into_iter().filter(|party| party.is_hidden_from(owner));
+    let asked_for = hidden.filter(|party| compares(condition, &[party.macro_name()]));
+    asked_for.map(|party| Fault::new("condition", party.refusal())).collect()
 }
 
 fn has_payout_macro(template: &str) -> bool {
@@ -60,8 +77,8 @@ fn has_payout_macro(template: &str) -> bool {
 /// What only the network and the partner may know.
 const PAYOUT_NAMES: [&str; 2] = ["payout", "payout_currency"];
 
-/// Whether the name stands in a condition, outside of quotes and not as a custom field's.
-fn compares_payout(condition: &str) -> bool {
+/// Whether one of the names stands in a condition, outside of quotes and not as a custom field's.
+fn compares(condition: &str, names: &[&str]) -> bool {
     let mut quote = None;
     let mut bare = String::new();
     let mut chars = condition.chars();
@@ -75,7 +92,11 @@ fn compares_payout(condition: &str) -> bool {
         }
     }
     let is_of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
-    bare.split(|char| !is_of_name(char)).any(|word| PAYOUT_NAMES.contains(&word))
+    bare.split(|char| !is_of_name(char)).any(|word| {
+        // A method may follow: `payout_currency.startsWith("U")`.
+        let name = word.split('.').next().unwrap_or_default();
+        names.contains(&name)
+    })
 }
 
 /// Where the URL must not lead. What a name leads to is judged at each sending.
@@ -120,15 +141,19 @@ mod tests {
         for template in ["payout={amount}", "{fields.payout}", "{payouts}", "{amount_currency}"] {
             assert!(!has_payout_macro(template), "{template}");
         }
-        for condition in
-            ["payout >= 10", "payout_currency == \"USD\"", "event == \"sale\" && 2*payout>1", "(payout) == 1"]
-        {
-            assert!(compares_payout(condition), "{condition}");
+        for condition in [
+            "payout >= 10",
+            "payout_currency == \"USD\"",
+            "event == \"sale\" && 2*payout>1",
+            "(payout) == 1",
+            "payout_currency.startsWith('U')",
+        ] {
+            assert!(compares(condition, &PAYOUT_NAMES), "{condition}");
         }
         for condition in
             ["event == \"payout\"", "fields.payout == '1'", "action == 'a\\'payout'", "amount > 1"]
         {
-            assert!(!compares_payout(condition), "{condition}");
+            assert!(!compares(condition, &PAYOUT_NAMES), "{condition}");
         }
     }
 }

@@ -39,8 +39,18 @@ pub struct PostbackFilter {
     pub is_failing: Option<bool>,
     /// The system's name, whatever its case.
     pub preset: Option<String>,
-    /// In the name or the URL, whatever its case.
+    /// Whatever its case.
     pub text: Option<String>,
+    pub text_in: TextIn,
+}
+
+/// Where a text is looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TextIn {
+    #[default]
+    NameAndUrl,
+    /// For those who are not shown what of the URL is secret, and shall not guess it.
+    NameAndHost,
 }
 
 impl PostbackFilter {
@@ -80,7 +90,11 @@ impl PostbackFilter {
         }
         if let Some(text) = self.text.as_ref().map(|text| text.trim()).filter(|text| !text.is_empty()) {
             let number = search.value(text.to_lowercase());
-            search.condition(format!("position(${number} IN lower(concat_ws(' ', name, url_template))) > 0"));
+            let url = match self.text_in {
+                TextIn::NameAndUrl => "url_template",
+                TextIn::NameAndHost => "substring(url_template FROM '^[^:]*://(?:[^/?#@]*@)?([^/?#]*)')",
+            };
+            search.condition(format!("position(${number} IN lower(concat_ws(' ', name, {url}))) > 0"));
         }
         search
     }

@@ -7,19 +7,22 @@ use serde_json::json;
 use super::ChangeError;
 use super::postbacks::{self, PostbackRecord};
 use crate::domain::composite::Composite;
+use crate::domain::condition::Condition;
 use crate::domain::event::Event;
 use crate::domain::facts::{EventFacts, EventMacros};
 use crate::domain::ids::{AdvertiserId, LeadId, LinkId, OfferId, PartnerId, PostbackId};
+use crate::domain::party_names::{PartyNames, hidden_names};
 use crate::domain::postback::Owner;
-use crate::domain::redact::{redact_body, redact_headers, redact_url};
+use crate::domain::redact::{redact_body, redact_headers};
 use crate::domain::request_settings::{Fault, RequestChange, RequestSettings, Translated};
 use crate::domain::request_values::RequestValues;
-use crate::domain::sample::{sample, sample_delivery};
+use crate::domain::sample::{sample, sample_delivery, sample_names};
 use crate::event_log::rows::{AttemptRow, encode};
 use crate::graphql::scope::Scope;
 use crate::store::audit::{self, Actor, Entity};
 use crate::store::error::StoreError;
 use crate::store::log_batches;
+use crate::store::party_names;
 use crate::store::session::Session;
 
 /// Most of a body that is shown, in bytes.
@@ -32,6 +35,8 @@ pub struct Occasion {
     pub facts: EventFacts,
     /// That of the click's link.
     pub composite: Option<Composite>,
+    /// What its parties are called today.
+    pub names: PartyNames,
 }
 
 /// What would be sent, without secrets.
@@ -61,15 +66,18 @@ impl Occasion {
     ) -> Result<Self, ChangeError> {
         let Some(lead) = lead else {
             let event = event.unwrap_or(Event::Approve);
-            return Ok(Self { event, facts: sample(event), composite: None });
+            return Ok(Self { event, facts: sample(event), composite: None, names: sample_names() });
         };
         let row = pool
             .get()
             .await?
             .query_opt(
-                "SELECT facts, events, composite FROM conversion_history
-                 LEFT JOIN links ON links.link_id = (facts->>'link_id')::uuid
-                 WHERE lead_id = $1 ORDER BY change_id DESC LIMIT 1",
+                &format!(
+                    "SELECT facts, events, composite, {OF_FACTS} AS names FROM conversion_history
+                     LEFT JOIN links ON links.link_id = (facts->>'link_id')::uuid
+                     WHERE lead_id = $1 ORDER BY change_id DESC LIMIT 1",
+                    OF_FACTS = party_names::OF_FACTS,
+                ),
                 &[&lead.0],
             )
             .await?;
@@ -95,7 +103,8 @@ impl Occasion {
             .map(serde_json::from_value)
             .transpose()
             .map_err(|error| unreadable("composite", error))?;
-        Ok(Self { event: event.or(last).unwrap_or(Event::Approve), facts, composite })
+        let names = party_names::read(&row)?;
+        Ok(Self { event: event.or(last).unwrap_or(Event::Approve), facts, composite, names })
     }
 
     /// A sample in the place that a postback hears of, so that its owner sees what came of it.
@@ -111,7 +120,7 @@ impl Occasion {
     }
 
     pub fn values<'a>(&'a self, owner: Owner, secret: Option<&'a [u8]>) -> RequestValues<'a> {
-        let macros = EventMacros { event: self.event, facts: &self.facts, owner };
+        let macros = EventMacros { event: self.event, facts: &self.facts, owner, names: &self.names };
         RequestValues { delivery_id: sample_delivery(), macros, composite: self.composite.as_ref(), secret }
     }
 }
@@ -160,19 +169,38 @@ pub async fn preview(
         },
         PostbackRecord::owner,
     );
+    let condition = record.as_ref().and_then(|record| record.condition.as_deref()).map(Condition::shared);
+    let condition = condition.transpose();
+    let condition =
+        condition.map_err(|error| StoreError::Unreadable(format!("postbacks.condition: {error}")))?;
+    let unmet = condition.and_then(|condition| condition.judge(&occasion.values(owner, secret).macros).err());
     let before = record.map_or_else(|| RequestSettings::get(""), |record| record.request);
     let mut settings = change.over(before);
     let translated = settings.translate().map_err(ChangeError::BadValues)?;
     let (template, _) = settings.compile().map_err(ChangeError::BadValues)?;
+    let hidden = hidden_names(&settings, owner);
+    if !hidden.is_empty() {
+        return Err(ChangeError::BadValues(hidden));
+    }
+    // Nobody is shown by a template what is not shown otherwise.
+    let mut occasion = occasion.clone();
+    if !scope.sees_payouts() {
+        occasion.facts.payout = None;
+        occasion.facts.payout_currency = None;
+    }
     let values = occasion.values(owner, secret);
     let rendering = template.render(&values);
     Ok(Preview {
         method: rendering.request.method.code(),
-        url: redact_url(&rendering.request.url),
+        url: rendering.request.shown_url(),
         headers: redact_headers(&rendering.request.headers),
         body: redact_body(&rendering.request.body, SHOWN_BODY_BYTES),
         event: occasion.event,
-        skip_reasons: rendering.skip.iter().map(ToString::to_string).collect(),
+        skip_reasons: unmet
+            .iter()
+            .map(ToString::to_string)
+            .chain(rendering.skip.iter().map(ToString::to_string))
+            .collect(),
         empty_macros: template.empty_macros(&values).into_iter().map(str::to_owned).collect(),
         translated,
         warnings: settings.warnings(owner),

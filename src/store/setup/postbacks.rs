@@ -129,7 +129,7 @@ pub async fn create(
 ) -> Result<PostbackRecord, ChangeError> {
     let Beginning { owner, scope, sending } = beginning;
     let change = PostbackChange { events: Some(change.events.unwrap_or_default()), ..change };
-    let (request, translated) = checked(&change, RequestSettings::get(""), policy, reach)?;
+    let (request, translated) = checked(&change, RequestSettings::get(""), policy, reach, owner)?;
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     check_owner_and_scope(&transaction, owner, scope).await?;
@@ -177,7 +177,8 @@ pub async fn update(
     let hears_all = ["partner_id", "advertiser_id", "offer_id", "link_id"].into_iter().all(is_absent);
     check_audience(hears_all, change.events.as_deref())?;
     let row = transaction.query_one("SELECT * FROM postbacks WHERE postback_id = $1", &[&id.0]).await?;
-    let (request, translated) = checked(&change, request_settings::read(&row)?, policy, scope)?;
+    let owner = Owner::of(row.try_get("partner_id")?, row.try_get("advertiser_id")?);
+    let (request, translated) = checked(&change, request_settings::read(&row)?, policy, scope, owner)?;
     request_settings::write(&transaction, id, &request).await?;
     transaction
         .execute(

@@ -11,6 +11,7 @@ use super::{ChangeError, integrations};
 use crate::domain::address_policy::Policy;
 use crate::domain::ids::{AdvertiserId, IntegrationId, LinkId, OfferId};
 use crate::domain::postback::{Owner, Scope};
+use crate::domain::request_settings::Fault;
 use crate::graphql::scope::Scope as Sight;
 use crate::presets::InboundPreset;
 use crate::presets::outbound::PlannedPostback;
@@ -98,7 +99,8 @@ async fn add_postback(
         condition: postback.condition.clone(),
         ..PostbackChange::default()
     };
-    let (request, _) = checked(&settings, postback.request.clone(), policy, reach)?;
+    let checked = checked(&settings, postback.request.clone(), policy, reach, setup.owner);
+    let (request, _) = checked.map_err(|error| of_values(error, postback))?;
     let new = NewPostback {
         owner: setup.owner,
         scope: setup.scope,
@@ -118,6 +120,21 @@ async fn add_postback(
     postback_twins::refuse(transaction, id, setup.twins).await?;
     audit::record(transaction, actor, Entity::Postback, id.0, "create", None).await?;
     Ok(id.0)
+}
+
+/// Whoever sets a preset up has written its values, and nothing else of its postbacks.
+fn of_values(error: ChangeError, postback: &PlannedPostback) -> ChangeError {
+    let ChangeError::BadValues(faults) = error else { return error };
+    let of_values = |fault: Fault| match fault.field.as_str() {
+        "url_template" | "body_template" => {
+            Fault::new("values", format!("in the postback {}: {}", postback.name, fault.message))
+        }
+        header if header.starts_with("headers") => {
+            Fault::new("values", format!("in the postback {}: {}", postback.name, fault.message))
+        }
+        _ => fault,
+    };
+    ChangeError::BadValues(faults.into_iter().map(of_values).collect())
 }
 
 async fn add_integration(

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ricochet::domain::background::Background;
 use ricochet::domain::ids::NodeId;
 use ricochet::outbound::attempt;
 use ricochet::store::claims::{self, Lapsed, Sought};
@@ -149,7 +150,8 @@ async fn a_node_that_came_back_meanwhile_keeps_its_claims() {
     let step = claims::Sweep::begin(pool).await.unwrap().next().unwrap();
     let found = claims::find_abandoned(pool, step, sought).await.unwrap();
     assert_eq!(found.len(), 1);
-    let mut describe = async |abandoned: &Abandoned| attempt::interrupted(abandoned, None, None, dead[0]);
+    let mut describe =
+        async |abandoned: &Abandoned| attempt::interrupted(abandoned, None, &Background::default(), dead[0]);
     let taken = claims::take_over(pool, &found, sought, &mut describe).await.unwrap();
     assert_eq!(taken.len(), 0, "its lease holds");
     server.stand_still();

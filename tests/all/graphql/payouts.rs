@@ -65,6 +65,11 @@ async fn an_advertiser_cannot_have_payouts_sent_to_itself() {
             "input.bodyTemplate",
         ),
         (format!(r#"urlTemplate: "{url}", condition: "payout > 10""#), "input.condition"),
+        (
+            format!(r#"urlTemplate: "{url}", condition: "payout_currency.startsWith(\"U\")""#),
+            "input.condition",
+        ),
+        (format!(r#"urlTemplate: "{url}", requiredMacros: ["{{payout}}"]"#), "input.requiredMacros"),
     ] {
         let refused = stage.execute(advertiser, &create(&fields)).await;
         assert_eq!(refusal(&refused), ("BAD_INPUT".into(), field.into()), "{fields}");
@@ -85,4 +90,14 @@ async fn an_advertiser_cannot_have_payouts_sent_to_itself() {
     let seen = stage.data(advertiser, &preview).await;
     assert_eq!(seen["previewPostback"]["emptyMacros"], json!(["payout"]));
     assert_eq!(stage.data(Grant::Owner, &preview).await["previewPostback"]["emptyMacros"], json!([]));
+
+    // Its condition is judged by what is, and says nothing of it.
+    let preview = format!("{{ previewPostback(input: {{ postbackId: {given} }}) {{ skipReasons }} }}");
+    for (condition, reasons) in [
+        ("payout > 1", json!([])),
+        ("payout > 1000", json!(["condition not met: payout > 1000 (payout = [redacted])"])),
+    ] {
+        stage.data(Grant::Owner, &change(&given, &format!("condition: \"{condition}\""))).await;
+        assert_eq!(stage.data(advertiser, &preview).await["previewPostback"]["skipReasons"], reasons);
+    }
 }

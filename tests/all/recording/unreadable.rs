@@ -1,9 +1,13 @@
 //! Rows that this node cannot read: a newer one's, in a rolling upgrade, or damaged ones.
 
+use std::collections::HashMap;
+
 use ricochet::domain::event::Event;
+use ricochet::store::network;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{assert_each_told_once, told, until_logged};
+use super::{assert_each_told_once, told, until_logged, until_metric};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
@@ -90,8 +94,19 @@ async fn claims_of_a_dead_node_are_taken_back_whether_they_can_be_read_or_not() 
     })
     .await;
     world.in_sql(MEND).await;
-    world.until_settled().await;
+    let attempts = world.attempts(&server, SALES + SALES - 1).await;
     assert_each_told_once(&tracker, SALES);
+    // All but the one whose event is unknown, which no log row can name.
+    let interrupted: Vec<_> = attempts.iter().filter(|one| one["errorKind"] == "INTERRUPTED").collect();
+    assert_eq!(interrupted.len(), SALES - 1, "{attempts:?}");
+    assert!(interrupted.iter().all(|one| one["attempt"] == 1 && one["outcome"] == "RETRYING"));
+    // Of one the history is lost, and with it all but the lead.
+    assert!(interrupted.iter().all(|one| one["leadId"].is_string()), "{interrupted:?}");
+    assert_eq!(interrupted.iter().filter(|one| one["txid"] == one["leadId"]).count(), 1, "{interrupted:?}");
+    let of_partner = "SELECT countIf(error_kind = 'interrupted' AND partner_id = ?) FROM attempts";
+    let log = world.databases.log.client();
+    let count: u64 = log.query(of_partner).bind(world.partner.0).fetch_one().await.unwrap();
+    assert_eq!(count, SALES as u64 - 1, "its owner sees each");
 }
 
 /// A condition that only a newer node understands.
@@ -127,15 +142,97 @@ async fn a_postback_that_cannot_be_read_stays_as_it_was_but_for_its_pause() {
     .await;
     assert_eq!(strange.received().len(), 1);
 
-    // A node that starts has never read it, and serves all the same.
+    assert!(server.stop().success());
+}
+
+/// As nodes of the version before do that are started again in the middle of an upgrade.
+#[tokio::test]
+async fn what_a_postback_hears_of_is_kept_by_a_node_that_has_never_read_it() {
+    let world = World::new().await;
+    let (strange, plain) = (Tracker::start(OK).await, Tracker::start(OK).await);
+    for tracker in [&strange, &plain] {
+        world.postback(&tracker.url, &[Event::Sale, Event::Click]).await;
+    }
+    let of_strange = world.postback_of(&strange).await;
+    world.in_sql(&format!("{OF_TOMORROW}{of_strange}'")).await;
+    let mut server = Server::start(&world.databases).await;
+    until_logged(&server, "what it hears of is kept for it and not sent by this node").await;
+    assert!(server.log().contains(&of_strange), "{}", server.log());
+    let click = world.click(&server, world.fixed.1).await;
+    world.takes_sales(&server, &click, "a", 3).await;
+    plain.until_received(4).await;
+    // Not even once it was started again, which claims what it finds.
     assert!(server.stop().success());
     server.restart().await;
-    until_logged(&server, "it is left out").await;
-    world.takes_sales(&server, &click, "c", 1).await;
-    world.in_sql("UPDATE postbacks SET condition = NULL").await;
-    eventually("the postback can be read again, and is resumed", || async {
-        world.set(&server, "resumePostback", &of_strange).await;
-        (strange.received().len() == 2).then_some(())
-    })
-    .await;
+    world.takes_sales(&server, &click, "b", 1).await;
+    plain.until_received(5).await;
+    assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE attempt = 0 AND is_unjudged").await, 5);
+    assert_eq!(strange.received().len(), 0);
+
+    // A node that can read it comes; the condition is judged as if it had been at the time.
+    world.in_sql("UPDATE postbacks SET condition = 'txid != \"a-1\"'").await;
+    let attempts = world.attempts(&server, 10).await;
+    let sent: HashMap<String, usize> = told(&strange);
+    let wanted = ["", "a-0", "a-2", "b-0"].map(|txid| (txid.to_owned(), 1));
+    assert_eq!(sent, HashMap::from(wanted));
+    let kept_back: Vec<_> = attempts.iter().filter(|one| one["outcome"] == "SKIPPED").collect();
+    let [kept_back] = kept_back[..] else { panic!("{attempts:?}") };
+    assert_eq!((&kept_back["txid"], &kept_back["errorKind"]), (&json!("a-1"), &json!("CONDITION")));
+}
+
+/// Something that panics over one delivery: it has no event, which no node ever writes.
+#[tokio::test]
+async fn a_delivery_whose_reading_panics_keeps_none_of_the_others() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let (server, postback) = waiting(&world, &tracker).await;
+    world
+        .in_sql(
+            "ALTER TABLE deliveries ALTER COLUMN event DROP NOT NULL;
+             UPDATE deliveries SET event = NULL
+             WHERE delivery_id = (SELECT delivery_id FROM deliveries ORDER BY next_attempt_at LIMIT 1)",
+        )
+        .await;
+    world.set(&server, "resumePostback", &postback).await;
+    tracker.until_received(SALES - 1).await;
+    until_logged(&server, "a panic, which is a fault in Ricochet").await;
+    until_metric(&server, "ricochet_panics_total", "1").await;
+    world.in_sql("UPDATE deliveries SET event = 'sale', next_attempt_at = now()").await;
+    let attempts = world.attempts(&server, SALES).await;
+    assert!(attempts.iter().all(|attempt| attempt["attempt"] == 1 && attempt["outcome"] == "DELIVERED"));
+    assert_each_told_once(&tracker, SALES);
+}
+
+/// What is kept of a lead has no comment, which no node ever writes, and its reading panics.
+#[tokio::test]
+async fn a_request_whose_judging_panics_costs_the_others_nothing() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.takes_sales(&server, &click, "s", 1).await;
+    world
+        .in_sql("ALTER TABLE conversions ALTER COLUMN comment DROP NOT NULL; UPDATE conversions SET comment = NULL")
+        .await;
+    let sale = |number| json!({ "click_id": click, "request_id": format!("s-{number}"), "action": "sale", "status": "new" });
+    let request = world.client.post(server.url("/api/v1/conversions")).bearer_auth(&world.api_key);
+    let answer = request.json(&[1, 0, 2, 3, 4].map(sale)).send().await.unwrap();
+    let results: Vec<Value> = answer.json().await.unwrap();
+    let statuses: Vec<_> = results.iter().map(|result| result["http_status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [200, 500, 200, 200, 200], "{results:?}");
+    assert_eq!(world.count("SELECT count(*) FROM conversions").await, 5);
+}
+
+/// What every second's chore reads has another type, and it panics until that is mended.
+#[tokio::test]
+async fn a_chore_that_panics_goes_on() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    world.in_sql("ALTER TABLE catalogue_version ALTER COLUMN version TYPE text USING version::text").await;
+    until_logged(&server, "the catalogue is not refreshed").await;
+    world
+        .in_sql("ALTER TABLE catalogue_version ALTER COLUMN version TYPE bigint USING version::bigint")
+        .await;
+    let db = world.databases.pool.get().await.unwrap();
+    let link = network::add_link(&db, world.fixed.0, world.partner).await.unwrap();
+    world.click_once_known(&server, link).await;
 }

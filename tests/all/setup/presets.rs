@@ -392,3 +392,36 @@ async fn a_partner_sets_a_tracker_up_for_itself_and_nothing_else() {
     let own = format!("SELECT count(*) FROM postbacks WHERE partner_id = '{other}'");
     assert_eq!((world.count(&own).await, world.count(everything).await), (5, 5));
 }
+
+/// An added value is read as any template is, and a fault of it is one of the values.
+#[tokio::test]
+async fn what_is_added_may_be_written_as_another_system_does() {
+    let world = World::new().await;
+    let server = Server::start(&world.databases).await;
+    let set_up = |value: &str| {
+        format!(
+            r#"mutation {{ setUpPreset(input: {{ system: "Keitaro", partnerId: "{}", dryRun: true, values: [
+                 {{ name: "domain", value: "t.example" }}, {{ name: "key", value: "a1b2c3d" }},
+                 {{ name: "cost", value: "{value}" }}] }}) {{ postbacks {{ name urlTemplate }} }} }}"#,
+            world.partner
+        )
+    };
+    let made = world.graphql(&server, &world.owner_token, &set_up("[sum]")).await;
+    for postback in made["setUpPreset"]["postbacks"].as_array().unwrap() {
+        let url = postback["urlTemplate"].as_str().unwrap();
+        assert!(url.ends_with("&cost={payout}"), "{url}");
+    }
+    for (value, message) in [
+        (
+            "[offer_nme]",
+            "in the postback Status: the macro {offer_nme} does not exist; did you mean {offer_name}?",
+        ),
+        ("{advertiser_name}", "in the postback Status: partners are not told what advertisers are called"),
+    ] {
+        let answer = ask(&world, &server, &set_up(value)).await;
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["field"], "input.values", "{answer}");
+        let told = error["message"].as_str().unwrap();
+        assert!(told.contains(message), "{told}");
+    }
+}

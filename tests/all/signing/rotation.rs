@@ -98,6 +98,8 @@ async fn nothing_is_unsigned_by_mistake_and_no_secret_is_told() {
     let (secret, secret_id) = stage.create_secret("").await;
     let names = r#", timeParameter: "t", signatureParameter: "t""#;
     assert_eq!(refused(&stage, &of_partner, &sign("URL", names)).await, bad("input.signatureParameter"));
+    let names = r#", timeParameter: "a&b""#;
+    assert_eq!(refused(&stage, &of_partner, &sign("URL", names)).await, bad("input.timeParameter"));
     let chosen = r#", timeParameter: "t", nonceParameter: "n", signatureParameter: "proof""#;
     stage.ask(&sign("URL", chosen)).await;
     let retire = format!(r#"mutation {{ retirePostbackSecret(secretId: "{secret_id}") {{ form }} }}"#);
