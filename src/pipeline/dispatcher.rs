@@ -48,6 +48,8 @@ pub struct Dispatcher {
     outcomes: Addr<OutcomeRecorder>,
     ward: Ward,
     is_claiming: bool,
+    /// It is to claim when its turn comes.
+    awaits_turn: bool,
     /// A hint came while a claim was under way.
     claim_again: bool,
     alarm: Option<(Moment, SpawnHandle)>,
@@ -80,6 +82,7 @@ impl Dispatcher {
             outcomes,
             ward,
             is_claiming: false,
+            awaits_turn: false,
             claim_again: false,
             alarm: None,
         }
@@ -164,14 +167,19 @@ impl Dispatcher {
         }
         let Some(postback) = self.open_postback(ctx) else { return };
         if self.slots.is_well() || self.slots.is_untried() {
+            // Also where it has become well while it waited for its turn.
+            self.awaits_turn = false;
             return self.claim_now(&postback, ctx);
         }
-        self.is_claiming = true;
+        if std::mem::replace(&mut self.awaits_turn, true) {
+            return;
+        }
         let ward = self.ward.clone();
         let turn = async move { ward.turn_to_claim().await };
         ctx.spawn(turn.into_actor(self).map(|(), this, ctx| {
-            (this.is_claiming, this.claim_again) = (false, false);
-            if let Some(postback) = this.open_postback(ctx) {
+            if std::mem::take(&mut this.awaits_turn)
+                && let Some(postback) = this.open_postback(ctx)
+            {
                 this.claim_now(&postback, ctx);
             }
         }));

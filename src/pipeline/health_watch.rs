@@ -133,7 +133,8 @@ fn tell(services: &Services, transition: &Transition, now: DateTime<Utc>) -> (Ch
             change_id,
             event: transition.event,
             lead_id: None,
-            is_claimed: Claimed::waiting_for(postback),
+            // Conditions are about conversions.
+            is_claimed: Claimed::Waiting,
         })
         .collect();
     (change, deliveries)

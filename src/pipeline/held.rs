@@ -12,6 +12,7 @@ use super::services::Services;
 use super::slots::{DestinationSlots, Slot};
 use crate::domain::ids::PostbackId;
 use crate::outbound::attempt;
+use crate::panics::as_failure;
 use crate::store::deliveries::{self, ClaimedDelivery};
 use crate::store::outcomes::AttemptRecord;
 use crate::store::{StoreError, outcomes};
@@ -95,9 +96,14 @@ impl DroppedClaims {
         // Singly: should PostgreSQL refuse one, it keeps none of the others.
         let mut recorded = Ok(());
         for dropped in begun {
-            if let Err(error) = record(services, &dropped.delivery).await {
-                self.lock().push(dropped);
-                recorded = Err(error);
+            match as_failure(record(services, &dropped.delivery)).await {
+                Ok(()) => {}
+                // It would again: its lease is left to lapse.
+                Err(error @ StoreError::Panicked(_)) => recorded = Err(error),
+                Err(error) => {
+                    self.lock().push(dropped);
+                    recorded = Err(error);
+                }
             }
         }
         for (postback, position) in places {

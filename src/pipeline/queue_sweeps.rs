@@ -27,7 +27,7 @@ const CHEAP_QUEUE: Duration = Duration::from_micros(50);
 
 /// Queues that one statement goes through: at first, and at most. Fewer follow on a statement that
 /// took long, more on a short one.
-const FIRST_STEP: usize = 16;
+const FIRST_STEP: usize = 1;
 const LARGEST_STEP: usize = 1_024;
 const SHORT_STEP: Duration = Duration::from_millis(20);
 const LONG_STEP: Duration = Duration::from_millis(200);

@@ -27,9 +27,9 @@ use crate::outbound::attempt;
 use crate::panics::{as_failure, caught};
 use crate::store::StoreError;
 use crate::store::claims::{self, Lapsed, Sought};
-use crate::store::deliveries::{self, Abandoned, ClaimedDelivery, Look};
+use crate::store::deliveries::{self, Abandoned, Look};
 use crate::store::nodes::{self, Member, Standing};
-use crate::store::{party_names, revisions};
+use crate::store::revisions;
 
 /// Between rounds; also the most a retry starts late.
 const ROUND: Duration = Duration::from_millis(500);
@@ -326,7 +326,7 @@ async fn rescue(
             _ => today.cloned(),
         };
         let background = match &postback {
-            Some(postback) => as_it_was_told(services, &catalogue, postback, delivery).await,
+            Some(postback) => as_it_was_told(&catalogue, postback, abandoned),
             None => Background::default(),
         };
         attempt::interrupted(abandoned, postback.as_deref(), &background, services.node)
@@ -373,23 +373,13 @@ async fn as_it_was(
 }
 
 /// What such a request is filled with; the names are of today where those of then are not at hand.
-async fn as_it_was_told(
-    services: &Services,
-    catalogue: &Catalogue,
-    postback: &Postback,
-    delivery: &ClaimedDelivery,
-) -> Background {
-    let background = Background::of(catalogue, &postback.request, &delivery.facts);
-    if delivery.pinned_revision.is_none() || !postback.request.tells_names() {
+fn as_it_was_told(catalogue: &Catalogue, postback: &Postback, abandoned: &Abandoned) -> Background {
+    let background = Background::of(catalogue, &postback.request, &abandoned.delivery.facts);
+    if abandoned.delivery.pinned_revision.is_none() {
         return background;
     }
-    match party_names::as_sent(&services.pool, delivery.delivery_id).await {
-        Ok(sent) => Background { names: sent.or(&background.names), ..background },
-        Err(error) => {
-            tracing::warn!(%error, delivery = %delivery.delivery_id, "the names of an earlier request are not at hand");
-            background
-        }
-    }
+    let names = abandoned.sent_names.clone().or(&background.names);
+    Background { names, ..background }
 }
 
 /// What was taken over is due at once, but stands before where the queues are read from.

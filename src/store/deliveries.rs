@@ -16,6 +16,7 @@ use crate::domain::event::Event;
 use crate::domain::facts::EventFacts;
 use crate::domain::ids::{ChangeId, DeliveryId, LeadId, NodeId, PostbackId};
 pub use crate::domain::lease::CLAIM_LEASE;
+use crate::domain::party_names::PartyNames;
 use crate::domain::postback::{Postback, Reading};
 use crate::panics::caught_now;
 
@@ -252,6 +253,8 @@ pub struct Abandoned {
     pub delivery: ClaimedDelivery,
     pub claimed_at: DateTime<Utc>,
     pub facts: Facts,
+    /// What its parties were called when it was first sent, as far as that is known.
+    pub sent_names: PartyNames,
 }
 
 /// Whether the facts of a delivery are what was written.
@@ -267,8 +270,14 @@ pub enum Facts {
 /// the number of its attempt only, for no log row of this node's version may name that event.
 pub(super) fn read_abandoned(rows: &[Row]) -> Vec<Abandoned> {
     let claimed_at = |row: &Row| row.get::<_, DateTime<Utc>>("lease_until") - CLAIM_LEASE;
-    let whole =
-        |row: &Row| Ok(Abandoned { delivery: read(row)?, claimed_at: claimed_at(row), facts: Facts::Whole });
+    let sent_names = |row: &Row| {
+        let written: Option<Value> = row.try_get("sent_names").ok().flatten();
+        written.and_then(|names| serde_json::from_value(names).ok()).unwrap_or_default()
+    };
+    let whole = |row: &Row| {
+        let (claimed_at, sent_names) = (claimed_at(row), sent_names(row));
+        Ok(Abandoned { delivery: read(row)?, claimed_at, facts: Facts::Whole, sent_names })
+    };
     let (mut readable, unreadable) = read_each(rows, whole);
     let rest = rows.iter().filter(|row| unreadable.contains(&row.get("delivery_id")));
     readable.extend(rest.filter_map(|row| {
@@ -279,7 +288,7 @@ pub(super) fn read_abandoned(rows: &[Row]) -> Vec<Abandoned> {
             let claimed_at = claimed_at(row);
             let facts = EventFacts::as_far_as_readable(&written, change, lead.map(LeadId), claimed_at);
             let delivery = delivery_of(row, event, facts);
-            Some(Abandoned { delivery, claimed_at, facts: Facts::Partial })
+            Some(Abandoned { delivery, claimed_at, facts: Facts::Partial, sent_names: sent_names(row) })
         });
         read.ok().flatten()
     }));

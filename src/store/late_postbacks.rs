@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub use counting::{Count, Judging, MOST_REASONS, PastEvents, count, count_forgotten};
 
-use super::deliveries::NewDelivery;
+use super::deliveries::{Claimed, NewDelivery};
 use super::delivery_jobs::PastSelection;
 use super::error::StoreError;
 use super::party_names;
@@ -231,8 +231,10 @@ pub async fn insert_missing(
     let changes: Vec<Uuid> = wishes.iter().map(|wish| wish.change_id.0).collect();
     let events: Vec<&str> = wishes.iter().map(|wish| wish.event.code()).collect();
     let leads: Vec<Option<Uuid>> = wishes.iter().map(|wish| wish.lead_id.map(|id| id.0)).collect();
+    let unjudged: Vec<bool> = wishes.iter().map(|wish| wish.is_claimed == Claimed::Unjudged).collect();
     let statement = client.prepare_cached(include_str!("queries/insert_late.sql")).await?;
-    let rows =
-        client.query(&statement, &[&ids, &postbacks, &changes, &events, &leads, &now, &job_id]).await?;
+    let rows = client
+        .query(&statement, &[&ids, &postbacks, &changes, &events, &leads, &now, &job_id, &unjudged])
+        .await?;
     Ok(rows.iter().map(|row| DeliveryId(row.get(0))).collect())
 }

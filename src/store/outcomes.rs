@@ -69,7 +69,7 @@ pub async fn record(
     let retry = session
         .prepare_cached(
             "UPDATE deliveries SET claimed_by = NULL, lease_until = NULL, next_attempt_at = attempt.next_attempt_at,
-                                   sent_revision = attempt.revision, is_unjudged = false,
+                                   sent_revision = attempt.revision,
                                    sent_names = coalesce(attempt.names, deliveries.sent_names)
              FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $5::int[], $6::jsonb[])
                   AS attempt(delivery_id, fence, next_attempt_at, revision, names)

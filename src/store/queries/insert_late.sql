@@ -1,8 +1,9 @@
 INSERT INTO deliveries (delivery_id, postback_id, change_id, event, lead_id, attempt, next_attempt_at, fence,
-                        created_at, job_id)
-SELECT delivery_id, postback_id, change_id, event, lead_id, 0, $6::timestamptz, 0, $6::timestamptz, $7::uuid
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[])
-     AS wish(delivery_id, postback_id, change_id, event, lead_id)
+                        created_at, job_id, is_unjudged)
+SELECT delivery_id, postback_id, change_id, event, lead_id, 0, $6::timestamptz, 0, $6::timestamptz, $7::uuid,
+       is_unjudged
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $8::boolean[])
+     AS wish(delivery_id, postback_id, change_id, event, lead_id, is_unjudged)
 -- In the queue or finished: one statement sees it in exactly one of the two.
 WHERE NOT EXISTS (SELECT FROM deliveries
                   WHERE deliveries.delivery_id = ANY($1) AND deliveries.delivery_id = wish.delivery_id)

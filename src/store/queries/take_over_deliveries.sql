@@ -18,7 +18,7 @@ WITH dead AS MATERIALIZED (
     FROM abandoned
     WHERE deliveries.delivery_id = ANY($1) AND deliveries.delivery_id = abandoned.delivery_id
     RETURNING deliveries.delivery_id, postback_id, change_id, event, attempt, fence, next_attempt_at, pinned_revision,
-              is_unjudged, lead_id, abandoned.lease_until
+              is_unjudged, lead_id, sent_names, abandoned.lease_until
 )
 SELECT rescued.*, facts
 -- Also where the history has lost the change: what is taken over must be told.
