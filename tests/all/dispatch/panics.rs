@@ -1,38 +1,19 @@
-//! What becomes of deliveries when something in the sending of them panics. The real dispatcher, its
-//! supervisor, recorder and rescuer run in this process, on one thread, and are made to panic from
-//! outside: by a resolver, or by a log that cannot take a line.
+//! What becomes of deliveries when something in the sending of them panics. It is made to from outside:
+//! by a resolver, or by a log that cannot take a line.
 
 use std::fmt::{Debug, Write as _};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter};
-use futures_util::future::BoxFuture;
-use ricochet::domain::access::allowlist::{Allowlist, parse_networks};
-use ricochet::domain::address_policy::Policy;
-use ricochet::domain::ids::{NodeId, PostbackId};
-use ricochet::outbound::resolver::{LookupError, Resolve};
-use ricochet::outbound::{HttpSender, OutboundSettings};
-use ricochet::pipeline::dispatcher_supervisor::{DispatcherSupervisor, Due, Send};
-use ricochet::pipeline::held::Held;
-use ricochet::pipeline::lease_keeper::LeaseKeeper;
-use ricochet::pipeline::outcome_recorder::OutcomeRecorder;
-use ricochet::pipeline::rescuer::Rescuer;
-use ricochet::pipeline::services::Services;
-use ricochet::pipeline::ward::Ward;
-use ricochet::store::deliveries;
-use ricochet::store::pool::Pools;
-use ricochet::store::secrets::Keyring;
+use ricochet::pipeline::dispatcher_supervisor::{Due, Send};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
-use uuid::Uuid;
 
-use super::stage::{ask, postback, report};
+use super::node::{Node, take, until_finished, waiting};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
@@ -40,25 +21,6 @@ use crate::support::world::World;
 
 /// Within this a claim that was dropped is picked up; its lease is two minutes.
 const SOON: Duration = Duration::from_secs(10);
-
-/// Takes one from `left`, if there is one.
-fn take(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
-}
-
-/// Panics so many times; then every name is this machine.
-struct Panicking {
-    left: AtomicUsize,
-}
-
-impl Resolve for Panicking {
-    fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, LookupError>> {
-        Box::pin(async {
-            assert!(!take(&self.left), "the resolver is out of order");
-            Ok(vec![IpAddr::from([127, 0, 0, 1])])
-        })
-    }
-}
 
 /// Panics so many times at a line of the log.
 struct PanicsAt {
@@ -87,77 +49,6 @@ fn panic_at(line: &'static str, times: usize) -> (Arc<AtomicUsize>, DefaultGuard
     let left = Arc::new(AtomicUsize::new(times));
     let layer = PanicsAt { line, left: left.clone() };
     (left, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
-}
-
-/// All of a node that sends.
-struct Node {
-    services: Arc<Services>,
-    supervisor: Addr<DispatcherSupervisor>,
-}
-
-impl Node {
-    async fn start(world: &World, panics: usize) -> Self {
-        let pools = Pools::build(&world.databases.database_url, 4, 1).unwrap();
-        let log = world.databases.log.clone();
-        let policy = Policy {
-            allowed_networks: Allowlist::new(parse_networks("127.0.0.1").unwrap()),
-            ..Policy::default()
-        };
-        let settings = OutboundSettings { policy: policy.clone(), ..OutboundSettings::default() };
-        let node = NodeId(Uuid::now_v7());
-        let services = Services::new(node, &pools, log, Keyring::default(), policy, 100).await.unwrap();
-        let services = Arc::new(services);
-        services.lease.renew(&services.pool, node).await.unwrap();
-        LeaseKeeper::new(services.clone()).start();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let resolver = Arc::new(Panicking { left: AtomicUsize::new(panics) });
-        let sender = HttpSender::with_resolver(&settings, resolver).unwrap();
-        let ward = Ward::new(Arbiter::current(), sender.for_another_thread());
-        let outcomes = OutcomeRecorder::new(services.clone()).start();
-        let supervisor = DispatcherSupervisor::new(services.clone(), sender, outcomes, ward).start();
-        Rescuer::new(services.clone(), supervisor.clone()).start();
-        Self { services, supervisor }
-    }
-
-    /// Claims so many deliveries, as if they had been written with a claim.
-    async fn claim(&self, postback: PostbackId, count: usize) -> Vec<Held> {
-        let services = &self.services;
-        let settings = services.catalogue().postbacks[&postback].clone();
-        let destination = services.slots.of(postback);
-        let slots: Vec<_> =
-            (0..count).map(|_| services.slots.admit(&destination, &settings).ok().unwrap()).collect();
-        let fence = deliveries::draw_fence();
-        let claimed =
-            deliveries::claim(&services.pool, services.node, postback, count, None, fence).await.unwrap();
-        assert_eq!(claimed.deliveries.len(), count);
-        let held = claimed.deliveries.into_iter().zip(slots);
-        held.map(|(delivery, slot)| Held::new(services, delivery, slot)).collect()
-    }
-}
-
-/// So many sales that wait for the postback, whose tracker is called by a name; and the server that
-/// has taken them, stopped.
-async fn waiting(world: &World, tracker: &Tracker, sales: usize) -> (Server, PostbackId) {
-    let mut server = Server::start(&world.databases).await;
-    let mut named = tracker.clone();
-    named.url = tracker.url.replace("127.0.0.1", "tracker.example");
-    let id = postback(world, &server, &named, "retry: {scheduleMs: [300, 300, 300]}").await;
-    let pause = format!(r#"mutation {{ pausePostback(postbackId: "{id}") {{ postbackId }} }}"#);
-    ask(world, &server, &pause).await;
-    let click = world.click(&server, world.fixed.1).await;
-    report(world, &server, &click, 0..sales).await;
-    assert!(server.stop().success());
-    let db = world.databases.pool.get().await.unwrap();
-    db.execute("UPDATE postbacks SET is_paused = false, paused_reason = NULL", &[]).await.unwrap();
-    (server, PostbackId(id.parse().unwrap()))
-}
-
-async fn until_finished(world: &World, sales: usize) {
-    let finished = "SELECT count(*) FROM deliveries_finished";
-    eventually("all are finished", || async {
-        (world.count(finished).await == i64::try_from(sales).unwrap()).then_some(())
-    })
-    .await;
 }
 
 /// Outcome, kind of error and number of all attempts, as a server tells them.

@@ -1,0 +1,52 @@
+//! Destinations that have failed take turns to be claimed for; the others do not wait for them.
+
+use std::time::{Duration, Instant};
+
+use ricochet::domain::destination::signal::Signal;
+use ricochet::pipeline::dispatcher_supervisor::Due;
+
+use super::node::{Node, until_finished, waiting};
+use crate::support::eventually;
+use crate::support::tracker::{Manner, OK, Tracker};
+use crate::support::world::World;
+
+/// Turns of others: 40 s of them.
+const OTHERS: usize = 10_000;
+const SOON: Duration = Duration::from_secs(20);
+
+#[actix::test]
+async fn who_gets_well_waits_for_no_turn() {
+    const SALES: usize = 3;
+    let world = World::new().await;
+    let tracker = Tracker::start(Manner::Answer("500 Broken")).await;
+    let (_server, postback) = waiting(&world, &tracker, SALES).await;
+    let node = Node::start(&world, 0).await;
+    // All places of one that was never heard of.
+    tracker.until_received(2).await;
+    eventually("both have failed", || async { (node.services.slots.taken() == 0).then_some(()) }).await;
+    tracker.behave(OK);
+    for _ in 0..OTHERS {
+        let ward = node.ward.clone();
+        actix::spawn(async move { ward.turn_to_claim().await });
+    }
+    // On one thread: they have their turns before the destination, which asks behind them.
+    for _ in 0..OTHERS {
+        tokio::task::yield_now().await;
+    }
+    node.supervisor.send(Due(vec![postback])).await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tracker.received().len(), 2, "it waits for its turn");
+
+    let destination = node.services.slots.of(postback);
+    let settings = node.services.catalogue().postbacks[&postback].clone();
+    let mut slot = node.services.slots.admit(&destination, &settings).ok().unwrap();
+    slot.begin_in_time(&node.services.lease).await.unwrap();
+    slot.heard(Signal::Well);
+    drop(slot);
+    let began = Instant::now();
+    node.supervisor.send(Due(vec![postback])).await.unwrap();
+    until_finished(&world, SALES).await;
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
