@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::periodic::repeat_at_leisure;
+use super::periodic::repeat;
 use super::services::Services;
 use crate::domain::event::{Cause, Event};
 use crate::domain::facts::EventFacts;
@@ -27,7 +27,7 @@ use crate::store::outcomes::AttemptRecord;
 use crate::store::postback_health::{self, Failing};
 use crate::store::recording::ChangeRow;
 
-/// Between rounds, if they are short: also the most that is lost with a node.
+/// Between rounds: also the most that is lost with a node.
 const ROUND: Duration = Duration::from_secs(2);
 
 /// What this node has seen. Bound: a small entry for each postback it has sent to.
@@ -80,7 +80,7 @@ fn sign_of(attempt: &AttemptRecord) -> Option<Sign> {
 /// Starts the rounds on this thread. They end with it.
 pub fn start(services: &Arc<Services>, thresholds: Thresholds) {
     let services = services.clone();
-    repeat_at_leisure(ROUND, "the health of destinations is not kept", move || {
+    repeat(ROUND, "the health of destinations is not kept", move || {
         let services = services.clone();
         async move { go_round(&services, thresholds).await }
     });

@@ -148,7 +148,7 @@ where
 
 /// The same for a chore that grows with what waits, or with what PostgreSQL cannot clear away while
 /// somebody's transaction is older: it takes at most one part in [`LEISURE`] of all the time.
-pub fn repeat_at_leisure<F, Fut>(every: Duration, complaint: &'static str, chore: F)
+fn repeat_at_leisure<F, Fut>(every: Duration, complaint: &'static str, chore: F)
 where
     F: Fn() -> Fut + 'static,
     Fut: Future<Output = Result<(), StoreError>>,
