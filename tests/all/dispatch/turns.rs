@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use ricochet::domain::destination::signal::Signal;
 use ricochet::pipeline::dispatcher_supervisor::Due;
 
@@ -21,18 +22,14 @@ async fn who_gets_well_waits_for_no_turn() {
     let tracker = Tracker::start(Manner::Answer("500 Broken")).await;
     let (_server, postback) = waiting(&world, &tracker, SALES).await;
     let node = Node::start(&world, 0).await;
-    // All places of one that was never heard of.
+    for _ in 0..OTHERS {
+        // Its turn is settled as it asks.
+        let _ = node.ward.turn_to_claim().now_or_never();
+    }
+    // All places of one that was never heard of, which are claimed for at once.
     tracker.until_received(2).await;
     eventually("both have failed", || async { (node.services.slots.taken() == 0).then_some(()) }).await;
     tracker.behave(OK);
-    for _ in 0..OTHERS {
-        let ward = node.ward.clone();
-        actix::spawn(async move { ward.turn_to_claim().await });
-    }
-    // On one thread: they have their turns before the destination, which asks behind them.
-    for _ in 0..OTHERS {
-        tokio::task::yield_now().await;
-    }
     node.supervisor.send(Due(vec![postback])).await.unwrap();
     for _ in 0..100 {
         tokio::task::yield_now().await;
