@@ -158,7 +158,9 @@ mod tests {
             prop_assume!(key.bytes().any(|byte| byte.is_ascii_digit()));
             let url = format!("https://t.example{before}/{key}/postback?{query}");
             let shown = redact_path(&url, &path_secrets(&url));
-            prop_assert_eq!(shown, format!("https://t.example{before}/[redacted]/postback?{query}"));
+            // A word such as `pwd` before it may make more than the key a secret.
+            let end = format!("/[redacted]/postback?{query}");
+            prop_assert!(shown.ends_with(&end) && !shown.contains(&key), "{shown}");
         }
 
         #[test]
