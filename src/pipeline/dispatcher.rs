@@ -14,24 +14,23 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use chrono::TimeDelta;
 
+use super::bound_request::{as_bound, in_the_end};
 use super::held::Held;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
-use super::queue_places::Reading;
+use super::queue_floor::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, TooLate};
 use super::ward::Ward;
-use crate::domain::background::Background;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::destination::moment::Moment;
 use crate::domain::destination::signal::Signal;
 use crate::domain::destination::{Change, Wait};
 use crate::domain::ids::PostbackId;
-use crate::domain::party_names::PartyNames;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::panics::caught;
-use crate::store::deliveries::{self, ClaimError, ClaimedDelivery, QueueClaim, QueuePosition};
-use crate::store::{StoreError, party_names, pausing, revisions};
+use crate::store::deliveries::{self, ClaimError, QueueClaim, QueuePosition};
+use crate::store::{StoreError, pausing};
 
 /// How long after its due time a new delivery may become visible to others, usually.
 pub const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
@@ -326,12 +325,7 @@ async fn heed(services: &Services, postback: &Postback, held: &Held, signal: Sig
 /// Pauses a postback whose destination is gone, before that is recorded: nothing else is sent
 /// there in between, for the destination is held back meanwhile.
 async fn pause(services: &Services, postback: PostbackId) {
-    let paused = loop {
-        match pausing::pause_gone(&services.pool, postback).await {
-            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => tokio::time::sleep(RETRY_WAIT).await,
-            result => break result,
-        }
-    };
+    let paused = in_the_end(|| pausing::pause_gone(&services.pool, postback)).await;
     match paused {
         Ok(pausing::Paused::Now) => {
             tracing::warn!(%postback, "answered 410 (gone): the postback is paused until it is resumed");
@@ -371,68 +365,6 @@ fn tell(postback: PostbackId, change: Change) {
         }
     };
     metrics::counter!("ricochet_destination_changes_total", "to" => to).increment(1);
-}
-
-/// The postback and what its request is filled with: both of today, or as they were where the delivery
-/// is bound to an earlier request; `None` where that cannot be read: today's would be another than was
-/// asked for. While PostgreSQL is away it waits.
-async fn as_bound(
-    services: &Services,
-    postback: &Arc<Postback>,
-    catalogue: &Catalogue,
-    delivery: &ClaimedDelivery,
-) -> Option<(Arc<Postback>, Background)> {
-    let of_today = |postback: &Postback| Background::of(catalogue, &postback.request, &delivery.facts);
-    let Some(revision) = delivery.pinned_revision else {
-        return Some((postback.clone(), of_today(postback)));
-    };
-    let postback = as_it_was(services, postback, revision).await?;
-    let background = of_today(&postback);
-    if !postback.request.tells_names() {
-        return Some((postback, background));
-    }
-    let names = in_the_end(|| party_names::as_sent(&services.pool, delivery.delivery_id)).await;
-    match names {
-        Ok(sent) => {
-            let names: PartyNames = sent.or(&background.names);
-            Some((postback, Background { names, ..background }))
-        }
-        Err(error) => {
-            tracing::error!(%error, delivery = %delivery.delivery_id, "the names of an earlier request are unreadable");
-            None
-        }
-    }
-}
-
-/// The postback with the request of a revision.
-async fn as_it_was(services: &Services, postback: &Arc<Postback>, revision: i32) -> Option<Arc<Postback>> {
-    if revision == postback.revision {
-        return Some(postback.clone());
-    }
-    match in_the_end(|| revisions::load(&services.pool, postback, revision)).await {
-        Ok(Some(earlier)) => Some(Arc::new(earlier)),
-        Ok(None) => {
-            tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");
-            None
-        }
-        Err(error) => {
-            tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
-            None
-        }
-    }
-}
-
-/// What PostgreSQL says, as soon as it says something.
-async fn in_the_end<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match read().await {
-            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => tokio::time::sleep(RETRY_WAIT).await,
-            said => return said,
-        }
-    }
 }
 
 impl Actor for Dispatcher {

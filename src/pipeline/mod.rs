@@ -22,6 +22,7 @@
 //! still has, and the [`rescuer`] finds it.
 
 pub mod batcher;
+mod bound_request;
 pub mod claims_in_doubt;
 pub mod click_news;
 pub mod click_recorder;
@@ -46,6 +47,7 @@ mod queue_floor;
 pub mod queue_places;
 mod queue_sweeps;
 pub mod recorder;
+mod rescue;
 pub mod rescuer;
 pub mod services;
 pub mod slots;

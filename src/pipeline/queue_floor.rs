@@ -39,7 +39,7 @@ impl<P> Default for QueueFloor<P> {
 
 /// A reading that has come back.
 pub struct Reading<P> {
-    /// Where it began; `None` for a sweep.
+    /// Where it began; `None` is the beginning.
     pub from: Option<P>,
     /// The last of what it found.
     pub reached: Option<P>,

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::queue_floor::Reading;
 use crate::domain::ids::PostbackId;
 use crate::store::deliveries::QueuePosition;
 
@@ -60,19 +61,6 @@ impl QueuePlaces {
     fn lock(&self) -> MutexGuard<'_, HashMap<PostbackId, Queue<QueuePosition>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A reading that has come back.
-pub struct Reading<P> {
-    /// Where it began; `None` is the beginning.
-    pub from: Option<P>,
-    /// The last of what it found.
-    pub reached: Option<P>,
-    /// Up to here everything was there, but for stragglers, when the reading began.
-    pub horizon: P,
-    /// It found as much as it asked for, so there may be more.
-    pub is_full: bool,
-    pub took: Duration,
 }
 
 #[derive(Debug, Clone)]
