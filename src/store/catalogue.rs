@@ -3,7 +3,8 @@
 //! A node that serves does not stand still for one row that it cannot read, such as one that a newer
 //! node has written: the row stays as it was last read, or is left out, and everything else is as of
 //! now. Of a postback that it has never read it knows at least the outline: what that hears of is
-//! written down, and waits for a node that can read the rest. Whoever loads a catalogue for one piece of work gets all of it, or an error.
+//! written down, and waits for a node that can read the rest. Whoever loads a catalogue for one piece of
+//! work gets all of it, or an error.
 
 use std::collections::HashMap;
 use std::fmt::Display;
