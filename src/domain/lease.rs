@@ -54,7 +54,8 @@ impl Lease {
         self.renewed_at = asked_at;
     }
 
-    fn is_held(&self, now: Instant) -> bool {
+    /// Whether others still take this node for alive, and will for a moment.
+    pub fn is_held(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.renewed_at) < NODE_LEASE - MARGIN
     }
 

@@ -81,6 +81,11 @@ impl NodeLease {
         drop(self.renewing.lock().await);
     }
 
+    /// See [`Lease::is_held`].
+    pub fn is_held(&self) -> bool {
+        self.lock().is_some_and(|lease| lease.is_held(Instant::now()))
+    }
+
     /// See [`Lease::time_to_send`].
     pub fn time_to_send(&self, claimed_at: Instant) -> Option<Duration> {
         self.lock().as_ref()?.time_to_send(claimed_at, Instant::now())

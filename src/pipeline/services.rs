@@ -32,7 +32,7 @@ pub struct Services {
     pub log: EventLog,
     pub keyring: Keyring,
     pub outbound_policy: Policy,
-    pub lease: NodeLease,
+    pub lease: Arc<NodeLease>,
     pub slots: Slots,
     pub queues: QueuePlaces,
     pub exchange: DestinationExchange,
@@ -55,6 +55,7 @@ impl Services {
         outbound_policy: Policy,
         capacity: usize,
     ) -> Result<Self, StoreError> {
+        let lease = Arc::new(NodeLease::default());
         let nothing = Catalogue::default();
         let catalogue = catalogue::load_after(&nothing, &pools.common, &keyring).await?;
         Ok(Self {
@@ -66,8 +67,8 @@ impl Services {
             log,
             keyring,
             outbound_policy,
-            lease: NodeLease::default(),
-            slots: Slots::new(node, capacity),
+            slots: Slots::new(node, lease.clone(), capacity),
+            lease,
             queues: QueuePlaces::default(),
             exchange: DestinationExchange::default(),
             doubts: ClaimsInDoubt::default(),

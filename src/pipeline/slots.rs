@@ -24,6 +24,7 @@ use crate::domain::postback::{Postback, Reading};
 
 pub struct Slots {
     node: NodeId,
+    lease: Arc<NodeLease>,
     /// Most requests under way over all destinations.
     capacity: usize,
     common: Arc<Common>,
@@ -119,9 +120,10 @@ impl Common {
 
 impl Slots {
     /// `capacity`: most requests of this node under way, over all destinations.
-    pub fn new(node: NodeId, capacity: usize) -> Self {
+    pub fn new(node: NodeId, lease: Arc<NodeLease>, capacity: usize) -> Self {
         Self {
             node,
+            lease,
             capacity,
             common: Arc::new(Common { started: Instant::now(), taken: AtomicUsize::new(0) }),
             alive: ArcSwap::from_pointee(vec![node]),
@@ -194,6 +196,9 @@ impl Slots {
 
     /// What [`Slots::admit`] would say, `None` where it would give a place.
     pub fn refusal(&self, destination: &DestinationSlots, postback: &Postback) -> Option<Wait> {
+        if !self.lease.is_held() {
+            return Some(Wait::Elsewhere);
+        }
         let mut copy = destination.lock().clone();
         copy.admit(self.share(postback), self.crowd(), self.common.now()).err()
     }
@@ -206,8 +211,12 @@ impl Slots {
         Crowd { taken: self.taken(), capacity: self.capacity }
     }
 
-    /// A place, or when to ask again.
+    /// A place, or when to ask again. None while the node's lease is not held: what it claimed then would
+    /// be taken over by the others, as attempts that may have been sent.
     pub fn admit(&self, destination: &Arc<DestinationSlots>, postback: &Postback) -> Result<Slot, Wait> {
+        if !self.lease.is_held() {
+            return Err(Wait::Elsewhere);
+        }
         let share = self.share(postback);
         let taken_at = Instant::now();
         // Three threads ask at most, the lanes', the ward's and the dispatchers': the bound may be passed by two.

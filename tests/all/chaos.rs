@@ -12,10 +12,13 @@ pub mod dice;
 mod trouble;
 mod zoo;
 
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use ricochet::domain::event::Event;
 use serde_json::{Value, json};
@@ -46,6 +49,17 @@ async fn whatever_breaks_every_event_is_accounted_for() {
     let kills = from_environment("RICOCHET_CHAOS_KILLS").map_or(FEW_KILLS, |kills| kills as usize);
     let seed = from_environment("RICOCHET_CHAOS_SEED").unwrap_or_else(rand::random);
     println!("chaos: {kills} kills, seed {seed} (RICOCHET_CHAOS_SEED={seed} repeats it)");
+    if let Err(panic) = AssertUnwindSafe(break_whatever_can(kills, seed)).catch_unwind().await {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let why = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+        // Not through `eprintln!`, which the test runner keeps to itself until all tests are over: what
+        // fails one time in many is to be found in the log of any run, however little of it is kept.
+        let _ = writeln!(std::io::stderr(), "chaos: failed with {kills} kills and seed {seed}: {why}");
+        resume_unwind(panic);
+    }
+}
+
+async fn break_whatever_can(kills: usize, seed: u64) {
     let mut dice = Dice::of(seed);
 
     let world = World::on(Databases::own().await).await;

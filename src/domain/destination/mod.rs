@@ -83,8 +83,8 @@ pub enum Wait {
     Parked(Moment),
     /// The node has too much under way at other destinations: at the next scan.
     Crowded,
-    /// Other nodes send to it, or probe it. This one may after a change of the membership, or once
-    /// it is told that it is well: at the next scan.
+    /// Other nodes send to it, or probe it. This one may after a change of the membership, once it is
+    /// told that it is well, or once it holds its lease again: at the next scan.
     Elsewhere,
 }
 
