@@ -77,7 +77,7 @@ pub async fn record(
              WHERE deliveries.delivery_id = ANY($1)
                AND deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence
                AND claimed_by = $4
-             RETURNING deliveries.delivery_id",
+             RETURNING deliveries.delivery_id, deliveries.fence",
         )
         .await?;
     let insert_log = log_batches::prepare_insert(&session).await?;
@@ -109,8 +109,11 @@ pub async fn record(
             session.query(&retry, &[&ids, &fences, &times, &node.0, &revisions(&retried), &names(&retried)]).await
         },
     )?;
-    let recorded: HashSet<Uuid> = finished.iter().chain(&retried).map(|row| row.get(0)).collect();
-    let rows = attempts.iter().filter(|attempt| recorded.contains(&attempt.delivery_id.0));
+    // By claim, not by delivery: one that was taken over may have come back to this node, and both of its
+    // attempts be here.
+    let recorded: HashSet<(Uuid, Fence)> =
+        finished.iter().chain(&retried).map(|row| (row.get(0), row.get(1))).collect();
+    let rows = attempts.iter().filter(|attempt| recorded.contains(&(attempt.delivery_id.0, attempt.fence)));
     let log_batch = encode(rows.map(|attempt| attempt.row.clone()));
     tokio::try_join!(
         biased;

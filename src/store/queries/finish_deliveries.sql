@@ -7,11 +7,12 @@ WITH finished AS (
     WHERE deliveries.delivery_id = ANY($1)
       AND deliveries.delivery_id = attempt.delivery_id AND deliveries.fence = attempt.fence AND claimed_by = $6
     RETURNING deliveries.*, attempt.state, attempt.reason, attempt.revision, attempt.names
+), kept AS (
+    INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, lead_id, state, reason, attempts,
+                                     created_at, finished_at, resent_from, resend_number, job_id, sent_revision,
+                                     sent_names)
+    SELECT delivery_id, postback_id, change_id, event, lead_id, state, reason, attempt, created_at, $5::timestamptz,
+           resent_from, resend_number, job_id, revision, coalesce(names, sent_names)
+    FROM finished
 )
-INSERT INTO deliveries_finished (delivery_id, postback_id, change_id, event, lead_id, state, reason, attempts,
-                                 created_at, finished_at, resent_from, resend_number, job_id, sent_revision,
-                                 sent_names)
-SELECT delivery_id, postback_id, change_id, event, lead_id, state, reason, attempt, created_at, $5::timestamptz,
-       resent_from, resend_number, job_id, revision, coalesce(names, sent_names)
-FROM finished
-RETURNING delivery_id
+SELECT delivery_id, fence FROM finished
