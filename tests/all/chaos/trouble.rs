@@ -51,8 +51,8 @@ pub fn plan(dice: &mut Dice, count: usize) -> Vec<Trouble> {
     while plan.len() < count {
         plan.push(match dice.within(0..48) {
             0..4 => Trouble::Stop,
-            4..7 => Trouble::KillAll,
-            7 => Trouble::Freeze,
+            4..6 => Trouble::KillAll,
+            6..8 => Trouble::Freeze,
             8 => Trouble::PostgresAway,
             9..12 => Trouble::KillWithPostgres,
             12..15 => Trouble::KillAndStopPostgres,
