@@ -180,6 +180,37 @@ async fn what_a_postback_hears_of_is_kept_by_a_node_that_has_never_read_it() {
     assert_eq!((&kept_back["txid"], &kept_back["errorKind"]), (&json!("a-1"), &json!("CONDITION")));
 }
 
+/// A job that tells of the past, at work on a node that cannot read its postback.
+#[tokio::test]
+async fn what_is_told_late_is_judged_by_a_node_that_can_read_the_postback() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let mut server = Server::start(&world.databases).await;
+    let click = world.click(&server, world.fixed.1).await;
+    world.takes_sales(&server, &click, "l", 3).await;
+    assert!(server.stop().success());
+    world.postback(&tracker.url, &[Event::Sale]).await;
+    let postback = world.postback_of(&tracker).await;
+    world.in_sql(&format!("{OF_TOMORROW}{postback}'")).await;
+    server.restart().await;
+    until_logged(&server, "what it hears of is kept for it and not sent by this node").await;
+    let send = format!(
+        r#"mutation {{ sendPast(input: {{postbackId: "{postback}", ratePerSecond: 500}}) {{ job {{ jobId }} }} }}"#
+    );
+    let started = world.ask(&server, &send).await["sendPast"]["job"].clone();
+    assert_eq!(world.until_job(&server, &started["jobId"], "DONE").await["made"], 3);
+    assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE attempt = 0 AND is_unjudged").await, 3);
+    assert_eq!(tracker.received().len(), 0);
+
+    world.in_sql("UPDATE postbacks SET condition = 'txid != \"l-1\"'").await;
+    let attempts = world.attempts(&server, 3).await;
+    let wanted = ["l-0", "l-2"].map(|txid| (txid.to_owned(), 1));
+    assert_eq!(told(&tracker), HashMap::from(wanted));
+    let kept_back: Vec<_> = attempts.iter().filter(|one| one["outcome"] == "SKIPPED").collect();
+    let [kept_back] = kept_back[..] else { panic!("{attempts:?}") };
+    assert_eq!((&kept_back["txid"], &kept_back["errorKind"]), (&json!("l-1"), &json!("CONDITION")));
+}
+
 /// Something that panics over one delivery: it has no event, which no node ever writes.
 #[tokio::test]
 async fn a_delivery_whose_reading_panics_keeps_none_of_the_others() {
