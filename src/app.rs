@@ -29,6 +29,7 @@ use crate::graphql;
 use crate::graphql::http::{Connections, GraphqlDoor, Patience, watch_tokens};
 use crate::outbound::{HttpSender, open_files};
 use crate::panics;
+use crate::pipeline::claim_desk::ClaimDesk;
 use crate::pipeline::click_recorder::ClickRecorder;
 use crate::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use crate::pipeline::job_runner::JobRunner;
@@ -140,7 +141,12 @@ impl App {
         });
         vital.push(Vital::new("lease keeper", &keeper));
         let sender = HttpSender::new(&settings.outbound)?;
-        let ward = Ward::new(ward_arbiter.handle(), sender.for_another_thread());
+        let desk = ClaimDesk::start_in_arbiter(&dispatch_arbiter.handle(), {
+            let services = services.clone();
+            move |_| ClaimDesk::new(services)
+        });
+        vital.push(Vital::new("claim desk", &desk));
+        let ward = Ward::new(ward_arbiter.handle(), sender.for_another_thread(), desk);
         let supervisor =
             start_dispatching(&services, sender.clone(), ward, &dispatch_arbiter.handle(), &mut vital);
         let threads = lanes::Threads { lanes: lane_arbiter.handle(), beside: ward_arbiter.handle() };

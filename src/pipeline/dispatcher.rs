@@ -15,6 +15,7 @@ use actix::prelude::*;
 use chrono::TimeDelta;
 
 use super::bound_request::{as_bound, in_the_end};
+use super::claim_desk::{self, Claim};
 use super::held::Held;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
@@ -29,7 +30,7 @@ use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::panics::caught;
-use crate::store::deliveries::{self, ClaimError, QueueClaim, QueuePosition};
+use crate::store::deliveries::{self, ClaimError, QueueAsk, QueueClaim, QueuePosition};
 use crate::store::{StoreError, pausing};
 
 /// How long after its due time a new delivery may become visible to others, usually.
@@ -230,12 +231,20 @@ impl Dispatcher {
         let horizon = QueuePosition::before(services.now() - HORIZON_SLACK);
         let from = services.queues.begin(postback_id);
         let asked_for = slots.len();
+        let ask =
+            QueueAsk { postback: postback_id, places: asked_for, from, fence: deliveries::draw_fence() };
+        // Who is well waits for nobody.
+        let desk = (!self.slots.is_well()).then(|| self.ward.desk.clone());
         let claiming = async move {
-            let fence = deliveries::draw_fence();
-            let asked = services.doubts.of_queue(fence);
-            let claimed =
-                deliveries::claim(&services.pool, services.node, postback_id, slots.len(), from, fence).await;
-            if !matches!(claimed, Err(ClaimError::InDoubt(_))) {
+            let asked = services.doubts.of_queue(ask.fence);
+            let claimed = match desk {
+                Some(desk) => desk.send(Claim(ask)).await.unwrap_or_else(|_| Err(claim_desk::unanswered())),
+                None => deliveries::claim(&services.pool, services.node, &[ask])
+                    .await
+                    .map(|claims| claims.into_iter().next().unwrap_or_default())
+                    .map_err(Arc::new),
+            };
+            if !matches!(claimed.as_ref().map_err(|error| &**error), Err(ClaimError::InDoubt(_))) {
                 asked.is_answered();
             }
             claimed.map(|QueueClaim { deliveries, taken }| {

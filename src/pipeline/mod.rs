@@ -11,6 +11,7 @@
 //!
 //! Validator ─► WideGate ─► StatusMapper ─► Recorder: beside the lane, for what very many hear of
 //! Ward: the thread from which a Dispatcher sends to a destination that is not known to be well
+//! ClaimDesk ══ PostgreSQL: claims for such destinations, many at a time
 //! LeaseKeeper ══ PostgreSQL: this node lives
 //!
 //! log batches in PostgreSQL ─► LogShipper ─► ClickHouse
@@ -23,6 +24,7 @@
 
 pub mod batcher;
 mod bound_request;
+pub mod claim_desk;
 pub mod claims_in_doubt;
 pub mod click_news;
 pub mod click_recorder;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use uuid::Uuid;
@@ -23,9 +23,16 @@ pub struct OutcomeRecorder {
     services: Arc<Services>,
     batcher: Batcher<AttemptMade>,
     /// Between two batches.
-    rest: Option<SpawnHandle>,
-    /// Among those that wait is one for whose place a delivery waits.
+    rest: Option<Rest>,
+    /// Of those that wait, how many are of destinations that are well.
+    pressing: usize,
+    /// Among these is one for whose place a delivery waits.
     is_urgent: bool,
+}
+
+struct Rest {
+    since: Instant,
+    end: SpawnHandle,
 }
 
 /// An attempt has been made and must be recorded.
@@ -41,7 +48,10 @@ const LARGEST_BATCH: usize = 500;
 /// From the end of a batch to the beginning of the next: nobody waits for these commits, and each
 /// costs those that advertisers wait for a part of the disk and of PostgreSQL.
 const REST: Duration = Duration::from_millis(4);
-/// So many end the rest; so does one whose place is wanted.
+/// The same while all that wait are of destinations that are not well: a thousand that time out together
+/// are to cost those that are well few commits, and nothing is sent there again for a while.
+const LONG_REST: Duration = Duration::from_millis(24);
+/// So many that are pressing end the rest; so does one whose place is wanted.
 const ENOUGH: usize = 32;
 /// Between tries while PostgreSQL is away.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
@@ -56,13 +66,16 @@ const LONGEST_INSISTENCE: Duration = Duration::from_secs(CLAIM_LEASE.as_secs() /
 
 impl OutcomeRecorder {
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services, batcher: Batcher::new(usize::MAX, LARGEST_BATCH), rest: None, is_urgent: false }
+        let batcher = Batcher::new(usize::MAX, LARGEST_BATCH);
+        Self { services, batcher, rest: None, pressing: 0, is_urgent: false }
     }
 
     fn record_next_batch(&mut self, ctx: &mut Context<Self>) {
         let Some(batch) = self.batcher.next_batch() else {
             return;
         };
+        // Which of the rest they are is not known.
+        self.pressing = self.batcher.waiting();
         self.is_urgent = self.batcher.waiting() > 0;
         let services = self.services.clone();
         let recording = async move {
@@ -77,9 +90,14 @@ impl OutcomeRecorder {
             }
         };
         ctx.spawn(recording.into_actor(self).map(|(), this, ctx| {
-            this.rest = Some(ctx.run_later(REST, Self::go_on));
+            this.rest_for(if this.pressing > 0 { REST } else { LONG_REST }, Instant::now(), ctx);
             this.end_rest_if_urgent(ctx);
         }));
+    }
+
+    fn rest_for(&mut self, time: Duration, since: Instant, ctx: &mut Context<Self>) {
+        let end = ctx.run_later(time.saturating_sub(since.elapsed()), Self::go_on);
+        self.rest = Some(Rest { since, end });
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
@@ -89,11 +107,22 @@ impl OutcomeRecorder {
     }
 
     fn end_rest_if_urgent(&mut self, ctx: &mut Context<Self>) {
-        if (self.is_urgent || self.batcher.waiting() >= ENOUGH)
+        if (self.is_urgent || self.pressing >= ENOUGH)
             && let Some(rest) = self.rest.take()
         {
-            ctx.cancel_future(rest);
+            ctx.cancel_future(rest.end);
             self.go_on(ctx);
+        }
+    }
+
+    /// One that is pressing waits with those that wait.
+    fn press(&mut self, ctx: &mut Context<Self>) {
+        self.pressing += 1;
+        if self.pressing == 1
+            && let Some(rest) = self.rest.take()
+        {
+            ctx.cancel_future(rest.end);
+            self.rest_for(REST, rest.since, ctx);
         }
     }
 }
@@ -209,9 +238,13 @@ impl Handler<AttemptMade> for OutcomeRecorder {
     type Result = ();
 
     fn handle(&mut self, made: AttemptMade, ctx: &mut Self::Context) {
-        self.is_urgent |= made.held.slot().is_wanted();
+        let (is_pressing, is_wanted) = (made.held.slot().is_well(), made.held.slot().is_wanted());
         if self.batcher.push(made).is_err() {
             unreachable!("the batcher has no bound of its own");
+        }
+        if is_pressing {
+            self.is_urgent |= is_wanted;
+            self.press(ctx);
         }
         self.end_rest_if_urgent(ctx);
         self.record_next_batch(ctx);

@@ -93,9 +93,14 @@ impl Slot {
         self.sent_at.is_some()
     }
 
-    /// Whether a delivery waits for a place there, and may go as soon as there is one.
+    /// Whether its destination is.
+    pub fn is_well(&self) -> bool {
+        self.destination.is_well()
+    }
+
+    /// Whether a delivery waits for a place there.
     pub fn is_wanted(&self) -> bool {
-        self.destination.has_backlog() && self.destination.is_well()
+        self.destination.has_backlog()
     }
 
     /// Gives the place back and tells whose it was.

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod breaker;
+mod claim_desk;
 mod deaths;
 mod isolation;
 mod limits;
@@ -12,5 +13,6 @@ mod panics;
 mod retries;
 mod stage;
 mod stopping;
+mod superseded;
 mod together;
 mod turns;

@@ -22,18 +22,22 @@ async fn a_claim_reads_what_it_claims_and_not_the_whole_queue() {
     let claim = include_str!("../../../src/store/queries/claim_deliveries.sql");
     db.batch_execute(&format!(
         "ANALYZE deliveries; SET plan_cache_mode = force_generic_plan;
-         PREPARE claim (uuid, bigint, uuid, float8, timestamptz, uuid, bigint) AS {claim}"
+         PREPARE claim (uuid[], bigint[], timestamptz[], uuid[], bigint[], uuid, float8) AS {claim}"
     ))
     .await
     .unwrap();
-    let explain =
-        format!("EXPLAIN EXECUTE claim('{postback}', 64, '{postback}', 60, NULL, '{}', 7)", Uuid::nil());
+    let explain = format!(
+        "EXPLAIN EXECUTE claim('{{{postback}}}', '{{64}}', '{{NULL}}', '{{{}}}', '{{7}}', '{postback}', 60)",
+        Uuid::nil()
+    );
     let lines = db.query(&explain, &[]).await.unwrap();
     let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
     let update = plan.iter().find(|line| line.contains("Update on deliveries")).unwrap();
     let expected = update.split("rows=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     // From about a thousand on, a join over the whole table would seem cheaper.
     assert!(expected.parse::<u32>().unwrap() <= 64, "{}", plan.join("\n"));
+    let reads: Vec<_> = plan.iter().filter(|line| line.contains(" on deliveries")).collect();
+    assert!(reads.iter().all(|line| !line.contains("Seq Scan")), "{}", plan.join("\n"));
 }
 
 /// No index leads to claims; what looks for them reads as much of the table as it is told to.

@@ -11,7 +11,7 @@ use crate::support::wire::{Break, Wire};
 use crate::support::world::World;
 
 /// A part of the statement that claims.
-const CLAIM: &str = "SET claimed_by = $3, lease_until";
+const CLAIM: &str = "SET claimed_by = $6, lease_until";
 /// Until the lock is let go.
 const HOLD_UP_CLAIMS: &str = "
     CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS

@@ -12,6 +12,7 @@ use ricochet::domain::address_policy::Policy;
 use ricochet::domain::ids::{NodeId, PostbackId};
 use ricochet::outbound::resolver::{LookupError, Resolve};
 use ricochet::outbound::{HttpSender, OutboundSettings};
+use ricochet::pipeline::claim_desk::ClaimDesk;
 use ricochet::pipeline::dispatcher_supervisor::DispatcherSupervisor;
 use ricochet::pipeline::held::Held;
 use ricochet::pipeline::lease_keeper::LeaseKeeper;
@@ -19,9 +20,10 @@ use ricochet::pipeline::outcome_recorder::OutcomeRecorder;
 use ricochet::pipeline::rescuer::Rescuer;
 use ricochet::pipeline::services::Services;
 use ricochet::pipeline::ward::Ward;
-use ricochet::store::deliveries;
+use ricochet::store::deliveries::{self, QueueAsk};
 use ricochet::store::pool::Pools;
 use ricochet::store::secrets::Keyring;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::stage::{ask, postback, report};
@@ -73,7 +75,8 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(Panicking { left: AtomicUsize::new(panics) });
         let sender = HttpSender::with_resolver(&settings, resolver).unwrap();
-        let ward = Ward::new(Arbiter::current(), sender.for_another_thread());
+        let desk = ClaimDesk::new(services.clone()).start();
+        let ward = Ward::new(Arbiter::current(), sender.for_another_thread(), desk);
         let outcomes = OutcomeRecorder::new(services.clone()).start();
         let supervisor = DispatcherSupervisor::new(services.clone(), sender, outcomes, ward.clone()).start();
         Rescuer::new(services.clone(), supervisor.clone()).start();
@@ -88,8 +91,8 @@ impl Node {
         let slots: Vec<_> =
             (0..count).map(|_| services.slots.admit(&destination, &settings).ok().unwrap()).collect();
         let fence = deliveries::draw_fence();
-        let claimed =
-            deliveries::claim(&services.pool, services.node, postback, count, None, fence).await.unwrap();
+        let ask = QueueAsk { postback, places: count, from: None, fence };
+        let claimed = deliveries::claim(&services.pool, services.node, &[ask]).await.unwrap().remove(0);
         assert_eq!(claimed.deliveries.len(), count);
         let held = claimed.deliveries.into_iter().zip(slots);
         held.map(|(delivery, slot)| Held::new(services, delivery, slot)).collect()
@@ -119,4 +122,19 @@ pub async fn until_finished(world: &World, sales: usize) {
         (world.count(finished).await == i64::try_from(sales).unwrap()).then_some(())
     })
     .await;
+}
+
+/// Outcome, kind of error and number of all attempts, as a server tells them.
+pub async fn logged(world: &World, server: &mut Server, count: usize) -> Vec<(String, String, u64)> {
+    server.restart().await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let attempts = world.attempts(server, count).await;
+    attempts
+        .iter()
+        .map(|one| (text(&one["outcome"]), text(&one["errorKind"]), one["attempt"].as_u64().unwrap()))
+        .collect()
+}
+
+pub fn plain(told: &[(String, String, u64)]) -> Vec<(&str, &str, u64)> {
+    told.iter().map(|(outcome, kind, number)| (outcome.as_str(), kind.as_str(), *number)).collect()
 }

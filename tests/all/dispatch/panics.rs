@@ -7,15 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ricochet::pipeline::dispatcher_supervisor::{Due, Send};
-use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use super::node::{Node, take, until_finished, waiting};
+use super::node::{Node, logged, plain, take, until_finished, waiting};
 use crate::support::eventually;
-use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
 use crate::support::world::World;
 
@@ -49,21 +47,6 @@ fn panic_at(line: &'static str, times: usize) -> (Arc<AtomicUsize>, DefaultGuard
     let left = Arc::new(AtomicUsize::new(times));
     let layer = PanicsAt { line, left: left.clone() };
     (left, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
-}
-
-/// Outcome, kind of error and number of all attempts, as a server tells them.
-async fn logged(world: &World, server: &mut Server, count: usize) -> Vec<(String, String, u64)> {
-    server.restart().await;
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let attempts = world.attempts(server, count).await;
-    attempts
-        .iter()
-        .map(|one| (text(&one["outcome"]), text(&one["errorKind"]), one["attempt"].as_u64().unwrap()))
-        .collect()
-}
-
-fn plain(told: &[(String, String, u64)]) -> Vec<(&str, &str, u64)> {
-    told.iter().map(|(outcome, kind, number)| (outcome.as_str(), kind.as_str(), *number)).collect()
 }
 
 #[actix::test]

@@ -11,8 +11,8 @@ use crate::support::eventually;
 use crate::support::tracker::{Manner, OK, Tracker};
 use crate::support::world::World;
 
-/// Turns of others: 40 s of them.
-const OTHERS: usize = 10_000;
+/// Turns of others: 100 s of them.
+const OTHERS: usize = 100_000;
 const SOON: Duration = Duration::from_secs(20);
 
 #[actix::test]

@@ -1,0 +1,46 @@
+//! Claims of many queues in one transaction.
+
+use futures_util::future::join_all;
+use ricochet::domain::ids::PostbackId;
+use ricochet::pipeline::claim_desk::Claim;
+use ricochet::store::deliveries::{QueueAsk, draw_fence};
+use uuid::Uuid;
+
+use super::node::{Node, waiting};
+use crate::support::tracker::{OK, Tracker};
+use crate::support::world::World;
+
+/// Two of them of one queue, as may be for a moment while its dispatcher is replaced.
+#[actix::test]
+async fn what_is_asked_for_together_is_claimed_together_and_once() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let (_server, postback) = waiting(&world, &tracker, 5).await;
+    let db = world.databases.pool.get().await.unwrap();
+    // So that the node itself claims nothing.
+    db.execute("UPDATE postbacks SET is_paused = true", &[]).await.unwrap();
+    let node = Node::start(&world, 0).await;
+    let nobody = PostbackId(Uuid::now_v7());
+    let ask = |postback, places| QueueAsk { postback, places, from: None, fence: draw_fence() };
+    let asks = [ask(postback, 2), ask(nobody, 2), ask(postback, 2)];
+    let claims = join_all(asks.iter().map(|ask| node.ward.desk.send(Claim(*ask)))).await;
+    let claims: Vec<_> = claims.into_iter().map(|claim| claim.unwrap().unwrap()).collect();
+
+    assert_eq!(claims[1].taken, 0, "nothing waits there");
+    let mut claimed = Vec::new();
+    for (ask, claim) in asks.iter().zip(&claims) {
+        assert!(claim.taken <= ask.places, "{} claimed, where {} were asked for", claim.taken, ask.places);
+        assert_eq!(claim.deliveries.len(), claim.taken);
+        assert!(claim.deliveries.iter().all(|delivery| delivery.fence == ask.fence));
+        claimed.extend(claim.deliveries.iter().map(|delivery| delivery.delivery_id));
+    }
+    let asked_for = claimed.len();
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), asked_for, "none is in two hands");
+    assert!(asked_for >= 2);
+    let standing = "SELECT count(*) FROM deliveries WHERE claimed_by IS NOT NULL";
+    assert_eq!(world.count(standing).await, i64::try_from(asked_for).unwrap(), "none is in no hands");
+    let transactions = "SELECT count(DISTINCT xmin::text) FROM deliveries WHERE claimed_by IS NOT NULL";
+    assert_eq!(world.count(transactions).await, 1);
+}
