@@ -17,7 +17,7 @@ use crate::support::tracker::{Manner, Tracker};
 use crate::support::world::World;
 
 impl World {
-    async fn ask(&self, server: &Server, query: &str) -> Value {
+    pub async fn ask(&self, server: &Server, query: &str) -> Value {
         self.graphql(server, &self.owner_token, query).await
     }
 
@@ -65,7 +65,7 @@ impl World {
         self.ask(server, &query).await["deliveryJobs"]["edges"][0]["node"].clone()
     }
 
-    async fn until_job(&self, server: &Server, job_id: &Value, state: &str) -> Value {
+    pub async fn until_job(&self, server: &Server, job_id: &Value, state: &str) -> Value {
         eventually(&format!("job {job_id} is {state}"), || async {
             Some(self.job(server, job_id).await).filter(|job| job["state"] == state)
         })

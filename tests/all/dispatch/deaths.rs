@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use ricochet::domain::background::Background;
+use ricochet::domain::destination::Wait;
 use ricochet::domain::ids::NodeId;
 use ricochet::outbound::attempt;
 use ricochet::store::claims::{self, Lapsed, Sought};
 use ricochet::store::deliveries::Abandoned;
 use uuid::Uuid;
 
+use super::node::{services, waiting};
 use super::stage::{ask, postback, report, until_acquainted};
 use crate::support::eventually;
 use crate::support::server::Server;
@@ -68,6 +70,23 @@ async fn a_node_that_stood_still_records_nothing_that_was_taken_from_it() {
     let click = world.click(&still, world.fixed.1).await;
     report(&world, &still, &click, 7..8).await;
     tracker.until_received(3).await;
+}
+
+/// What it claimed would be taken from it, and told as an attempt that may have been sent.
+#[actix::test]
+async fn without_its_lease_a_node_claims_nothing() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let (_server, postback) = waiting(&world, &tracker, 1).await;
+    let services = services(&world).await;
+    let settings = services.catalogue().postbacks[&postback].clone();
+    let destination = services.slots.of(postback);
+    assert_eq!(services.slots.refusal(&destination, &settings), Some(Wait::Elsewhere));
+    assert_eq!(services.slots.admit(&destination, &settings).err(), Some(Wait::Elsewhere));
+    assert!(services.slots.try_take(&settings).is_none(), "nor with what it records");
+    services.lease.renew(&services.pool, services.node).await.unwrap();
+    assert_eq!(services.slots.refusal(&destination, &settings), None);
+    assert!(services.slots.admit(&destination, &settings).is_ok());
 }
 
 /// It has claimed a delivery and is cut off before it could send it.

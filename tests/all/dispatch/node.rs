@@ -51,6 +51,18 @@ impl Resolve for Panicking {
     }
 }
 
+/// What a node has before it does anything, also before it holds its lease.
+pub async fn services(world: &World) -> Arc<Services> {
+    let pools = Pools::build(&world.databases.database_url, 4, 1).unwrap();
+    let log = world.databases.log.clone();
+    let policy = Policy {
+        allowed_networks: Allowlist::new(parse_networks("127.0.0.1").unwrap()),
+        ..Policy::default()
+    };
+    let node = NodeId(Uuid::now_v7());
+    Arc::new(Services::new(node, &pools, log, Keyring::default(), policy, 100).await.unwrap())
+}
+
 pub struct Node {
     pub services: Arc<Services>,
     pub supervisor: Addr<DispatcherSupervisor>,
@@ -60,20 +72,13 @@ pub struct Node {
 impl Node {
     /// `panics`: so many times the look-up of a name panics.
     pub async fn start(world: &World, panics: usize) -> Self {
-        let pools = Pools::build(&world.databases.database_url, 4, 1).unwrap();
-        let log = world.databases.log.clone();
-        let policy = Policy {
-            allowed_networks: Allowlist::new(parse_networks("127.0.0.1").unwrap()),
-            ..Policy::default()
-        };
-        let settings = OutboundSettings { policy: policy.clone(), ..OutboundSettings::default() };
-        let node = NodeId(Uuid::now_v7());
-        let services = Services::new(node, &pools, log, Keyring::default(), policy, 100).await.unwrap();
-        let services = Arc::new(services);
-        services.lease.renew(&services.pool, node).await.unwrap();
+        let services = services(world).await;
+        services.lease.renew(&services.pool, services.node).await.unwrap();
         LeaseKeeper::new(services.clone()).start();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(Panicking { left: AtomicUsize::new(panics) });
+        let policy = services.outbound_policy.clone();
+        let settings = OutboundSettings { policy, ..OutboundSettings::default() };
         let sender = HttpSender::with_resolver(&settings, resolver).unwrap();
         let desk = ClaimDesk::new(services.clone()).start();
         let ward = Ward::new(Arbiter::current(), sender.for_another_thread(), desk);
