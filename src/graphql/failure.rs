@@ -54,6 +54,10 @@ pub enum Failure {
     StoreUnavailable {
         detail: String,
     },
+    /// A row that this node does not understand.
+    StoreUnreadable {
+        detail: String,
+    },
     /// A subscription cannot go on without a gap.
     TailEnded(TailEnd),
 }
@@ -72,7 +76,7 @@ impl Failure {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::LogUnavailable { .. } => "LOG_UNAVAILABLE",
-            Self::StoreUnavailable { .. } => "STORE_UNAVAILABLE",
+            Self::StoreUnavailable { .. } | Self::StoreUnreadable { .. } => "STORE_UNAVAILABLE",
             Self::TailEnded(_) => "TAIL_ENDED",
         }
     }
@@ -105,6 +109,11 @@ impl Failure {
             }
             Self::StoreUnavailable { .. } => {
                 "the store (PostgreSQL) did not answer in time; try again, or ask for a shorter time".into()
+            }
+            Self::StoreUnreadable { .. } => {
+                "this node cannot read what the store (PostgreSQL) holds, as where a newer version has written \
+                 it: ask a node of that version; what exactly it is stands in this node's log"
+                    .into()
             }
             Self::TailEnded(end) => match end {
                 TailEnd::Gap => {
@@ -158,7 +167,9 @@ impl Failure {
     pub fn log(&self) {
         match self {
             Self::LogUnavailable { detail } => tracing::error!(%detail, "ClickHouse could not be read"),
-            Self::StoreUnavailable { detail } => tracing::error!(%detail, "PostgreSQL could not be read"),
+            Self::StoreUnavailable { detail } | Self::StoreUnreadable { detail } => {
+                tracing::error!(%detail, "PostgreSQL could not be read");
+            }
             Self::Raced { detail } => tracing::info!(%detail, "a change came second"),
             Self::BadInput { .. }
             | Self::BadInputs(_)
@@ -190,6 +201,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Raced(detail) => Self::Raced { detail },
+            StoreError::Unreadable(detail) => Self::StoreUnreadable { detail },
             error => Self::StoreUnavailable { detail: error.to_string() },
         }
     }

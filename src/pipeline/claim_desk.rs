@@ -5,7 +5,7 @@
 //! are made together.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -19,14 +19,18 @@ use crate::store::deliveries::{self, ClaimError, QueueAsk, QueueClaim};
 const GATHERING: Duration = Duration::from_millis(1);
 /// Most queues of one transaction.
 const LARGEST_BATCH: usize = 64;
+/// A batch that took longer holds its queues up: the next is half as large.
+const LONG: Duration = Duration::from_millis(200);
 
 /// Bound: one claim at a time for each destination.
 pub struct ClaimDesk {
     services: Arc<Services>,
-    asked: Vec<Asked>,
+    waiting: Vec<Waiting>,
+    /// Most queues of the next transactions.
+    largest_batch: usize,
 }
 
-struct Asked {
+struct Waiting {
     ask: QueueAsk,
     answer: oneshot::Sender<Claimed>,
 }
@@ -41,33 +45,61 @@ pub struct Claim(pub QueueAsk);
 
 impl ClaimDesk {
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services, asked: Vec::new() }
+        Self { services, waiting: Vec::new(), largest_batch: LARGEST_BATCH }
     }
 
     /// Claims what was asked for. Should it take long, what is asked for next does not wait for it.
     fn claim(&mut self, ctx: &mut Context<Self>) {
-        let batch = std::mem::take(&mut self.asked);
-        if batch.is_empty() {
-            return;
+        while !self.waiting.is_empty() {
+            let size = self.waiting.len().min(self.largest_batch);
+            let batch: Vec<_> = self.waiting.drain(..size).collect();
+            let claiming = claim_for(self.services.clone(), batch);
+            ctx.spawn(claiming.into_actor(self).map(|took, this, _| {
+                this.largest_batch = next_size(this.largest_batch, took);
+            }));
         }
-        let services = self.services.clone();
-        let claiming = async move {
-            let (asks, answers): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|asked| (asked.ask, asked.answer)).unzip();
-            let claimed = caught(deliveries::claim(&services.pool, services.node, &asks)).await;
-            // Who does not wait for its answer any more holds its claim in doubt.
-            match claimed.unwrap_or_else(|panicked| Err(ClaimError::InDoubt(panicked.into()))) {
-                Ok(claims) => {
-                    answers.into_iter().zip(claims).for_each(|(answer, claim)| drop(answer.send(Ok(claim))));
-                }
-                Err(error) => {
-                    let error = Arc::new(error);
-                    answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
-                }
-            }
-        };
-        ctx.spawn(claiming.into_actor(self));
     }
+}
+
+/// How many queues are claimed from together after a batch; `took` is `None` where that has failed. Then
+/// each is by itself, so that whatever is wrong with one keeps no other.
+fn next_size(largest_batch: usize, took: Option<Duration>) -> usize {
+    match took {
+        None => 1,
+        Some(took) if took > LONG => (largest_batch / 2).max(1),
+        Some(_) => (largest_batch * 2).min(LARGEST_BATCH),
+    }
+}
+
+async fn claim_for(services: Arc<Services>, batch: Vec<Waiting>) -> Option<Duration> {
+    let (asks, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.ask, one.answer)).unzip();
+    let began = Instant::now();
+    // Who does not wait for its answer any more holds its claim in doubt.
+    match claim(&services, &asks).await {
+        Ok(claims) => {
+            answers.into_iter().zip(claims).for_each(|(answer, claim)| drop(answer.send(Ok(claim))));
+            Some(began.elapsed())
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
+            None
+        }
+    }
+}
+
+/// Claims from these queues now, unless the node's lease is not held: others would take it over.
+pub async fn claim(services: &Services, asks: &[QueueAsk]) -> Result<Vec<QueueClaim>, ClaimError> {
+    let claimed = match services.lease.is_held() {
+        true => caught(deliveries::claim(&services.pool, services.node, asks))
+            .await
+            .unwrap_or_else(|panicked| Err(ClaimError::InDoubt(panicked.into()))),
+        false => Err(ClaimError::Failed(StoreError::Unavailable("the node's lease is not held".into()))),
+    };
+    if let Err(error) = &claimed {
+        tracing::warn!(%error, queues = asks.len(), "nothing could be claimed");
+    }
+    claimed
 }
 
 /// Where no answer comes.
@@ -84,12 +116,29 @@ impl Handler<Claim> for ClaimDesk {
 
     fn handle(&mut self, Claim(ask): Claim, ctx: &mut Self::Context) -> Self::Result {
         let (answer, answered) = oneshot::channel();
-        self.asked.push(Asked { ask, answer });
-        match self.asked.len() {
+        self.waiting.push(Waiting { ask, answer });
+        match self.waiting.len() {
             1 => drop(ctx.run_later(GATHERING, Self::claim)),
             LARGEST_BATCH.. => self.claim(ctx),
             _ => {}
         }
         Box::pin(async move { answered.await.unwrap_or_else(|_| Err(unanswered())) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_get_smaller_where_they_fail_or_take_long_and_large_again() {
+        assert_eq!(next_size(64, None), 1);
+        assert_eq!(next_size(64, Some(LONG * 2)), 32);
+        assert_eq!(next_size(1, Some(LONG * 2)), 1);
+        let mut size = 1;
+        for expected in [2, 4, 8, 16, 32, 64, 64] {
+            size = next_size(size, Some(LONG));
+            assert_eq!(size, expected);
+        }
     }
 }

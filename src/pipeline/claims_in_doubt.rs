@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// So the last comes a minute after the first: no statement runs for longer than 30 s.
 const LOOKS: u32 = 7;
 
-/// Bound: a claim for each connection that broke under one within the last minute.
+/// Bound: the claims of each connection that broke under one, or under many queues', within the last minute.
 #[derive(Debug, Default)]
 pub struct ClaimsInDoubt(Mutex<Vec<Doubt>>);
 

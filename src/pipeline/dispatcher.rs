@@ -9,7 +9,7 @@
 //! [`Ward`].
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::TimeDelta;
@@ -30,12 +30,12 @@ use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::panics::caught;
-use crate::store::deliveries::{self, ClaimError, QueueAsk, QueueClaim, QueuePosition};
+use crate::store::deliveries::{self, QueueAsk, QueueClaim, QueuePosition};
 use crate::store::{StoreError, pausing};
 
 /// How long after its due time a new delivery may become visible to others, usually.
 pub const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
-/// Most deliveries claimed by one query.
+/// Most deliveries claimed from a queue at once.
 const CLAIM_LIMIT: usize = 100;
 /// Between tries while PostgreSQL is away.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
@@ -227,48 +227,43 @@ impl Dispatcher {
         self.is_claiming = true;
         let services = self.services.clone();
         let postback_id = self.postback_id;
-        let began = Instant::now();
         let horizon = QueuePosition::before(services.now() - HORIZON_SLACK);
         let from = services.queues.begin(postback_id);
         let asked_for = slots.len();
         let ask =
             QueueAsk { postback: postback_id, places: asked_for, from, fence: deliveries::draw_fence() };
-        // Who is well waits for nobody.
+        // Who is well does not wait for others.
         let desk = (!self.slots.is_well()).then(|| self.ward.desk.clone());
         let claiming = async move {
             let asked = services.doubts.of_queue(ask.fence);
             let claimed = match desk {
                 Some(desk) => desk.send(Claim(ask)).await.unwrap_or_else(|_| Err(claim_desk::unanswered())),
-                None => deliveries::claim(&services.pool, services.node, &[ask])
+                None => claim_desk::claim(&services, &[ask])
                     .await
                     .map(|claims| claims.into_iter().next().unwrap_or_default())
                     .map_err(Arc::new),
             };
-            if !matches!(claimed.as_ref().map_err(|error| &**error), Err(ClaimError::InDoubt(_))) {
+            if !claimed.as_ref().is_err_and(|error| error.is_in_doubt()) {
                 asked.is_answered();
             }
-            claimed.map(|QueueClaim { deliveries, taken }| {
+            claimed.map(|QueueClaim { deliveries, taken, took }| {
                 // Places for which there was nothing are given back here, unused.
                 let held = deliveries.into_iter().zip(slots);
                 let held = held.map(|(delivery, slot)| Held::new(&services, delivery, slot));
-                (held.collect::<Vec<_>>(), taken)
+                (held.collect::<Vec<_>>(), taken, took)
             })
         };
         ctx.spawn(claiming.into_actor(self).map(move |claimed, this, ctx| {
             this.is_claiming = false;
-            let (claimed, taken) = match claimed {
-                Ok(claim) => claim,
-                Err(error) => {
-                    tracing::warn!(%error, postback = %this.postback_id, "nothing could be claimed");
-                    // What waits is not known; the rescuer's next hint asks again.
-                    this.claim_again = false;
-                    return this.slots.set_backlog(true);
-                }
+            let Ok((claimed, taken, took)) = claimed else {
+                // What waits is not known; the rescuer's next hint asks again.
+                this.claim_again = false;
+                return this.slots.set_backlog(true);
             };
             let is_full = taken == asked_for;
             this.slots.set_backlog(is_full);
             let reached = claimed.last().map(|held| held.delivery.position());
-            let reading = Reading { from, reached, horizon, is_full, took: began.elapsed() };
+            let reading = Reading { from, reached, horizon, is_full, took };
             this.services.queues.note(postback_id, reading);
             this.send(claimed, ctx);
             if std::mem::take(&mut this.claim_again) || is_full {

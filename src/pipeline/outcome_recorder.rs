@@ -24,7 +24,7 @@ pub struct OutcomeRecorder {
     batcher: Batcher<AttemptMade>,
     /// Between two batches.
     rest: Option<Rest>,
-    /// Of those that wait, how many are of destinations that are well.
+    /// Of those that wait, how many are of destinations that are well, or were not sent at all.
     pressing: usize,
     /// Among these is one for whose place a delivery waits.
     is_urgent: bool,
@@ -238,7 +238,9 @@ impl Handler<AttemptMade> for OutcomeRecorder {
     type Result = ();
 
     fn handle(&mut self, made: AttemptMade, ctx: &mut Self::Context) {
-        let (is_pressing, is_wanted) = (made.held.slot().is_well(), made.held.slot().is_wanted());
+        let slot = made.held.slot();
+        // Where nothing was sent, the next one can go at once.
+        let (is_pressing, is_wanted) = (slot.is_well() || !slot.is_begun(), slot.is_wanted());
         if self.batcher.push(made).is_err() {
             unreachable!("the batcher has no bound of its own");
         }

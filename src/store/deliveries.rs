@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Client, Pool};
@@ -165,6 +165,12 @@ pub enum ClaimError {
     InDoubt(StoreError),
 }
 
+impl ClaimError {
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::InDoubt(_))
+    }
+}
+
 /// What one claim of a queue has taken.
 #[derive(Debug, Default)]
 pub struct QueueClaim {
@@ -172,6 +178,8 @@ pub struct QueueClaim {
     pub deliveries: Vec<ClaimedDelivery>,
     /// With those that this node cannot read, and has set aside.
     pub taken: usize,
+    /// What it took to read the queue: its share of the time of all that were read together.
+    pub took: Duration,
 }
 
 /// How long a delivery that a node could not read is left alone: another one may know its words,
@@ -204,10 +212,12 @@ pub async fn claim(pool: &Pool, node: NodeId, asks: &[QueueAsk]) -> Result<Vec<Q
         asks.iter().map(|ask| ask.from.map_or(Uuid::nil(), |from| from.delivery_id.0)).collect();
     let fences: Vec<Fence> = asks.iter().map(|ask| ask.fence).collect();
     let lease_seconds = CLAIM_LEASE.as_secs_f64();
+    let began = Instant::now();
     let rows = client
         .query(&statement, &[&postbacks, &places, &from_due, &from_ids, &fences, &node.0, &lease_seconds])
         .await
         .map_err(|error| ClaimError::InDoubt(error.into()))?;
+    let took = began.elapsed() / u32::try_from(asks.len()).unwrap_or(u32::MAX).max(1);
     let (deliveries, unreadable) = read_each(&rows, read);
     if !unreadable.is_empty() {
         // Nothing was sent yet: should this fail, all of the claim can be given back.
@@ -225,7 +235,7 @@ pub async fn claim(pool: &Pool, node: NodeId, asks: &[QueueAsk]) -> Result<Vec<Q
     let mut claim_of = |ask: &QueueAsk| {
         let mut claim = claims.remove(&ask.fence).unwrap_or_default();
         claim.deliveries.sort_by_key(ClaimedDelivery::position);
-        claim
+        QueueClaim { took, ..claim }
     };
     Ok(asks.iter().map(&mut claim_of).collect())
 }

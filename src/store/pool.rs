@@ -51,10 +51,11 @@ impl Pools {
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Said on every new connection. A commit is on disk before it is answered; a statement that
-/// hangs is ended rather than waited for.
+/// hangs is ended rather than waited for. Plans are made for anything that may be asked, and seem so
+/// costly that PostgreSQL would compile them, anew each time, for the few rows that are asked for.
 const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '30s'; \
                        SET idle_in_transaction_session_timeout = '30s'; SET TimeZone = 'UTC'; \
-                       SET plan_cache_mode = force_generic_plan";
+                       SET plan_cache_mode = force_generic_plan; SET jit = off";
 
 /// A pool of at most `connections`, made as they are needed. TLS with verified certificates
 /// where the URL says `sslmode=require`, plain otherwise. None is made to a server that takes no

@@ -35,7 +35,7 @@ impl World {
         self.graphql(server, &self.owner_token, &query).await;
     }
 
-    async fn in_sql(&self, statements: &str) {
+    pub async fn in_sql(&self, statements: &str) {
         self.databases.pool.get().await.unwrap().batch_execute(statements).await.unwrap();
     }
 }

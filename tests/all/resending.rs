@@ -22,7 +22,7 @@ impl World {
     }
 
     /// The code and the sentence of the only error of a request that must be refused.
-    async fn refusal(&self, server: &Server, token: &str, query: &str) -> (String, String) {
+    pub async fn refusal(&self, server: &Server, token: &str, query: &str) -> (String, String) {
         let request =
             self.client.post(server.url("/graphql")).bearer_auth(token).json(&json!({ "query": query }));
         let answer: Value = request.send().await.unwrap().json().await.unwrap();

@@ -26,18 +26,25 @@ async fn a_claim_reads_what_it_claims_and_not_the_whole_queue() {
     ))
     .await
     .unwrap();
-    let explain = format!(
-        "EXPLAIN EXECUTE claim('{{{postback}}}', '{{64}}', '{{NULL}}', '{{{}}}', '{{7}}', '{postback}', 60)",
-        Uuid::nil()
-    );
-    let lines = db.query(&explain, &[]).await.unwrap();
-    let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
-    let update = plan.iter().find(|line| line.contains("Update on deliveries")).unwrap();
-    let expected = update.split("rows=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-    // From about a thousand on, a join over the whole table would seem cheaper.
-    assert!(expected.parse::<u32>().unwrap() <= 64, "{}", plan.join("\n"));
-    let reads: Vec<_> = plan.iter().filter(|line| line.contains(" on deliveries")).collect();
-    assert!(reads.iter().all(|line| !line.contains("Seq Scan")), "{}", plan.join("\n"));
+    // Of one queue, and of as many as are ever claimed from together.
+    for queues in [1, 64] {
+        let each = |value: &str| vec![value; queues].join(",");
+        let explain = format!(
+            "EXPLAIN EXECUTE claim('{{{}}}', '{{{}}}', '{{{}}}', '{{{}}}', '{{{}}}', '{postback}', 60)",
+            each(&postback.to_string()),
+            each("64"),
+            each("NULL"),
+            each(&Uuid::nil().to_string()),
+            each("7")
+        );
+        let lines = db.query(&explain, &[]).await.unwrap();
+        let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
+        let update = plan.iter().find(|line| line.contains("Update on deliveries")).unwrap();
+        let expected = update.split("rows=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        // From about a thousand on, a join over the whole table would seem cheaper.
+        assert!(expected.parse::<u32>().unwrap() <= 64, "{}", plan.join("\n"));
+        assert!(plan.iter().all(|line| !line.contains("Seq Scan on deliveries")), "{}", plan.join("\n"));
+    }
 }
 
 /// No index leads to claims; what looks for them reads as much of the table as it is told to.

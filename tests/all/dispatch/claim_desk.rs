@@ -44,3 +44,30 @@ async fn what_is_asked_for_together_is_claimed_together_and_once() {
     let transactions = "SELECT count(DISTINCT xmin::text) FROM deliveries WHERE claimed_by IS NOT NULL";
     assert_eq!(world.count(transactions).await, 1);
 }
+
+/// What cannot be claimed keeps others from being claimed only the first time.
+#[actix::test]
+async fn what_is_wrong_with_one_queue_does_not_stay_the_trouble_of_others() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let (_server, sound) = waiting(&world, &tracker, 2).await;
+    world.in_sql("UPDATE postbacks SET is_paused = true").await;
+    let broken = PostbackId(Uuid::now_v7());
+    let copy = format!(
+        "INSERT INTO deliveries (delivery_id, postback_id, change_id, event, attempt, next_attempt_at, fence, created_at)
+         SELECT gen_random_uuid(), '{broken}', change_id, event, 0, next_attempt_at, 0, created_at FROM deliveries;
+         CREATE FUNCTION break_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$;
+         CREATE TRIGGER break_down BEFORE UPDATE ON deliveries FOR EACH ROW
+         WHEN (OLD.postback_id = '{broken}') EXECUTE FUNCTION break_down()"
+    );
+    world.in_sql(&copy).await;
+    let node = Node::start(&world, 0).await;
+    let both = async || {
+        let asks =
+            [broken, sound].map(|postback| QueueAsk { postback, places: 2, from: None, fence: draw_fence() });
+        let claims = join_all(asks.iter().map(|ask| node.ward.desk.send(Claim(*ask)))).await;
+        claims.into_iter().map(|claim| claim.unwrap().is_ok()).collect::<Vec<_>>()
+    };
+    assert_eq!(both().await, [false, false]);
+    assert_eq!(both().await, [false, true]);
+}

@@ -23,7 +23,8 @@ const HOLD_UP_CLAIMS: &str = "
 const SOON: Duration = Duration::from_secs(45);
 
 /// Sales wait until their postback is resumed, and the answer of the first claim is lost on its way.
-async fn one_claim_is_lost(moment: Break) {
+/// `answers`: so many requests were answered before.
+async fn one_claim_is_lost(moment: Break, answers: usize) {
     const SALES: usize = 8;
     let world = World::new().await;
     let tracker = Tracker::start(OK).await;
@@ -32,13 +33,15 @@ async fn one_claim_is_lost(moment: Break) {
     let nodes = [Server::start_with(&world.databases, &settings).await];
     let [server] = &nodes;
     let postback = postback(&world, server, &tracker, "limits: {maxInFlight: 2}").await;
+    let click = world.click(server, world.fixed.1).await;
+    report(&world, server, &click, SALES..SALES + answers).await;
+    world.attempts(server, answers).await;
     ask(
         &world,
         server,
         &format!(r#"mutation {{ pausePostback(postbackId: "{postback}") {{ postbackId }} }}"#),
     )
     .await;
-    let click = world.click(server, world.fixed.1).await;
     report(&world, server, &click, 0..SALES).await;
 
     let db = world.databases.pool.get().await.unwrap();
@@ -62,9 +65,9 @@ async fn one_claim_is_lost(moment: Break) {
     })
     .await;
 
-    let attempts = world.attempts(server, SALES).await;
+    let attempts = world.attempts(server, SALES + answers).await;
     assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
-    assert_eq!(attempts.len(), SALES, "each is recorded once");
+    assert_eq!(attempts.len(), SALES + answers, "each is recorded once");
     for attempt in &attempts {
         assert_eq!((&attempt["outcome"], &attempt["attempt"]), (&"DELIVERED".into(), &1.into()));
     }
@@ -72,18 +75,24 @@ async fn one_claim_is_lost(moment: Break) {
     for request in tracker.received() {
         *received.entry(request.parameter("txid").unwrap()).or_default() += 1;
     }
-    assert_eq!(received.len(), SALES);
+    assert_eq!(received.len(), SALES + answers);
     assert!(received.values().all(|times| *times == 1), "each is sent once: {received:?}");
 }
 
 #[tokio::test]
 async fn a_claim_whose_answer_is_lost_is_given_back() {
-    one_claim_is_lost(Break::BeforeTheAnswer).await;
+    one_claim_is_lost(Break::BeforeTheAnswer, 0).await;
+}
+
+/// It is claimed for by itself, and not with others.
+#[tokio::test]
+async fn a_claim_for_who_is_well_is_given_back_too() {
+    one_claim_is_lost(Break::BeforeTheAnswer, 1).await;
 }
 
 #[tokio::test]
 async fn a_claim_that_ends_after_its_connection_is_given_back() {
-    one_claim_is_lost(Break::AfterTheQuestion).await;
+    one_claim_is_lost(Break::AfterTheQuestion, 0).await;
 }
 
 /// The caller is told that nothing is sure, and asks again; the first commit stands.

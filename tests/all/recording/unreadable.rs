@@ -180,6 +180,9 @@ async fn what_a_postback_hears_of_is_kept_by_a_node_that_has_never_read_it() {
     assert_eq!((&kept_back["txid"], &kept_back["errorKind"]), (&json!("a-1"), &json!("CONDITION")));
 }
 
+/// Makes a rule that only a newer node understands.
+const RULE_OF_TOMORROW: &str = "UPDATE postbacks SET success_rules = '[{\"check\": \"sings\"}]'";
+
 /// A job that tells of the past, at work on a node that cannot read its postback.
 #[tokio::test]
 async fn what_is_told_late_is_judged_by_a_node_that_can_read_the_postback() {
@@ -191,18 +194,24 @@ async fn what_is_told_late_is_judged_by_a_node_that_can_read_the_postback() {
     assert!(server.stop().success());
     world.postback(&tracker.url, &[Event::Sale]).await;
     let postback = world.postback_of(&tracker).await;
-    world.in_sql(&format!("{OF_TOMORROW}{postback}'")).await;
+    world.in_sql(&format!("{RULE_OF_TOMORROW}; {OF_TOMORROW}{postback}'")).await;
     server.restart().await;
     until_logged(&server, "what it hears of is kept for it and not sent by this node").await;
     let send = format!(
         r#"mutation {{ sendPast(input: {{postbackId: "{postback}", ratePerSecond: 500}}) {{ job {{ jobId }} }} }}"#
     );
+    let (code, message) = world.refusal(&server, &world.owner_token, &send).await;
+    assert_eq!(code, "STORE_UNAVAILABLE");
+    assert!(message.contains("ask a node of that version"), "{message}");
+
+    // Its condition is of today, and its rules are not.
+    world.in_sql("UPDATE postbacks SET condition = 'txid != \"l-1\"'").await;
     let started = world.ask(&server, &send).await["sendPast"]["job"].clone();
     assert_eq!(world.until_job(&server, &started["jobId"], "DONE").await["made"], 3);
     assert_eq!(world.count("SELECT count(*) FROM deliveries WHERE attempt = 0 AND is_unjudged").await, 3);
     assert_eq!(tracker.received().len(), 0);
 
-    world.in_sql("UPDATE postbacks SET condition = 'txid != \"l-1\"'").await;
+    world.in_sql("UPDATE postbacks SET success_rules = '[]'").await;
     let attempts = world.attempts(&server, 3).await;
     let wanted = ["l-0", "l-2"].map(|txid| (txid.to_owned(), 1));
     assert_eq!(told(&tracker), HashMap::from(wanted));
