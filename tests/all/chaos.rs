@@ -38,6 +38,9 @@ const FEW_KILLS: usize = 6;
 const WAIT_MS: i64 = 150;
 const TRIES: usize = 60;
 const TIMEOUT_MS: i32 = 400;
+/// Of the tracker that lies, which may do so for as long as the run lasts.
+const LIAR_WAIT_MS: i64 = 5_000;
+const LIAR_TRIES: usize = 1_000;
 
 fn from_environment(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -66,7 +69,11 @@ async fn break_whatever_can(kills: usize, seed: u64) {
     let mut zoo = Vec::new();
     for nature in NATURES {
         let animal = Animal::start(nature, dice.throw()).await;
-        world.postback_with(&animal.url, &[Event::Sale], &[WAIT_MS; TRIES], TIMEOUT_MS).await;
+        let mut waits_ms = vec![WAIT_MS; TRIES];
+        if nature == Nature::Lying {
+            waits_ms.extend([LIAR_WAIT_MS; LIAR_TRIES]);
+        }
+        world.postback_with(&animal.url, &[Event::Sale], &waits_ms, TIMEOUT_MS).await;
         match nature {
             Nature::Slow => limit(&world, &animal.url, &format!("max_in_flight = {SLOW_PLACES}")).await,
             Nature::Rationed => {

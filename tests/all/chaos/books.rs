@@ -150,6 +150,7 @@ pub async fn audit(world: &World, zoo: &[Animal], accepted: usize, held: usize) 
             let (received, true_answers): (u32, u32) =
                 (animal.received().values().sum(), taken.values().sum());
             assert!(received > true_answers, "no lie was told");
+            assert_eq!(taken.len(), accepted, "the liar has taken every conversion in the end");
         }
         // What a killed node had under way is answered while its heirs send already.
         if animal.nature == Nature::Slow {

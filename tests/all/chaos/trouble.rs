@@ -51,12 +51,12 @@ pub fn plan(dice: &mut Dice, count: usize) -> Vec<Trouble> {
     while plan.len() < count {
         plan.push(match dice.within(0..48) {
             0..4 => Trouble::Stop,
-            4..6 => Trouble::KillAll,
-            6..8 => Trouble::Freeze,
-            8 => Trouble::PostgresAway,
-            9..12 => Trouble::KillWithPostgres,
-            12..15 => Trouble::KillAndStopPostgres,
-            15..18 => Trouble::KillWithClickhouse,
+            4..7 => Trouble::KillAll,
+            7..9 => Trouble::Freeze,
+            9 => Trouble::PostgresAway,
+            10..13 => Trouble::KillWithPostgres,
+            13..16 => Trouble::KillAndStopPostgres,
+            16..19 => Trouble::KillWithClickhouse,
             _ => Trouble::Kill,
         });
     }
