@@ -158,9 +158,11 @@ mod tests {
             prop_assume!(key.bytes().any(|byte| byte.is_ascii_digit()));
             let url = format!("https://t.example{before}/{key}/postback?{query}");
             let shown = redact_path(&url, &path_secrets(&url));
-            // A word such as `pwd` before it may make more than the key a secret.
-            let end = format!("/[redacted]/postback?{query}");
-            prop_assert!(shown.ends_with(&end) && !shown.contains(&key), "{shown}");
+            prop_assert!(!shown.contains(&key), "{shown}");
+            // A word such as `pwd` before it makes what follows that word a secret too.
+            if !before.split('/').any(is_secret) {
+                prop_assert_eq!(shown, format!("https://t.example{before}/[redacted]/postback?{query}"));
+            }
         }
 
         #[test]
