@@ -34,10 +34,6 @@ impl World {
         let query = format!("mutation {{ {mutation}(postbackId: \"{postback}\") {{ postbackId }} }}");
         self.graphql(server, &self.owner_token, &query).await;
     }
-
-    pub async fn in_sql(&self, statements: &str) {
-        self.databases.pool.get().await.unwrap().batch_execute(statements).await.unwrap();
-    }
 }
 
 /// How often a tracker was told of each conversion.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::stage::{ask, postback, report, until_acquainted};
+use super::stage::{postback, report, until_acquainted};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Received, Tracker};
@@ -96,7 +96,7 @@ async fn every_node_shows_the_state_of_all() {
     );
     for node in &nodes {
         let shown = eventually("the breaker is shown open", || async {
-            let answer = ask(&world, node, &query).await;
+            let answer = world.ask(node, &query).await;
             let shown = answer["destinations"]["edges"].get(0)?["node"].clone();
             // A node that was told of it reports it too, perhaps before the one that has counted.
             (shown["consecutiveFailures"].as_i64()? >= 5).then_some(shown)
@@ -126,7 +126,7 @@ async fn every_node_shows_the_state_of_all() {
     );
     for node in &nodes {
         eventually("the breaker is shown closed", || async {
-            let answer = ask(&world, node, &closed).await;
+            let answer = world.ask(node, &closed).await;
             let shown = &answer["destinations"]["edges"][0]["node"];
             (shown["breaker"] == "CLOSED" && shown["lastSuccessAt"].is_string()).then_some(())
         })

@@ -11,7 +11,7 @@ use ricochet::store::deliveries::Abandoned;
 use uuid::Uuid;
 
 use super::node::{services, waiting};
-use super::stage::{ask, postback, report, until_acquainted};
+use super::stage::{postback, report, until_acquainted};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
@@ -105,7 +105,7 @@ async fn what_was_claimed_too_long_ago_is_not_sent() {
         r#"mutation {{ updatePostback(input: {{postbackId: "{id}", urlTemplate: "{}/new"}}) {{ postbackId }} }}"#,
         tracker.url
     );
-    ask(&world, &cut_off, &update).await;
+    world.ask(&cut_off, &update).await;
     let db = world.databases.pool.get().await.unwrap();
     let sent: Uuid = db.query_one("SELECT delivery_id FROM deliveries_finished", &[]).await.unwrap().get(0);
     // The request that was asked for is that of an earlier revision, which has to be read.

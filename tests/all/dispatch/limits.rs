@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::stage::{ask, postback, report, until_acquainted, until_looked_again};
+use super::stage::{postback, report, until_acquainted, until_looked_again};
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
 use crate::support::world::World;
@@ -102,7 +102,7 @@ async fn limits_are_set_changed_and_refused_with_their_names() {
         let query = format!(
             r#"mutation {{ updatePostback(input: {{postbackId: "{id}", {changes}}}) {{ {fields} }} }}"#
         );
-        ask(&world, &server, &query).await["updatePostback"].clone()
+        world.ask(&server, &query).await["updatePostback"].clone()
     };
     let mut expected = serde_json::json!({
         "limits": {"maxInFlight": 7, "ratePerSecond": 2.5, "burst": 3},

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::stage::{ask, postback, report, until_looked_again};
+use super::stage::{HOLD_UP_CLAIMS, postback, report, until_looked_again};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{OK, Tracker};
@@ -12,13 +12,6 @@ use crate::support::world::World;
 
 /// A part of the statement that claims.
 const CLAIM: &str = "SET claimed_by = $6, lease_until";
-/// Until the lock is let go.
-const HOLD_UP_CLAIMS: &str = "
-    CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
-    SELECT pg_advisory_lock(42);
-    CREATE TRIGGER hold_up BEFORE UPDATE ON deliveries FOR EACH ROW
-    WHEN (OLD.claimed_by IS NULL AND NEW.claimed_by IS NOT NULL) EXECUTE FUNCTION hold_up();";
 /// Far below the lease of a claim, two minutes.
 const SOON: Duration = Duration::from_secs(45);
 
@@ -36,12 +29,9 @@ async fn one_claim_is_lost(moment: Break, answers: usize) {
     let click = world.click(server, world.fixed.1).await;
     report(&world, server, &click, SALES..SALES + answers).await;
     world.attempts(server, answers).await;
-    ask(
-        &world,
-        server,
-        &format!(r#"mutation {{ pausePostback(postbackId: "{postback}") {{ postbackId }} }}"#),
-    )
-    .await;
+    world
+        .ask(server, &format!(r#"mutation {{ pausePostback(postbackId: "{postback}") {{ postbackId }} }}"#))
+        .await;
     report(&world, server, &click, 0..SALES).await;
 
     let db = world.databases.pool.get().await.unwrap();
@@ -51,12 +41,9 @@ async fn one_claim_is_lost(moment: Break, answers: usize) {
     }
     wire.break_at(CLAIM, moment);
     let began = Instant::now();
-    ask(
-        &world,
-        server,
-        &format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#),
-    )
-    .await;
+    world
+        .ask(server, &format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#))
+        .await;
     wire.until_broken(1).await;
     until_looked_again(&nodes).await;
     db.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();

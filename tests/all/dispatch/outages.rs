@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stage::{ask, postback, report, until_acquainted, until_looked_again};
+use super::stage::{postback, report, until_acquainted, until_looked_again};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
@@ -88,7 +88,8 @@ async fn a_rescue_that_fails_holds_up_nothing_else() {
     eventually("a rescue fails", || async { survivor.log().contains("a rescue failed").then_some(()) }).await;
     // What waits in PostgreSQL is found by the looks for what is due, and by nothing else.
     for mutation in ["pausePostback", "resumePostback"] {
-        ask(&world, &survivor, &format!(r#"mutation {{ {mutation}(postbackId: "{id}") {{ postbackId }} }}"#))
+        world
+            .ask(&survivor, &format!(r#"mutation {{ {mutation}(postbackId: "{id}") {{ postbackId }} }}"#))
             .await;
         report(&world, &survivor, &click, if mutation == "pausePostback" { 1..3 } else { 3..4 }).await;
     }

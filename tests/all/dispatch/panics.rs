@@ -13,6 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::node::{Node, logged, plain, take, until_finished, waiting};
+use super::stage::HOLD_UP_CLAIMS;
 use crate::support::eventually;
 use crate::support::tracker::{Manner, OK, Tracker};
 use crate::support::world::World;
@@ -138,14 +139,6 @@ async fn what_was_begun_and_dropped_is_a_failed_attempt() {
         [("DELIVERED", "NONE", 1), ("DELIVERED", "NONE", 2), ("RETRYING", "INTERNAL", 1)]
     );
 }
-
-/// Held up until the lock is let go, which the session that says this holds.
-const HOLD_UP_CLAIMS: &str = "
-    CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
-    SELECT pg_advisory_lock(42);
-    CREATE TRIGGER hold_up BEFORE UPDATE ON deliveries FOR EACH ROW
-    WHEN (OLD.claimed_by IS NULL AND NEW.claimed_by IS NOT NULL) EXECUTE FUNCTION hold_up();";
 
 #[actix::test]
 async fn what_was_being_claimed_as_a_dispatcher_died_is_found() {

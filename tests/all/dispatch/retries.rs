@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::stage::{ask, postback, report};
+use super::stage::{postback, report};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
@@ -68,12 +68,12 @@ async fn a_410_pauses_the_postback_and_loses_nothing() {
     report(&world, &server, &click, 0..1).await;
     let look = "{ postbacks { edges { node { isPaused pausedReason } } } }";
     eventually("the postback is paused", || async {
-        let node = ask(&world, &server, look).await["postbacks"]["edges"][0]["node"].clone();
+        let node = world.ask(&server, look).await["postbacks"]["edges"][0]["node"].clone();
         (node["isPaused"] == true).then(|| assert!(node["pausedReason"].as_str().unwrap().contains("410")))
     })
     .await;
     report(&world, &server, &click, 1..3).await;
-    let audit = ask(&world, &server, "{ auditLog { edges { node { actorRole action entityId } } } }").await;
+    let audit = world.ask(&server, "{ auditLog { edges { node { actorRole action entityId } } } }").await;
     let latest = &audit["auditLog"]["edges"][0]["node"];
     assert_eq!(latest, &serde_json::json!({"actorRole": "system", "action": "pause", "entityId": id}));
     eventually("the attempt was recorded", || async {
@@ -85,7 +85,7 @@ async fn a_410_pauses_the_postback_and_loses_nothing() {
 
     tracker.behave(OK);
     let resume = format!(r#"mutation {{ resumePostback(postbackId: "{id}") {{ isPaused pausedReason }} }}"#);
-    let resumed = ask(&world, &server, &resume).await;
+    let resumed = world.ask(&server, &resume).await;
     assert_eq!(resumed["resumePostback"], serde_json::json!({"isPaused": false, "pausedReason": null}));
     let attempts = world.attempts(&server, 4).await;
     let told: Vec<_> =

@@ -1,7 +1,6 @@
 //! A postback made and changed through the API, and conversions for it.
 
 use ricochet::domain::event::Event;
-use serde_json::Value;
 
 use crate::support::eventually;
 use crate::support::server::{Server, client};
@@ -36,9 +35,13 @@ pub async fn report(world: &World, server: &Server, click: &str, numbers: std::o
     }
 }
 
-pub async fn ask(world: &World, server: &Server, query: &str) -> Value {
-    world.graphql(server, &world.owner_token, query).await
-}
+/// Claims are held up until the lock is let go, which the session that says this holds.
+pub const HOLD_UP_CLAIMS: &str = "
+    CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$;
+    SELECT pg_advisory_lock(42);
+    CREATE TRIGGER hold_up BEFORE UPDATE ON deliveries FOR EACH ROW
+    WHEN (OLD.claimed_by IS NULL AND NEW.claimed_by IS NOT NULL) EXECUTE FUNCTION hold_up();";
 
 /// Waits until each node knows of all the others.
 pub async fn until_acquainted(nodes: &[Server]) {

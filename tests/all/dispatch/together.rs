@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ricochet::domain::destination::share::Limits;
 use ricochet::domain::ids::{NodeId, PostbackId};
 
-use super::stage::{ask, postback, report, until_acquainted, until_looked_again};
+use super::stage::{postback, report, until_acquainted, until_looked_again};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::{Manner, OK, Tracker};
@@ -73,7 +73,7 @@ async fn who_resumes_a_postback_does_not_wait_for_what_its_destination_asked() {
     until_looked_again(&nodes).await;
     assert_eq!(tracker.received().len(), 1);
     let resume = format!(r#"mutation {{ resumePostback(postbackId: "{postback}") {{ postbackId }} }}"#);
-    ask(&world, &nodes[1], &resume).await;
+    world.ask(&nodes[1], &resume).await;
     tracker.until_received(9).await;
     // The one that was answered so keeps its own time.
     let waiting = "SELECT count(*) FROM deliveries WHERE next_attempt_at > now() + interval '30 minutes'";
@@ -109,9 +109,7 @@ async fn one_node_probes_for_all_and_another_in_its_place() {
     assert!(pauses[1] >= Duration::from_millis(1_990), "{pauses:?}");
 
     // The one that probes dies.
-    let shown = ask(
-        &world,
-        &nodes[0],
+    let shown = world.ask(&nodes[0],
         &format!(r#"{{ destinations(filter: {{postbackIds: ["{postback}"]}}) {{ edges {{ node {{ nodes {{ nodeId }} }} }} }} }}"#),
     )
     .await;

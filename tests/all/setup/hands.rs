@@ -18,10 +18,6 @@ use crate::support::world::World;
 
 const NOBODY: &str = "0198d5f0-0000-7000-8000-000000000000";
 
-async fn ask(world: &World, server: &Server, query: &str) -> Value {
-    world.graphql(server, &world.owner_token, query).await
-}
-
 /// The code and field of the only error of a request that must be refused.
 async fn refused(world: &World, server: &Server, token: &str, query: &str) -> (String, String) {
     let request =
@@ -36,7 +32,7 @@ async fn audited(world: &World, server: &Server, action: &str) -> Vec<Value> {
     let query = format!(
         r#"{{ auditLog(filter: {{actions: ["{action}"]}}) {{ edges {{ node {{ entity entityId actorRole before after }} }} }} }}"#
     );
-    let log = ask(world, server, &query).await;
+    let log = world.ask(server, &query).await;
     log["auditLog"]["edges"].as_array().unwrap().iter().map(|edge| edge["node"].clone()).collect()
 }
 
@@ -59,7 +55,7 @@ async fn a_quarantined_request_is_released_and_told_and_another_discarded() {
     }
     let list = "{ quarantineWords { word count oldest } quarantine(filter: {word: \"ODD\"}) { totalCount edges { node {
                   inboundId requestId word action receivedAt occurredAt parameters decidedMeaning } } } }";
-    let seen = ask(&world, &server, list).await;
+    let seen = world.ask(&server, list).await;
     assert_eq!(
         (&seen["quarantineWords"][0]["word"], &seen["quarantineWords"][0]["count"]),
         (&json!("odd"), &json!(2))
@@ -83,13 +79,13 @@ async fn a_quarantined_request_is_released_and_told_and_another_discarded() {
     let both = format!("{:?}, {NOBODY:?}", id_of("keep"));
     let not_found = ("NOT_FOUND".to_owned(), "input.inboundIds".to_owned());
     assert_eq!(refused(&world, &server, &world.owner_token, &release(&both)).await, not_found);
-    let released = ask(&world, &server, &release(&format!("{:?}", id_of("keep")))).await;
+    let released = world.ask(&server, &release(&format!("{:?}", id_of("keep")))).await;
     assert_eq!(released["releaseQuarantine"], 1);
     let discard = format!(
         r#"mutation {{ discardQuarantine(input: {{inboundIds: ["{}"], reason: "a test of theirs"}}) }}"#,
         id_of("drop")
     );
-    assert_eq!(ask(&world, &server, &discard).await["discardQuarantine"], 1);
+    assert_eq!(world.ask(&server, &discard).await["discardQuarantine"], 1);
     assert_eq!(refused(&world, &server, &world.owner_token, &discard).await, not_found);
 
     let received = tracker.until_received(1).await;
@@ -117,14 +113,14 @@ async fn a_forced_status_fires_and_a_settled_conversion_is_paid_once() {
     let settle = format!(
         r#"mutation {{ settle(filter: {{leadIds: ["{lead}"]}}) {{ conversions payouts {{ currency amount }} }} }}"#
     );
-    assert_eq!(ask(&world, &server, &settle).await["settle"], json!({ "conversions": 0, "payouts": [] }));
+    assert_eq!(world.ask(&server, &settle).await["settle"], json!({ "conversions": 0, "payouts": [] }));
 
     let force = format!(
         r#"mutation {{ forceStatus(input: {{leadId: "{lead}", status: APPROVED, note: "agreed"}}) {{ result previous status }} }}"#
     );
-    let forced = ask(&world, &server, &force).await["forceStatus"].clone();
+    let forced = world.ask(&server, &force).await["forceStatus"].clone();
     assert_eq!(forced, json!({ "result": "CHANGED", "previous": "REJECTED", "status": "APPROVED" }));
-    assert_eq!(ask(&world, &server, &force).await["forceStatus"]["result"], "UNCHANGED");
+    assert_eq!(world.ask(&server, &force).await["forceStatus"]["result"], "UNCHANGED");
     let entries = audited(&world, &server, "force_status").await;
     assert_eq!((entries.len(), &entries[0]["entityId"]), (1, &json!(lead)));
     assert_eq!(
@@ -134,12 +130,12 @@ async fn a_forced_status_fires_and_a_settled_conversion_is_paid_once() {
 
     let amount = |value: &Value| value["payouts"][0]["amount"].as_str().unwrap().parse::<f64>().unwrap();
     let preview = "{ settlementPreview(filter: {}) { conversions payouts { currency amount } } }";
-    let previewed = ask(&world, &server, preview).await["settlementPreview"].clone();
-    let settled = ask(&world, &server, &settle).await["settle"].clone();
+    let previewed = world.ask(&server, preview).await["settlementPreview"].clone();
+    let settled = world.ask(&server, &settle).await["settle"].clone();
     for said in [&previewed, &settled] {
         assert_eq!((&said["conversions"], amount(said)), (&json!(1), 10.0), "{said}");
     }
-    assert_eq!(ask(&world, &server, &settle).await["settle"]["conversions"], 0);
+    assert_eq!(world.ask(&server, &settle).await["settle"]["conversions"], 0);
     let entries = audited(&world, &server, "settle").await;
     assert_eq!((entries.len(), &entries[0]["entityId"]), (1, &json!(lead)));
     tracker.until_received(2).await;
@@ -162,7 +158,7 @@ async fn a_request_whose_click_came_later_is_processed_again() {
     let server = Server::start(&world.databases).await;
     assert_eq!(world.report(&server, "clickid=late&request_id=r&action=sale&status=approved").await.0, 422);
     world.until_settled().await;
-    let found = ask(&world, &server, "{ inboundLog { edges { node { inboundId } } } }").await;
+    let found = world.ask(&server, "{ inboundLog { edges { node { inboundId } } } }").await;
     let id = text(&found["inboundLog"]["edges"][0]["node"]["inboundId"]);
     let url = server.url(&format!("/click/{}?clickid=late", world.fixed.1));
     assert_eq!(world.client.get(url).send().await.unwrap().status(), 302);
@@ -188,7 +184,7 @@ async fn a_foreign_advertiser_finds_nothing_and_wrong_inputs_name_their_fields()
     let click = world.click(&server, world.fixed.1).await;
     let report = format!("click_id={click}&request_id=r&action=sale&status=odd");
     assert_eq!(world.report(&server, &report).await.0, 202);
-    let found = ask(&world, &server, "{ quarantine { edges { node { inboundId } } } }").await;
+    let found = world.ask(&server, "{ quarantine { edges { node { inboundId } } } }").await;
     let id = text(&found["quarantine"]["edges"][0]["node"]["inboundId"]);
     world.until_settled().await;
 

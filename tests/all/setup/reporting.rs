@@ -9,12 +9,8 @@ use crate::graphql::stage::Stage;
 use crate::support::server::Server;
 use crate::support::world::World;
 
-async fn ask(world: &World, server: &Server, query: &str) -> Value {
-    world.graphql(server, &world.owner_token, query).await
-}
-
 async fn advertiser_of(world: &World, server: &Server) -> Value {
-    let list = ask(world, server, "{ advertisers { edges { node { advertiserId } } } }").await;
+    let list = world.ask(server, "{ advertisers { edges { node { advertiserId } } } }").await;
     list["advertisers"]["edges"][0]["node"]["advertiserId"].clone()
 }
 
@@ -33,24 +29,24 @@ async fn a_word_that_is_set_is_understood_by_the_next_request() {
                  {{ word meaning offerId integrationId }} }}"#
         )
     };
-    ask(&world, &server, &set("REJECTED")).await;
-    let made = ask(&world, &server, &set("APPROVED")).await["setStatusWord"].clone();
+    world.ask(&server, &set("REJECTED")).await;
+    let made = world.ask(&server, &set("APPROVED")).await["setStatusWord"].clone();
     let expected = json!({"word": "won", "meaning": "APPROVED", "offerId": offer, "integrationId": null});
     assert_eq!(made, expected);
     assert_eq!(world.report(&server, &report("b")).await.0, 200);
     let listed = format!(
         r#"{{ statusWords(filter: {{offerId: "{offer}"}}) {{ totalCount edges {{ node {{ word meaning offerId integrationId }} }} }} }}"#
     );
-    let words = async || ask(&world, &server, &listed).await["statusWords"].clone();
+    let words = async || world.ask(&server, &listed).await["statusWords"].clone();
     assert_eq!(words().await, json!({ "totalCount": 1, "edges": [{ "node": expected }] }));
 
     let remove = format!(r#"mutation {{ removeStatusWord(input: {{offerId: "{offer}", word: "Won"}}) }}"#);
-    ask(&world, &server, &remove).await;
+    world.ask(&server, &remove).await;
     assert_eq!(words().await, json!({ "totalCount": 0, "edges": [] }));
     assert_eq!(world.report(&server, &report("c")).await.0, 202);
 
     let log = "{ auditLog(filter: {entities: [STATUS_WORD]}) { edges { node { action before after } } } }";
-    let log = ask(&world, &server, log).await["auditLog"]["edges"].clone();
+    let log = world.ask(&server, log).await["auditLog"]["edges"].clone();
     let log: Vec<&Value> = log.as_array().unwrap().iter().map(|edge| &edge["node"]).collect();
     let actions: Vec<&Value> = log.iter().map(|entry| &entry["action"]).collect();
     assert_eq!(actions, ["delete", "update", "create"]);
@@ -66,7 +62,7 @@ async fn an_integration_of_a_preset_takes_a_real_request() {
     let server = Server::start(&world.databases).await;
     let advertiser = advertiser_of(&world, &server).await;
     let presets = "{ integrationPresets { system source verification urls { event path } } }";
-    let presets = ask(&world, &server, presets).await["integrationPresets"].clone();
+    let presets = world.ask(&server, presets).await["integrationPresets"].clone();
     let hoqu = presets.as_array().unwrap().iter().find(|preset| preset["system"] == "HOQU").unwrap();
     assert_ne!(hoqu["source"], "");
 
@@ -76,7 +72,7 @@ async fn an_integration_of_a_preset_takes_a_real_request() {
              {{ urls {{ event path }} integration {{ integrationId name inboundPath chatterfyPath hasSecret }} }} }}"#,
         world.fixed.0.0
     );
-    let made = ask(&world, &server, &create).await["createIntegration"].clone();
+    let made = world.ask(&server, &create).await["createIntegration"].clone();
     let integration = &made["integration"];
     let id = text(&integration["integrationId"]);
     assert_eq!((&integration["name"], &integration["hasSecret"]), (&json!("HOQU"), &json!(false)));
@@ -104,10 +100,10 @@ async fn an_integration_of_a_preset_takes_a_real_request() {
     let secret = format!(
         r#"mutation {{ setIntegrationSecret(input: {{integrationId: "{id}", rule: REQUIRED}}) {{ secret }} }}"#
     );
-    let secret = text(&ask(&world, &server, &secret).await["setIntegrationSecret"]["secret"]);
+    let secret = text(&world.ask(&server, &secret).await["setIntegrationSecret"]["secret"]);
     assert_eq!(send("h-2", "").await.0, 401);
     assert_eq!(send("h-2", &format!("&secret={secret}")).await.0, 200);
-    let log = ask(&world, &server, "{ auditLog { edges { node { before after } } } }").await.to_string();
+    let log = world.ask(&server, "{ auditLog { edges { node { before after } } } }").await.to_string();
     assert!(!log.contains(&secret) && log.contains(r#""secret_hash":"[redacted]""#), "{log}");
 
     let update = format!(
@@ -116,7 +112,7 @@ async fn an_integration_of_a_preset_takes_a_real_request() {
     );
     let expected = json!({"name": "Off", "offerId": null, "isActive": false, "hasSecret": true,
         "answers": {"successBody": "thanks"}});
-    assert_eq!(ask(&world, &server, &update).await["updateIntegration"], expected);
+    assert_eq!(world.ask(&server, &update).await["updateIntegration"], expected);
     assert_eq!(send("h-3", &format!("&secret={secret}")).await.0, 403);
 }
 
@@ -131,7 +127,7 @@ async fn a_composite_and_an_attribution_window_hold_from_the_next_request_on() {
                  {{ composite {{ ready separator fields accountParameter accountValue }} }} }}"#
         )
     };
-    let made = ask(&world, &server, &set("{ready: PPS}")).await["setLinkComposite"]["composite"].clone();
+    let made = world.ask(&server, &set("{ready: PPS}")).await["setLinkComposite"]["composite"].clone();
     assert_eq!((&made["ready"], &made["accountValue"]), (&json!("PPS"), &json!("66013")));
     let custom =
         r#"{custom: {parameter: "t", start: "", end: "", separator: "|", fields: ["clickid", "_"]}}"#;
@@ -144,7 +140,7 @@ async fn a_composite_and_an_attribution_window_hold_from_the_next_request_on() {
         (custom, "t=c-8%7Cx", "partner_clickid = 'c-8'"),
         ("null", "t=c-7%7Cx", "parameters->>'t' = 'c-7|x'"),
     ] {
-        ask(&world, &server, &set(composite)).await;
+        world.ask(&server, &set(composite)).await;
         let url = server.url(&format!("/click/{link}?format=json&{query}"));
         let click: Value = world.client.get(url).send().await.unwrap().json().await.unwrap();
         let count = format!(
@@ -153,7 +149,7 @@ async fn a_composite_and_an_attribution_window_hold_from_the_next_request_on() {
         );
         assert_eq!(world.count(&count).await, 1, "{composite}");
     }
-    let shown = ask(&world, &server, "{ links { edges { node { composite { ready } } } } }").await;
+    let shown = world.ask(&server, "{ links { edges { node { composite { ready } } } } }").await;
     assert_eq!(shown["links"]["edges"][0]["node"]["composite"], Value::Null);
 
     let advertiser = advertiser_of(&world, &server).await;
@@ -164,7 +160,7 @@ async fn a_composite_and_an_attribution_window_hold_from_the_next_request_on() {
             "mutation {{ updateAdvertiser(input: {{advertiserId: {advertiser}, attributionWindowHours: {window}}}) \
              {{ name attributionWindowHours }} }}"
         );
-        let updated = ask(&world, &server, &update).await["updateAdvertiser"].clone();
+        let updated = world.ask(&server, &update).await["updateAdvertiser"].clone();
         assert_eq!(updated["attributionWindowHours"].to_string(), window);
         assert_eq!(updated["name"], "Advertiser", "what is left out stays");
         let late = format!("click_id={click}&request_id=l&action=sale&status=paid&datetime={tomorrow}");

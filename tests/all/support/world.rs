@@ -125,6 +125,36 @@ impl World {
         answer["data"].clone()
     }
 
+    /// What the owner is answered.
+    pub async fn ask(&self, server: &Server, query: &str) -> Value {
+        self.graphql(server, &self.owner_token, query).await
+    }
+
+    /// The code and the sentence of the only error of a request that must be refused.
+    pub async fn refusal(&self, server: &Server, token: &str, query: &str) -> (String, String) {
+        let request =
+            self.client.post(server.url("/graphql")).bearer_auth(token).json(&json!({ "query": query }));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let error = &answer["errors"][0];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&error["extensions"]["code"]), text(&error["message"]))
+    }
+
+    pub async fn job(&self, server: &Server, job_id: &Value) -> Value {
+        let query = format!(
+            "{{ deliveryJobs(jobId: {job_id}) {{ edges {{ node {{ jobId kind state note expected matched made hastened
+                 skipped {{ reason count }} }} }} }} }}"
+        );
+        self.ask(server, &query).await["deliveryJobs"]["edges"][0]["node"].clone()
+    }
+
+    pub async fn until_job(&self, server: &Server, job_id: &Value, state: &str) -> Value {
+        eventually(&format!("job {job_id} is {state}"), || async {
+            Some(self.job(server, job_id).await).filter(|job| job["state"] == state)
+        })
+        .await
+    }
+
     /// All attempts in the log, oldest first, once there are at least `count` and nothing is
     /// left to be delivered or shipped.
     pub async fn attempts(&self, server: &Server, count: usize) -> Vec<BTreeMap<String, Value>> {
@@ -175,6 +205,10 @@ impl World {
 
     pub async fn count(&self, query: &str) -> i64 {
         self.databases.pool.get().await.unwrap().query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    pub async fn in_sql(&self, statements: &str) {
+        self.databases.pool.get().await.unwrap().batch_execute(statements).await.unwrap();
     }
 }
 
