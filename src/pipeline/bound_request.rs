@@ -1,18 +1,15 @@
 //! The request that a delivery is bound to: today's, or an earlier one that is to be sent again as it was.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::in_the_end::in_the_end;
 use super::services::Services;
 use crate::domain::background::Background;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::party_names::PartyNames;
 use crate::domain::postback::Postback;
 use crate::store::deliveries::ClaimedDelivery;
-use crate::store::{StoreError, party_names, revisions};
-
-/// Between tries while PostgreSQL is away.
-const RETRY_WAIT: Duration = Duration::from_millis(250);
+use crate::store::{party_names, revisions};
 
 /// The postback and what its request is filled with: both of today, or as they were where the delivery
 /// is bound to an earlier request; `None` where that cannot be read: today's would be another than was
@@ -59,19 +56,6 @@ async fn as_it_was(services: &Services, postback: &Arc<Postback>, revision: i32)
         Err(error) => {
             tracing::error!(%error, postback = %postback.postback_id, revision, "an earlier request is unreadable");
             None
-        }
-    }
-}
-
-/// What PostgreSQL says, as soon as it says something.
-pub async fn in_the_end<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match read().await {
-            Err(StoreError::Unavailable(_) | StoreError::Raced(_)) => tokio::time::sleep(RETRY_WAIT).await,
-            said => return said,
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::services::Services;
 use crate::panics::caught;
 use crate::store::StoreError;
-use crate::store::deliveries::{self, ClaimError, QueueAsk, QueueClaim};
+use crate::store::queue_claims::{self, ClaimError, QueueAsk, QueueClaim};
 
 /// So long the first waits for others.
 const GATHERING: Duration = Duration::from_millis(1);
@@ -38,10 +38,20 @@ struct Waiting {
 /// What came of a claim. Those that were made together fail together.
 pub type Claimed = Result<QueueClaim, Arc<ClaimError>>;
 
-/// Claims from a queue, together with what others ask for.
 #[derive(Message)]
 #[rtype(result = "Claimed")]
-pub struct Claim(pub QueueAsk);
+struct Claim(QueueAsk);
+
+/// Claims from a queue, together with what others ask for at about the same time.
+pub async fn claim_with_others(desk: &Addr<ClaimDesk>, ask: QueueAsk) -> Claimed {
+    desk.send(Claim(ask)).await.unwrap_or_else(|_| Err(unanswered()))
+}
+
+/// Claims from a queue now, in a transaction of its own.
+pub async fn claim_alone(services: &Services, ask: QueueAsk) -> Claimed {
+    let claims = claim(services, &[ask]).await.map_err(Arc::new)?;
+    Ok(claims.into_iter().next().unwrap_or_default())
+}
 
 impl ClaimDesk {
     pub fn new(services: Arc<Services>) -> Self {
@@ -89,9 +99,9 @@ async fn claim_for(services: Arc<Services>, batch: Vec<Waiting>) -> Option<Durat
 }
 
 /// Claims from these queues now, unless the node's lease is not held: others would take it over.
-pub async fn claim(services: &Services, asks: &[QueueAsk]) -> Result<Vec<QueueClaim>, ClaimError> {
+async fn claim(services: &Services, asks: &[QueueAsk]) -> Result<Vec<QueueClaim>, ClaimError> {
     let claimed = match services.lease.is_held() {
-        true => caught(deliveries::claim(&services.pool, services.node, asks))
+        true => caught(queue_claims::claim(&services.pool, services.node, asks))
             .await
             .unwrap_or_else(|panicked| Err(ClaimError::InDoubt(panicked.into()))),
         false => Err(ClaimError::Failed(StoreError::Unavailable("the node's lease is not held".into()))),
@@ -103,7 +113,7 @@ pub async fn claim(services: &Services, asks: &[QueueAsk]) -> Result<Vec<QueueCl
 }
 
 /// Where no answer comes.
-pub fn unanswered() -> Arc<ClaimError> {
+fn unanswered() -> Arc<ClaimError> {
     Arc::new(ClaimError::InDoubt(StoreError::Unavailable("whoever claims has ended".into())))
 }
 

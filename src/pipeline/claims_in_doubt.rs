@@ -20,7 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// So the last comes a minute after the first: no statement runs for longer than 30 s.
 const LOOKS: u32 = 7;
 
-/// Bound: the claims of each connection that broke under one, or under many queues', within the last minute.
+/// Bound: the claims of each connection that broke under one, or under those of many queues, within the
+/// last minute.
 #[derive(Debug, Default)]
 pub struct ClaimsInDoubt(Mutex<Vec<Doubt>>);
 

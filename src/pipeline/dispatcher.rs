@@ -9,14 +9,14 @@
 //! [`Ward`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::TimeDelta;
 
-use super::bound_request::{as_bound, in_the_end};
-use super::claim_desk::{self, Claim};
+use super::bound_request::as_bound;
+use super::claim_desk::{claim_alone, claim_with_others};
 use super::held::Held;
+use super::in_the_end::in_the_end;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
 use super::services::Services;
@@ -30,15 +30,14 @@ use crate::domain::ids::PostbackId;
 use crate::domain::postback::Postback;
 use crate::outbound::{HttpSender, attempt};
 use crate::panics::caught;
-use crate::store::deliveries::{self, QueueAsk, QueueClaim, QueuePosition};
-use crate::store::{StoreError, pausing};
+use crate::store::deliveries::{self, QueuePosition};
+use crate::store::pausing;
+use crate::store::queue_claims::{QueueAsk, QueueClaim};
 
 /// How long after its due time a new delivery may become visible to others, usually.
 pub const HORIZON_SLACK: TimeDelta = TimeDelta::milliseconds(500);
 /// Most deliveries claimed from a queue at once.
 const CLAIM_LIMIT: usize = 100;
-/// Between tries while PostgreSQL is away.
-const RETRY_WAIT: Duration = Duration::from_millis(250);
 
 pub struct Dispatcher {
     services: Arc<Services>,
@@ -126,7 +125,7 @@ impl Dispatcher {
                     return Ok((record, Signal::Nothing));
                 }
                 let bound = as_bound(&services, &postback, &catalogue, &held.delivery).await;
-                held.slot_mut().begin_in_time(&services.lease).await?;
+                held.slot_mut().begin_in_time().await?;
                 Ok(match bound {
                     Some((postback, background)) => {
                         attempt::make(&sender, &postback, &background, &held.delivery, node).await
@@ -237,11 +236,8 @@ impl Dispatcher {
         let claiming = async move {
             let asked = services.doubts.of_queue(ask.fence);
             let claimed = match desk {
-                Some(desk) => desk.send(Claim(ask)).await.unwrap_or_else(|_| Err(claim_desk::unanswered())),
-                None => claim_desk::claim(&services, &[ask])
-                    .await
-                    .map(|claims| claims.into_iter().next().unwrap_or_default())
-                    .map_err(Arc::new),
+                Some(desk) => claim_with_others(&desk, ask).await,
+                None => claim_alone(&services, ask).await,
             };
             if !claimed.as_ref().is_err_and(|error| error.is_in_doubt()) {
                 asked.is_answered();
@@ -300,18 +296,17 @@ pub fn release(services: &Arc<Services>, claimed: Vec<Held>) {
         // Their places are held until it is done: a node that stops waits for them.
         let unsent: Vec<_> =
             claimed.iter().map(|held| (held.delivery.delivery_id, held.delivery.fence)).collect();
-        while let Err(error) = deliveries::release(&services.pool, services.node, &unsent).await {
-            if !matches!(error, StoreError::Unavailable(_) | StoreError::Raced(_)) {
-                tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
-                break;
-            }
-            tokio::time::sleep(RETRY_WAIT).await;
+        let released = in_the_end(|| deliveries::release(&services.pool, services.node, &unsent)).await;
+        if let Err(error) = &released {
+            tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
         }
         for held in claimed {
             services.queues.put_back(held.delivery.postback_id, held.delivery.position());
             held.end();
         }
-        tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
+        if released.is_ok() {
+            tracing::info!(deliveries = unsent.len(), "gave back claims that were not sent");
+        }
     });
 }
 

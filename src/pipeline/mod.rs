@@ -34,6 +34,7 @@ pub mod dispatcher;
 pub mod dispatcher_supervisor;
 pub mod health_watch;
 pub mod held;
+mod in_the_end;
 pub mod inbound;
 pub mod intake;
 pub mod job_runner;

@@ -24,7 +24,6 @@ use crate::domain::postback::{Postback, Reading};
 
 pub struct Slots {
     node: NodeId,
-    lease: Arc<NodeLease>,
     /// Most requests under way over all destinations.
     capacity: usize,
     common: Arc<Common>,
@@ -36,6 +35,7 @@ pub struct Slots {
 
 struct Common {
     started: Instant,
+    lease: Arc<NodeLease>,
     taken: AtomicUsize,
 }
 
@@ -62,9 +62,9 @@ pub struct Slot {
 impl Slot {
     /// Waits for its turn at the wire, and comes back just before the request is to be sent; `Err`
     /// where it must not be sent any more, since its delivery may be another node's by now.
-    pub async fn begin_in_time(&mut self, lease: &NodeLease) -> Result<(), TooLate> {
+    pub async fn begin_in_time(&mut self) -> Result<(), TooLate> {
         loop {
-            let left = lease.time_to_send(self.taken_at).ok_or(TooLate)?;
+            let left = self.destination.common.lease.time_to_send(self.taken_at).ok_or(TooLate)?;
             match self.begin() {
                 Ok(()) => return Ok(()),
                 Err(wait) if wait < left => tokio::time::sleep(wait).await,
@@ -128,9 +128,8 @@ impl Slots {
     pub fn new(node: NodeId, lease: Arc<NodeLease>, capacity: usize) -> Self {
         Self {
             node,
-            lease,
             capacity,
-            common: Arc::new(Common { started: Instant::now(), taken: AtomicUsize::new(0) }),
+            common: Arc::new(Common { started: Instant::now(), lease, taken: AtomicUsize::new(0) }),
             alive: ArcSwap::from_pointee(vec![node]),
             destinations: RwLock::default(),
             is_closed: AtomicBool::new(false),
@@ -201,7 +200,7 @@ impl Slots {
 
     /// What [`Slots::admit`] would say, `None` where it would give a place.
     pub fn refusal(&self, destination: &DestinationSlots, postback: &Postback) -> Option<Wait> {
-        if !self.lease.is_held() {
+        if !self.common.lease.is_held() {
             return Some(Wait::Elsewhere);
         }
         let mut copy = destination.lock().clone();
@@ -219,7 +218,7 @@ impl Slots {
     /// A place, or when to ask again. None while the node's lease is not held: what it claimed then would
     /// be taken over by the others, as attempts that may have been sent.
     pub fn admit(&self, destination: &Arc<DestinationSlots>, postback: &Postback) -> Result<Slot, Wait> {
-        if !self.lease.is_held() {
+        if !self.common.lease.is_held() {
             return Err(Wait::Elsewhere);
         }
         let share = self.share(postback);

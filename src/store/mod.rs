@@ -37,6 +37,7 @@ pub mod pool;
 pub mod postback_health;
 pub mod postback_secrets;
 pub mod quarantine;
+pub mod queue_claims;
 pub mod reconciliations;
 pub mod recording;
 pub mod reprocessing;

@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use ricochet::domain::ids::PostbackId;
-use ricochet::pipeline::claim_desk::Claim;
-use ricochet::store::deliveries::{QueueAsk, draw_fence};
+use ricochet::pipeline::claim_desk::claim_with_others;
+use ricochet::store::deliveries::draw_fence;
+use ricochet::store::queue_claims::QueueAsk;
 use uuid::Uuid;
 
 use super::node::{Node, waiting};
@@ -23,8 +24,8 @@ async fn what_is_asked_for_together_is_claimed_together_and_once() {
     let nobody = PostbackId(Uuid::now_v7());
     let ask = |postback, places| QueueAsk { postback, places, from: None, fence: draw_fence() };
     let asks = [ask(postback, 2), ask(nobody, 2), ask(postback, 2)];
-    let claims = join_all(asks.iter().map(|ask| node.ward.desk.send(Claim(*ask)))).await;
-    let claims: Vec<_> = claims.into_iter().map(|claim| claim.unwrap().unwrap()).collect();
+    let claims = join_all(asks.iter().map(|ask| claim_with_others(&node.ward.desk, *ask))).await;
+    let claims: Vec<_> = claims.into_iter().map(|claim| claim.unwrap()).collect();
 
     assert_eq!(claims[1].taken, 0, "nothing waits there");
     let mut claimed = Vec::new();
@@ -65,8 +66,8 @@ async fn what_is_wrong_with_one_queue_does_not_stay_the_trouble_of_others() {
     let both = async || {
         let asks =
             [broken, sound].map(|postback| QueueAsk { postback, places: 2, from: None, fence: draw_fence() });
-        let claims = join_all(asks.iter().map(|ask| node.ward.desk.send(Claim(*ask)))).await;
-        claims.into_iter().map(|claim| claim.unwrap().is_ok()).collect::<Vec<_>>()
+        let claims = join_all(asks.iter().map(|ask| claim_with_others(&node.ward.desk, *ask))).await;
+        claims.into_iter().map(|claim| claim.is_ok()).collect::<Vec<_>>()
     };
     assert_eq!(both().await, [false, false]);
     assert_eq!(both().await, [false, true]);

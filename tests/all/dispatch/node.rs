@@ -20,13 +20,14 @@ use ricochet::pipeline::outcome_recorder::OutcomeRecorder;
 use ricochet::pipeline::rescuer::Rescuer;
 use ricochet::pipeline::services::Services;
 use ricochet::pipeline::ward::Ward;
-use ricochet::store::deliveries::{self, QueueAsk};
+use ricochet::store::deliveries;
 use ricochet::store::pool::Pools;
+use ricochet::store::queue_claims::{self, QueueAsk};
 use ricochet::store::secrets::Keyring;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::stage::{ask, postback, report};
+use super::stage::{postback, report};
 use crate::support::eventually;
 use crate::support::server::Server;
 use crate::support::tracker::Tracker;
@@ -97,7 +98,7 @@ impl Node {
             (0..count).map(|_| services.slots.admit(&destination, &settings).ok().unwrap()).collect();
         let fence = deliveries::draw_fence();
         let ask = QueueAsk { postback, places: count, from: None, fence };
-        let claimed = deliveries::claim(&services.pool, services.node, &[ask]).await.unwrap().remove(0);
+        let claimed = queue_claims::claim(&services.pool, services.node, &[ask]).await.unwrap().remove(0);
         assert_eq!(claimed.deliveries.len(), count);
         let held = claimed.deliveries.into_iter().zip(slots);
         held.map(|(delivery, slot)| Held::new(services, delivery, slot)).collect()
@@ -112,7 +113,7 @@ pub async fn waiting(world: &World, tracker: &Tracker, sales: usize) -> (Server,
     named.url = tracker.url.replace("127.0.0.1", "tracker.example");
     let id = postback(world, &server, &named, "retry: {scheduleMs: [300, 300, 300]}").await;
     let pause = format!(r#"mutation {{ pausePostback(postbackId: "{id}") {{ postbackId }} }}"#);
-    ask(world, &server, &pause).await;
+    world.ask(&server, &pause).await;
     let click = world.click(&server, world.fixed.1).await;
     report(world, &server, &click, 0..sales).await;
     assert!(server.stop().success());

@@ -125,7 +125,7 @@ async fn what_was_begun_and_dropped_is_a_failed_attempt() {
     let (mut server, postback) = waiting(&world, &tracker, 2).await;
     let node = Node::start(&world, 0).await;
     let mut held = node.claim(postback, 2).await;
-    held[0].slot_mut().begin_in_time(&node.services.lease).await.unwrap();
+    held[0].slot_mut().begin_in_time().await.unwrap();
     let began = Instant::now();
     drop(held);
     until_finished(&world, 2).await;

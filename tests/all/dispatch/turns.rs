@@ -39,7 +39,7 @@ async fn who_gets_well_waits_for_no_turn() {
     let destination = node.services.slots.of(postback);
     let settings = node.services.catalogue().postbacks[&postback].clone();
     let mut slot = node.services.slots.admit(&destination, &settings).ok().unwrap();
-    slot.begin_in_time(&node.services.lease).await.unwrap();
+    slot.begin_in_time().await.unwrap();
     slot.heard(Signal::Well);
     drop(slot);
     let began = Instant::now();
