@@ -13,6 +13,8 @@ use super::schedule::{Extent, Pace, Plan};
 
 const DEFAULT_CONCURRENCY: u32 = 32;
 const DEFAULT_DURATION_S: u64 = 10;
+const DEFAULT_LOG_ROUNDS: u16 = 20;
+const DEFAULT_ISOLATION_ROUNDS: u16 = 3;
 
 /// What is done at the server's door.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
@@ -87,20 +89,21 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clicks: u32,
 
-    /// Three measurements in a row of a healthy destination at 50/s: alone, beside one that gets
-    /// 400/s and takes 2 s each, and beside 1,000 that hang
-    #[arg(long, conflicts_with_all = ["rate", "concurrency", "connections", "conversions", "offer_postbacks", "sink_delay_ms"])]
+    /// A healthy destination at 50/s: alone, beside one that gets 400/s and takes 2 s each, and beside
+    /// 1,000 that hang; by turns, each for as long as a measurement is to take
+    #[arg(long, group = "repeated", conflicts_with_all = ["rate", "concurrency", "connections", "conversions", "offer_postbacks", "sink_delay_ms"])]
     pub isolation: bool,
 
     /// How long pages, counts and quantiles of the log take over the GraphQL door, on the rows that the
     /// server has; fill it with `ricochet seed` first. The exit code is 1 if a target is missed
-    #[arg(long, conflicts_with_all = ["isolation", "rate", "concurrency", "connections", "conversions", "duration_s",
+    #[arg(long, group = "repeated", conflicts_with_all = ["rate", "concurrency", "connections", "conversions", "duration_s",
                                       "offer_postbacks", "sink_delay_ms"])]
     pub log: bool,
-    /// How often each question of `--log` is asked of each of its values
-    #[arg(long, value_name = "N", requires = "log", default_value_t = 20,
+    /// How often each question of `--log` is asked of each of its values [default: 20], or each
+    /// measurement of `--isolation` is made [default: 3]
+    #[arg(long, value_name = "N", requires = "repeated",
           value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub rounds: u16,
+    pub rounds: Option<u16>,
 
     /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
@@ -181,7 +184,10 @@ impl Settings {
             drain: Duration::from_secs(args.drain_s),
             isolation: args.isolation,
             log: args.log,
-            rounds: usize::from(args.rounds),
+            rounds: usize::from(args.rounds.unwrap_or(match args.isolation {
+                true => DEFAULT_ISOLATION_ROUNDS,
+                false => DEFAULT_LOG_ROUNDS,
+            })),
             leftovers: Leftovers::Kept,
             json: args.json,
         })
@@ -261,6 +267,17 @@ mod tests {
         assert_eq!(closed.plan.extent, Extent::Duration(Duration::from_secs(10)));
         assert!(parse(&["--rate", "1", "--concurrency", "1"]).is_err());
         assert!(parse(&["--rate", "0"]).is_err());
+    }
+
+    #[test]
+    fn rounds_are_of_what_is_repeated() {
+        let rounds =
+            |arguments: &[&str]| parse(arguments).map(|args| Settings::resolve(args).unwrap().rounds);
+        assert_eq!(rounds(&["--isolation"]).unwrap(), 3);
+        assert_eq!(rounds(&["--isolation", "--rounds", "5"]).unwrap(), 5);
+        assert_eq!(rounds(&["--log"]).unwrap(), 20);
+        assert!(rounds(&["--rounds", "5"]).is_err());
+        assert!(rounds(&["--log", "--isolation"]).is_err());
     }
 
     #[test]

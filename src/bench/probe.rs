@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::http::{Connection, Server};
 
 const MEMORY_GAUGE: &str = "process_resident_memory_bytes";
+const IN_FLIGHT_GAUGE: &str = "ricochet_attempts_in_flight";
 
 /// Resident memory of the server process; `None` where its `/metrics` does not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -15,14 +16,23 @@ pub struct ServerMemory {
     pub after_drain_bytes: Option<u64>,
 }
 
-/// Never fails: the measurement is worth having without it.
 pub async fn resident_memory(server: &Server) -> Option<u64> {
+    gauge_of(server, MEMORY_GAUGE).await
+}
+
+/// Attempts that the server has under way.
+pub async fn attempts_in_flight(server: &Server) -> Option<u64> {
+    gauge_of(server, IN_FLIGHT_GAUGE).await
+}
+
+/// Never fails: the measurement is worth having without it.
+async fn gauge_of(server: &Server, name: &str) -> Option<u64> {
     let mut connection = Connection::new(server.clone());
     let (status, body) = connection.get(Uri::from_static("/metrics")).await.ok()?;
     if status != StatusCode::OK {
         return None;
     }
-    gauge(std::str::from_utf8(body).ok()?, MEMORY_GAUGE)
+    gauge(std::str::from_utf8(body).ok()?, name)
 }
 
 /// A gauge without labels, in the Prometheus text format.

@@ -20,6 +20,8 @@ pub struct Report {
     pub server_memory: ServerMemory,
     pub totals: Totals,
     pub measured: Measured,
+    #[serde(skip)]
+    pub times: Times,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -98,6 +100,25 @@ pub struct Measured {
     pub answer_to_delivery: Latency,
 }
 
+/// What [`Measured`] sums up, for whoever puts several reports together.
+#[derive(Debug, Clone)]
+pub struct Times {
+    pub accept_to_delivery: Histogram<u64>,
+    pub answer_to_delivery: Histogram<u64>,
+}
+
+impl Times {
+    pub fn none() -> Self {
+        Self { accept_to_delivery: histogram(), answer_to_delivery: histogram() }
+    }
+
+    pub fn add(&mut self, others: &Self) {
+        // Cannot fail: all are made by `histogram`.
+        self.accept_to_delivery.add(&others.accept_to_delivery).expect("the same bounds");
+        self.answer_to_delivery.add(&others.answer_to_delivery).expect("the same bounds");
+    }
+}
+
 /// Microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
@@ -123,7 +144,8 @@ impl Report {
             totals.add(&entry);
             measuring.add(&entry);
         }
-        Self { settings, machine, server_memory, totals, measured: measuring.finish() }
+        let (measured, times) = measuring.finish();
+        Self { settings, machine, server_memory, totals, measured, times }
     }
 
     /// Whether something was accepted and all of it arrived.
@@ -214,10 +236,10 @@ impl Measuring {
         }
     }
 
-    fn finish(self) -> Measured {
+    fn finish(self) -> (Measured, Times) {
         let accepted = self.accept.len();
         let delivered = self.accept_to_delivery.len();
-        Measured {
+        let measured = Measured {
             sent: self.sent,
             accepted,
             accepted_per_second: per_second(accepted, self.last_answer_ns - self.from_ns),
@@ -228,7 +250,9 @@ impl Measuring {
             delivered_per_second: per_second(delivered, self.last_arrival_ns - self.from_ns),
             accept_to_delivery: summarise(&self.accept_to_delivery),
             answer_to_delivery: summarise(&self.answer_to_delivery),
-        }
+        };
+        let (accept_to_delivery, answer_to_delivery) = (self.accept_to_delivery, self.answer_to_delivery);
+        (measured, Times { accept_to_delivery, answer_to_delivery })
     }
 }
 
@@ -240,7 +264,7 @@ fn record(histogram: &mut Histogram<u64>, from_ns: u64, to_ns: u64) {
     histogram.saturating_record(to_ns.saturating_sub(from_ns) / 1_000);
 }
 
-fn summarise(histogram: &Histogram<u64>) -> Latency {
+pub fn summarise(histogram: &Histogram<u64>) -> Latency {
     // The histogram rounds up within its precision; nothing was longer than the longest.
     let quantile = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
     Latency {

@@ -7,7 +7,7 @@ use super::report::{Latency, Report};
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { settings, machine, server_memory, totals, measured } = self;
+        let Self { settings, machine, server_memory, totals, measured, times: _ } = self;
         let is_clicks = settings.door == Door::Clicks;
         write!(f, "bench {} of {}: ", settings.run, settings.server)?;
         match settings.rate_per_second {
