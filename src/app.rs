@@ -43,6 +43,7 @@ use crate::pipeline::rescuer::{self, Rescuer};
 use crate::pipeline::services::Services;
 use crate::pipeline::ward::Ward;
 use crate::pipeline::{destination_exchange, health_watch};
+use crate::priority::stand_back;
 use crate::store::partitions::Retention;
 use crate::store::pool::Pools;
 use crate::store::{Pool, StoreError, migrations, nodes, resealing};
@@ -53,6 +54,9 @@ const FORGET_SOURCES: Duration = Duration::from_secs(5);
 
 /// How long a node that stops looks for claims that it leaves behind.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Of the threads for which neither a conversion nor a destination that is well waits.
+const NICENESS: i32 = 5;
 
 /// What every door needs.
 pub struct Doors {
@@ -134,6 +138,9 @@ impl App {
         let background_arbiter = Arbiter::new();
         // Nothing else runs there: see its documentation.
         let lease_arbiter = Arbiter::new();
+        for arbiter in [&ward_arbiter, &background_arbiter] {
+            arbiter.spawn_fn(|| stand_back(NICENESS));
+        }
         let mut vital = Vec::new();
         let keeper = LeaseKeeper::start_in_arbiter(&lease_arbiter.handle(), {
             let services = services.clone();

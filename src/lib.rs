@@ -40,6 +40,7 @@ pub mod outbound;
 pub mod panics;
 pub mod pipeline;
 pub mod presets;
+mod priority;
 pub mod reconcile;
 pub mod seed;
 pub mod store;

@@ -6,7 +6,6 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -115,8 +114,7 @@ impl ClickHouse {
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(file.try_clone().doing(|| format!("open {} twice", log_path.display()))?)
-            .stderr(file)
-            .process_group(0); // Ctrl-C in the terminal is for ricochet, which then stops this.
+            .stderr(file);
         let engine = spawner.spawn(command).doing(|| format!("start {}", self.engine_program.display()))?;
         let running = self.running.insert(Running { engine, port });
 

@@ -8,6 +8,7 @@
 //! hence a process of its own.
 
 use std::ffi::{CString, OsString, c_char, c_int, c_void};
+use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
@@ -18,6 +19,9 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::setsid;
+
+use crate::priority::stand_back;
 
 pub const CLICKHOUSE_ENGINE_COMMAND: &str = "clickhouse-engine";
 
@@ -44,9 +48,7 @@ pub fn clickhouse_engine_main(arguments: impl Iterator<Item = OsString>) -> Exit
 fn serve(arguments: Vec<OsString>) -> Result<()> {
     let [library, config] = <[OsString; 2]>::try_from(arguments)
         .map_err(|_| anyhow::anyhow!("usage: ricochet {CLICKHOUSE_ENGINE_COMMAND} LIBCHDB CONFIG"))?;
-    // Answers to advertisers come first: what the log does in bursts of both cores can wait.
-    // SAFETY: a system call without memory. Where it is refused, the priority stays as it is.
-    unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, 0, NICENESS) };
+    let_others_go_first();
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     signals.thread_block().context("block the stop signals")?;
 
@@ -72,6 +74,15 @@ fn serve(arguments: Vec<OsString>) -> Result<()> {
         silence.as_raw_fd()
     );
     run_local_server(library, config, statements)
+}
+
+/// Answers to advertisers come first: what the log does in bursts of both cores can wait.
+fn let_others_go_first() {
+    stand_back(NICENESS);
+    // Linux may weigh sessions against each other, and only within one its processes. Each process of
+    // PostgreSQL has a session of its own; where this one shared ours, no niceness would count between them.
+    let _ = setsid();
+    let _ = fs::write("/proc/self/autogroup", NICENESS.to_string());
 }
 
 fn run_local_server(library: OsString, config: OsString, statements: String) -> Result<()> {
