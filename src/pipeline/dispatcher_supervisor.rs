@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec;
 
 use actix::prelude::*;
 
@@ -24,8 +25,9 @@ const SWEEP: Duration = Duration::from_secs(20);
 const FIRST_RESTART: Duration = Duration::from_millis(100);
 const LONGEST_RESTART: Duration = Duration::from_secs(5);
 
-/// How many attempts are begun before others have a turn. A conversion that a thousand
-/// destinations want to hear of does not hold up the next one's only postback.
+/// How many dispatchers are told something before others have a turn. A conversion that a thousand
+/// destinations want to hear of does not hold up the next one's only postback, and neither does a look
+/// that has found a thousand queues.
 const TURN: usize = 16;
 
 /// Bound: its mailbox holds hints only. A hint to send carries as many deliveries as
@@ -36,8 +38,15 @@ pub struct DispatcherSupervisor {
     outcomes: Addr<OutcomeRecorder>,
     ward: Ward,
     dispatchers: HashMap<PostbackId, Employed>,
-    /// Claimed and not yet handed on, by hint: each holds its place, so there are no more than places.
-    to_hand_on: VecDeque<std::vec::IntoIter<Held>>,
+    /// Not yet handed on. What is claimed holds its place, so there is no more of it than places; of what
+    /// is due there is what some looks have found.
+    to_hand_on: VecDeque<Hint>,
+}
+
+/// What is left of a hint.
+enum Hint {
+    Send(vec::IntoIter<Held>),
+    Due(vec::IntoIter<PostbackId>),
 }
 
 struct Employed {
@@ -103,25 +112,61 @@ impl DispatcherSupervisor {
     /// Hands on a turn of the hint that has waited longest; what is left of it goes to the end.
     fn hand_on(&mut self, ctx: &mut Context<Self>) {
         if self.services.slots.is_closed() {
-            let unsent = self.to_hand_on.drain(..).flatten().collect();
+            let claimed = self.to_hand_on.drain(..).filter_map(|hint| match hint {
+                Hint::Send(claimed) => Some(claimed),
+                Hint::Due(_) => None,
+            });
+            let unsent = claimed.flatten().collect();
             return release(&self.services, unsent);
         }
         let Some(mut hint) = self.to_hand_on.pop_front() else { return };
-        let mut unsent = Vec::new();
-        for held in hint.by_ref().take(TURN) {
-            match self.dispatcher(held.delivery.postback_id) {
-                Some(dispatcher) => dispatcher.do_send(SendClaimed(held)),
-                None => unsent.push(held),
+        let is_left = match &mut hint {
+            Hint::Send(claimed) => {
+                let unsent = claimed.by_ref().take(TURN).filter_map(|held| self.send(held)).collect();
+                release(&self.services, unsent);
+                claimed.len() > 0
             }
-        }
-        release(&self.services, unsent);
-        if !hint.as_slice().is_empty() {
+            Hint::Due(postbacks) => {
+                postbacks.by_ref().take(TURN).for_each(|postback| self.wake(postback));
+                postbacks.len() > 0
+            }
+        };
+        if is_left {
             self.to_hand_on.push_back(hint);
         }
         if !self.to_hand_on.is_empty() {
             // Behind the dispatchers that have just been given something, and before their next.
             let yielding = tokio::task::yield_now().into_actor(self);
             ctx.spawn(yielding.map(|(), this, ctx| this.hand_on(ctx)));
+        }
+    }
+
+    /// Back where there is no dispatcher for it at the moment.
+    fn send(&mut self, held: Held) -> Option<Held> {
+        match self.dispatcher(held.delivery.postback_id) {
+            Some(dispatcher) => {
+                dispatcher.do_send(SendClaimed(held));
+                None
+            }
+            None => Some(held),
+        }
+    }
+
+    fn wake(&mut self, postback: PostbackId) {
+        // Thousands may be parked; each has its own alarm, or is found by a scan after its time.
+        if self.services.slots.of(postback).is_parked() && self.dispatchers.contains_key(&postback) {
+            return;
+        }
+        if let Some(dispatcher) = self.dispatcher(postback) {
+            dispatcher.do_send(ClaimDue);
+        }
+    }
+
+    /// Hands on a hint, behind those that are being handed on.
+    fn take(&mut self, hint: Hint, ctx: &mut Context<Self>) {
+        self.to_hand_on.push_back(hint);
+        if self.to_hand_on.len() == 1 {
+            self.hand_on(ctx);
         }
     }
 
@@ -150,26 +195,14 @@ impl Handler<Send> for DispatcherSupervisor {
     type Result = ();
 
     fn handle(&mut self, Send(claimed): Send, ctx: &mut Self::Context) {
-        self.to_hand_on.push_back(claimed.into_iter());
-        if self.to_hand_on.len() == 1 {
-            self.hand_on(ctx);
-        }
+        self.take(Hint::Send(claimed.into_iter()), ctx);
     }
 }
 
 impl Handler<Due> for DispatcherSupervisor {
     type Result = ();
 
-    fn handle(&mut self, Due(postbacks): Due, _: &mut Self::Context) {
-        for postback in postbacks {
-            // Thousands may be parked; each has its own alarm, or is found by a scan after its time.
-            let is_parked = self.services.slots.of(postback).is_parked();
-            if is_parked && self.dispatchers.contains_key(&postback) {
-                continue;
-            }
-            if let Some(dispatcher) = self.dispatcher(postback) {
-                dispatcher.do_send(ClaimDue);
-            }
-        }
+    fn handle(&mut self, Due(postbacks): Due, ctx: &mut Self::Context) {
+        self.take(Hint::Due(postbacks.into_iter()), ctx);
     }
 }
