@@ -18,7 +18,7 @@ use crate::store::queue_claims::{self, ClaimError, QueueAsk, QueueClaim};
 /// So long the first waits for others.
 const GATHERING: Duration = Duration::from_millis(1);
 /// Most queues of one transaction.
-const LARGEST_BATCH: usize = 64;
+const LARGEST_BATCH: usize = 32;
 /// A batch that took longer holds its queues up: the next is half as large.
 const LONG: Duration = Duration::from_millis(200);
 
@@ -142,11 +142,11 @@ mod tests {
 
     #[test]
     fn batches_get_smaller_where_they_fail_or_take_long_and_large_again() {
-        assert_eq!(next_size(64, None), 1);
-        assert_eq!(next_size(64, Some(LONG * 2)), 32);
+        assert_eq!(next_size(32, None), 1);
+        assert_eq!(next_size(32, Some(LONG * 2)), 16);
         assert_eq!(next_size(1, Some(LONG * 2)), 1);
         let mut size = 1;
-        for expected in [2, 4, 8, 16, 32, 64, 64] {
+        for expected in [2, 4, 8, 16, 32, 32] {
             size = next_size(size, Some(LONG));
             assert_eq!(size, expected);
         }

@@ -18,7 +18,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_micros(250);
 /// Between two turns to claim: a thousand a second.
 const BETWEEN_CLAIMS: Duration = Duration::from_millis(1);
 /// The turns of each such time are taken together, at its end.
-const ROUND_OF_CLAIMS: Duration = Duration::from_millis(40);
+const ROUND_OF_CLAIMS: Duration = Duration::from_millis(20);
 /// What was not used of so long a time may be used at once.
 const SLACK: Duration = Duration::from_millis(4);
 
