@@ -93,6 +93,27 @@ pub async fn prepare_insert(session: &Session) -> Result<Statement, tokio_postgr
         .await
 }
 
+/// So many rows are added at a time where there are more: a thousand at once would keep a processor from
+/// whoever waits for a short statement.
+const PIECE: usize = 128;
+
+/// Adds all but the last piece of `deliveries` inside the caller's transaction, piece by piece, and gives
+/// that back. Whoever commits must have waited for this.
+pub async fn insert_ahead<'a>(
+    session: &Session,
+    statement: &Statement,
+    node: NodeId,
+    now: DateTime<Utc>,
+    deliveries: &'a [NewDelivery],
+) -> Result<&'a [NewDelivery], StoreError> {
+    let mut rest = deliveries;
+    while let Some((piece, after)) = rest.split_at_checked(PIECE).filter(|(_, after)| !after.is_empty()) {
+        insert(session, statement, node, now, piece).await?;
+        rest = after;
+    }
+    Ok(rest)
+}
+
 /// Adds deliveries inside the caller's transaction.
 pub async fn insert(
     session: &Session,

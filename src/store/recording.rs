@@ -132,6 +132,8 @@ pub(super) async fn write_and_commit(
     let insert_log = log_batches::prepare_insert(session).await?;
     let insert_audit = audit::prepare_insert(session.client()).await?;
 
+    let deliveries =
+        deliveries::insert_ahead(session, &insert_deliveries, node, now, &recording.deliveries).await?;
     tokio::try_join!(
         biased;
         async {
@@ -161,7 +163,7 @@ pub(super) async fn write_and_commit(
         async {
             write_changes(session, &insert_changes, now, &recording.changes).await
         },
-        deliveries::insert(session, &insert_deliveries, node, now, &recording.deliveries),
+        deliveries::insert(session, &insert_deliveries, node, now, deliveries),
         skipped::insert(session, &insert_skipped, now, &recording.skipped),
         async {
             if recording.quarantined.is_empty() {
