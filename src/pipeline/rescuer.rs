@@ -83,6 +83,10 @@ impl Rescuer {
     }
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
+        if self.services.pool.is_closed() {
+            // The node has stopped.
+            return;
+        }
         self.round = self.round.wrapping_add(1);
         if self.round.is_multiple_of(LAPSED_EVERY) {
             self.lapsed = Lapsed::Too;
