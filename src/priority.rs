@@ -28,3 +28,32 @@ pub fn stand_back(niceness: libc::c_int) {
     // SAFETY: the kernel reads as many bytes as `size` says, and keeps no pointer.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &attributes, 0) };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_stands_back_is_as_nice_as_said_and_a_batch_thread_and_others_are_not() {
+        /// Niceness and policy of this thread, fields 19 and 41 of proc_pid_stat(5).
+        fn own() -> (i32, i32) {
+            let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let (_, fields) = stat.rsplit_once(')').unwrap();
+            // The first one after the name is field 3.
+            let fields: Vec<&str> = fields.split_whitespace().collect();
+            (fields[19 - 3].parse().unwrap(), fields[41 - 3].parse().unwrap())
+        }
+        let before = own();
+        let nice = thread::spawn(|| {
+            stand_back(19);
+            let started_by_it = thread::spawn(own).join().unwrap();
+            (own(), started_by_it)
+        });
+        let expected = (19, libc::SCHED_BATCH);
+        assert_eq!(nice.join().unwrap(), (expected, expected));
+        assert_eq!(own(), before);
+    }
+}
