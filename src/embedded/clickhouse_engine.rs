@@ -81,6 +81,7 @@ fn let_others_go_first() {
     stand_back(NICENESS);
     // Linux may weigh sessions against each other, and only within one its processes. Each process of
     // PostgreSQL has a session of its own; where this one shared ours, no niceness would count between them.
+    // And Ctrl-C in the terminal is for ricochet alone, which then stops this.
     let _ = setsid();
     let _ = fs::write("/proc/self/autogroup", NICENESS.to_string());
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::in_the_end::in_the_end;
 use super::services::Services;
+use super::until_answered::until_answered;
 use crate::domain::background::Background;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::party_names::PartyNames;
@@ -29,7 +29,7 @@ pub async fn as_bound(
     if !postback.request.tells_names() {
         return Some((postback, background));
     }
-    let names = in_the_end(|| party_names::as_sent(&services.pool, delivery.delivery_id)).await;
+    let names = until_answered(|| party_names::as_sent(&services.pool, delivery.delivery_id)).await;
     match names {
         Ok(sent) => {
             let names: PartyNames = sent.or(&background.names);
@@ -47,7 +47,7 @@ async fn as_it_was(services: &Services, postback: &Arc<Postback>, revision: i32)
     if revision == postback.revision {
         return Some(postback.clone());
     }
-    match in_the_end(|| revisions::load(&services.pool, postback, revision)).await {
+    match until_answered(|| revisions::load(&services.pool, postback, revision)).await {
         Ok(Some(earlier)) => Some(Arc::new(earlier)),
         Ok(None) => {
             tracing::error!(postback = %postback.postback_id, revision, "an earlier request was not kept");

@@ -16,11 +16,11 @@ use chrono::TimeDelta;
 use super::bound_request::as_bound;
 use super::claim_desk::{claim_alone, claim_with_others};
 use super::held::Held;
-use super::in_the_end::in_the_end;
 use super::outcome_recorder::{AttemptMade, OutcomeRecorder};
 use super::queue_floor::Reading;
 use super::services::Services;
 use super::slots::{DestinationSlots, TooLate};
+use super::until_answered::until_answered;
 use super::ward::Ward;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::destination::moment::Moment;
@@ -296,7 +296,7 @@ pub fn release(services: &Arc<Services>, claimed: Vec<Held>) {
         // Their places are held until it is done: a node that stops waits for them.
         let unsent: Vec<_> =
             claimed.iter().map(|held| (held.delivery.delivery_id, held.delivery.fence)).collect();
-        let released = in_the_end(|| deliveries::release(&services.pool, services.node, &unsent)).await;
+        let released = until_answered(|| deliveries::release(&services.pool, services.node, &unsent)).await;
         if let Err(error) = &released {
             tracing::error!(%error, deliveries = unsent.len(), "claims are left to lapse");
         }
@@ -324,7 +324,7 @@ async fn heed(services: &Services, postback: &Postback, held: &Held, signal: Sig
 /// Pauses a postback whose destination is gone, before that is recorded: nothing else is sent
 /// there in between, for the destination is held back meanwhile.
 async fn pause(services: &Services, postback: PostbackId) {
-    let paused = in_the_end(|| pausing::pause_gone(&services.pool, postback)).await;
+    let paused = until_answered(|| pausing::pause_gone(&services.pool, postback)).await;
     match paused {
         Ok(pausing::Paused::Now) => {
             tracing::warn!(%postback, "answered 410 (gone): the postback is paused until it is resumed");

@@ -38,8 +38,8 @@ pub struct DispatcherSupervisor {
     outcomes: Addr<OutcomeRecorder>,
     ward: Ward,
     dispatchers: HashMap<PostbackId, Employed>,
-    /// Not yet handed on. What is claimed holds its place, so there is no more of it than places; of what
-    /// is due there is what some looks have found.
+    /// Not yet handed on. Bound: what is claimed holds its place, so there is no more of it than places; of
+    /// what is due there are the queues of each look that came since the oldest of these hints.
     to_hand_on: VecDeque<Hint>,
 }
 

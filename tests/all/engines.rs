@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Pid, getpgid, getpgrp};
 use ricochet::embedded::{EngineError, EngineOptions, Engines, graphiql_dir};
 use tempfile::TempDir;
 use url::Url;
@@ -37,13 +38,30 @@ fn both_engines_keep_what_they_acknowledged_when_they_are_killed() {
     assert_eq!(query(&clickhouse_url, "SELECT count() FROM ricochet.kept"), "1000");
 
     engines.stop().unwrap();
-    assert_eq!(processes_below(directory.path()), 0);
+    assert_eq!(processes_below(directory.path()), []);
 
     // A clean stop and a start by another `Engines` keep it all as well.
     let engines = start_in(directory.path()).unwrap();
     assert_eq!(engines.database_url(), database_url);
     assert_eq!(count_sql(&engines, "SELECT count(*) FROM kept"), 2);
     assert_eq!(query(&engines.clickhouse_url(), "SELECT count() FROM ricochet.kept"), "1000");
+}
+
+/// Ctrl-C goes to the whole process group of the terminal, and the engines are ours to stop.
+#[test]
+fn no_engine_is_in_the_process_group_of_who_started_it() {
+    let directory = passable_directory();
+    let engines = start_in(directory.path()).unwrap();
+    let processes = processes_below(directory.path());
+    for data in ["postgres", "clickhouse"] {
+        let engine = processes_below(&directory.path().join(data));
+        assert!(!engine.is_empty(), "{data}");
+    }
+    // Some of PostgreSQL's may have ended meanwhile.
+    let groups: Vec<Pid> = processes.iter().filter_map(|process| getpgid(Some(*process)).ok()).collect();
+    assert!(groups.len() > 1);
+    assert!(groups.iter().all(|group| *group != getpgrp()), "{groups:?}");
+    engines.stop().unwrap();
 }
 
 #[test]
@@ -150,7 +168,7 @@ fn clickhouse_lets_in_its_two_users_and_nobody_else() {
 fn no_engine_outlives_a_killed_parent_and_the_next_start_finds_the_data() {
     let directory = passable_directory();
     let mut parent = start_parent(directory.path());
-    assert!(processes_below(directory.path()) > 1);
+    assert!(processes_below(directory.path()).len() > 1);
     parent.kill().unwrap();
     parent.wait().unwrap();
 
@@ -164,7 +182,7 @@ fn no_engine_outlives_a_killed_parent_and_the_next_start_finds_the_data() {
     parent.kill().unwrap();
     parent.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(15);
-    while processes_below(directory.path()) > 0 {
+    while !processes_below(directory.path()).is_empty() {
         assert!(Instant::now() < deadline, "an engine outlived its parent");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -230,11 +248,12 @@ fn start_parent(directory: &Path) -> Child {
     parent
 }
 
-/// How many processes, of whatever kind, work below this directory.
-fn processes_below(directory: &Path) -> usize {
+/// The processes, of whatever kind, that work below this directory.
+fn processes_below(directory: &Path) -> Vec<Pid> {
     let works_below =
         |process: &Path| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory));
-    fs::read_dir("/proc").unwrap().flatten().filter(|entry| works_below(&entry.path())).count()
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(|entry| works_below(&entry.path()));
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw).collect()
 }
 
 fn run_sql(engines: &Engines, sql: &str) {

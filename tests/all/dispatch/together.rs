@@ -109,10 +109,10 @@ async fn one_node_probes_for_all_and_another_in_its_place() {
     assert!(pauses[1] >= Duration::from_millis(1_990), "{pauses:?}");
 
     // The one that probes dies.
-    let shown = world.ask(&nodes[0],
-        &format!(r#"{{ destinations(filter: {{postbackIds: ["{postback}"]}}) {{ edges {{ node {{ nodes {{ nodeId }} }} }} }} }}"#),
-    )
-    .await;
+    let destination = format!(
+        r#"{{ destinations(filter: {{postbackIds: ["{postback}"]}}) {{ edges {{ node {{ nodes {{ nodeId }} }} }} }} }}"#
+    );
+    let shown = world.ask(&nodes[0], &destination).await;
     let states = shown["destinations"]["edges"][0]["node"]["nodes"].as_array().unwrap().clone();
     let ids: HashSet<NodeId> =
         states.iter().map(|state| NodeId(state["nodeId"].as_str().unwrap().parse().unwrap())).collect();

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 const RETRY_WAIT: Duration = Duration::from_millis(250);
 
 /// What PostgreSQL says to `ask`, which may be asked several times.
-pub async fn in_the_end<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+pub async fn until_answered<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
