@@ -22,17 +22,48 @@ use crate::store::{Pool, StoreError};
 pub struct OutcomeRecorder {
     services: Arc<Services>,
     batcher: Batcher<AttemptMade>,
+    /// Of those that wait.
+    pressure: Pressure,
     /// Between two batches.
     rest: Option<Rest>,
-    /// Of those that wait, how many are of destinations that are well, or were not sent at all.
+}
+
+struct Rest {
+    since: Instant,
+    time: Duration,
+    end: SpawnHandle,
+}
+
+/// How soon attempts are to be recorded.
+#[derive(Default)]
+struct Pressure {
+    /// How many are of destinations that are well, or were not sent at all.
     pressing: usize,
     /// Among these is one for whose place a delivery waits.
     is_urgent: bool,
 }
 
-struct Rest {
-    since: Instant,
-    end: SpawnHandle,
+impl Pressure {
+    /// Of so many of which nothing else is known.
+    fn of(waiting: usize) -> Self {
+        Self { pressing: waiting, is_urgent: waiting > 0 }
+    }
+
+    /// One that is pressing waits with those that wait.
+    fn add(&mut self, is_wanted: bool) {
+        self.pressing += 1;
+        self.is_urgent |= is_wanted;
+    }
+
+    /// From the end of a batch to the beginning of the next.
+    fn rest(&self) -> Duration {
+        match self.pressing {
+            _ if self.is_urgent => Duration::ZERO,
+            ENOUGH.. => Duration::ZERO,
+            1.. => REST,
+            0 => LONG_REST,
+        }
+    }
 }
 
 /// An attempt has been made and must be recorded.
@@ -67,16 +98,14 @@ const LONGEST_INSISTENCE: Duration = Duration::from_secs(CLAIM_LEASE.as_secs() /
 impl OutcomeRecorder {
     pub fn new(services: Arc<Services>) -> Self {
         let batcher = Batcher::new(usize::MAX, LARGEST_BATCH);
-        Self { services, batcher, rest: None, pressing: 0, is_urgent: false }
+        Self { services, batcher, pressure: Pressure::default(), rest: None }
     }
 
     fn record_next_batch(&mut self, ctx: &mut Context<Self>) {
         let Some(batch) = self.batcher.next_batch() else {
             return;
         };
-        // Which of the rest they are is not known.
-        self.pressing = self.batcher.waiting();
-        self.is_urgent = self.batcher.waiting() > 0;
+        self.pressure = Pressure::of(self.batcher.waiting());
         let services = self.services.clone();
         let recording = async move {
             let (records, places): (Vec<_>, Vec<_>) =
@@ -89,41 +118,30 @@ impl OutcomeRecorder {
                 }
             }
         };
-        ctx.spawn(recording.into_actor(self).map(|(), this, ctx| {
-            this.rest_for(if this.pressing > 0 { REST } else { LONG_REST }, Instant::now(), ctx);
-            this.end_rest_if_urgent(ctx);
-        }));
+        ctx.spawn(recording.into_actor(self).map(|(), this, ctx| this.rest_since(Instant::now(), ctx)));
     }
 
-    fn rest_for(&mut self, time: Duration, since: Instant, ctx: &mut Context<Self>) {
-        let end = ctx.run_later(time.saturating_sub(since.elapsed()), Self::go_on);
-        self.rest = Some(Rest { since, end });
+    /// For as long as those that wait allow.
+    fn rest_since(&mut self, since: Instant, ctx: &mut Context<Self>) {
+        let time = self.pressure.rest();
+        match time.checked_sub(since.elapsed()) {
+            None | Some(Duration::ZERO) => self.go_on(ctx),
+            Some(left) => self.rest = Some(Rest { since, time, end: ctx.run_later(left, Self::go_on) }),
+        }
+    }
+
+    /// Those that wait have become more.
+    fn rest_no_longer_than_allowed(&mut self, ctx: &mut Context<Self>) {
+        if let Some(rest) = self.rest.take_if(|rest| self.pressure.rest() < rest.time) {
+            ctx.cancel_future(rest.end);
+            self.rest_since(rest.since, ctx);
+        }
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         self.rest = None;
         self.batcher.pipe_is_free();
         self.record_next_batch(ctx);
-    }
-
-    fn end_rest_if_urgent(&mut self, ctx: &mut Context<Self>) {
-        if (self.is_urgent || self.pressing >= ENOUGH)
-            && let Some(rest) = self.rest.take()
-        {
-            ctx.cancel_future(rest.end);
-            self.go_on(ctx);
-        }
-    }
-
-    /// One that is pressing waits with those that wait.
-    fn press(&mut self, ctx: &mut Context<Self>) {
-        self.pressing += 1;
-        if self.pressing == 1
-            && let Some(rest) = self.rest.take()
-        {
-            ctx.cancel_future(rest.end);
-            self.rest_for(REST, rest.since, ctx);
-        }
     }
 }
 
@@ -245,10 +263,32 @@ impl Handler<AttemptMade> for OutcomeRecorder {
             unreachable!("the batcher has no bound of its own");
         }
         if is_pressing {
-            self.is_urgent |= is_wanted;
-            self.press(ctx);
+            self.pressure.add(is_wanted);
+            self.rest_no_longer_than_allowed(ctx);
         }
-        self.end_rest_if_urgent(ctx);
         self.record_next_batch(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_is_as_long_as_those_that_wait_allow() {
+        let mut pressure = Pressure::of(0);
+        assert_eq!(pressure.rest(), LONG_REST, "all are of destinations that are not well");
+        for _ in 1..ENOUGH {
+            pressure.add(false);
+            assert_eq!(pressure.rest(), REST);
+        }
+        pressure.add(false);
+        assert_eq!(pressure.rest(), Duration::ZERO, "they fill a batch");
+
+        let mut pressure = Pressure::of(0);
+        pressure.add(true);
+        pressure.add(false);
+        assert_eq!(pressure.rest(), Duration::ZERO, "a delivery waits for the place of one");
+        assert_eq!(Pressure::of(1).rest(), Duration::ZERO, "it was more than a batch holds");
     }
 }

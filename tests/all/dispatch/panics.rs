@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use ricochet::pipeline::dispatcher_supervisor::{Due, Send};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
@@ -48,6 +49,12 @@ fn panic_at(line: &'static str, times: usize) -> (Arc<AtomicUsize>, DefaultGuard
     let left = Arc::new(AtomicUsize::new(times));
     let layer = PanicsAt { line, left: left.clone() };
     (left, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
+}
+
+/// What a metric without labels says.
+fn sample(metrics: &PrometheusHandle, name: &str) -> Option<f64> {
+    let text = metrics.render();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 #[actix::test]
@@ -103,6 +110,9 @@ async fn what_a_dispatcher_held_as_it_died_is_sent_by_the_next() {
     let tracker = Tracker::start(OK).await;
     let (mut server, postback) = waiting(&world, &tracker, SALES).await;
     let node = Node::start(&world, 0).await;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     // It dies twice as it begins, with what it was given in its mailbox.
     let (left, _guard) = panic_at("a dispatcher is at work", 2);
     let held = node.claim(postback, SALES).await;
@@ -111,6 +121,7 @@ async fn what_a_dispatcher_held_as_it_died_is_sent_by_the_next() {
     until_finished(&world, SALES).await;
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!(left.load(Ordering::SeqCst), 0, "it has died");
+    assert_eq!(sample(&metrics, "ricochet_dispatcher_restarts_total"), Some(2.0));
     eventually("no place is lost", || async { (node.services.slots.taken() == 0).then_some(()) }).await;
     assert_eq!(tracker.received().len(), SALES, "each is sent once");
     let told = logged(&world, &mut server, SALES).await;
