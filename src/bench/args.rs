@@ -303,6 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn what_the_documentation_says_can_be_asked() {
+        let document = include_str!("../../docs/benchmarks.md");
+        let benches: Vec<_> = document
+            .lines()
+            .filter_map(|line| line.strip_prefix("target/release/ricochet "))
+            .filter(|command| command.starts_with("bench "))
+            .collect();
+        assert!(!benches.is_empty());
+        for command in benches {
+            Cli::try_parse_from(command.split_whitespace()).map(drop).unwrap();
+        }
+    }
+
+    #[test]
     fn a_missing_demo_file_names_the_remedy() {
         let mut args = parse(&["--demo-file", "/nowhere/demo.json"]).unwrap();
         args.url = None;

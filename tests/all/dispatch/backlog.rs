@@ -2,6 +2,10 @@
 
 use uuid::Uuid;
 
+use super::stage::{postback, report};
+use crate::support::eventually;
+use crate::support::server::Server;
+use crate::support::tracker::{OK, Tracker};
 use crate::support::world::World;
 
 const QUEUE: i32 = 20_000;
@@ -61,4 +65,27 @@ async fn a_step_of_a_search_for_claims_reads_only_its_blocks() {
     let lines = db.query("EXPLAIN EXECUTE find(0, 8192, '{}', false)", &[]).await.unwrap();
     let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
     assert!(plan[0].starts_with("Tid Range Scan on deliveries"), "{}", plan.join("\n"));
+}
+
+/// How docs/benchmarks.md makes one, of a few instead of a million.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_backlog_of_the_benchmarks_goes_out() {
+    let world = World::new().await;
+    let tracker = Tracker::start(OK).await;
+    let server = Server::start(&world.databases).await;
+    postback(&world, &server, &tracker, "").await;
+    let click = world.click(&server, world.fixed.1).await;
+    report(&world, &server, &click, 0..1).await;
+    world.attempts(&server, 1).await;
+    let document = include_str!("../../../docs/benchmarks.md");
+    let statement = document.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let few = statement.replace("1000000", "100");
+    assert_ne!(few, statement);
+    world.databases.pool.get().await.unwrap().batch_execute(&few).await.unwrap();
+    tracker.until_received(101).await;
+    eventually("nothing waits any more", || async {
+        (world.count("SELECT count(*) FROM deliveries").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.count("SELECT max_in_flight::bigint FROM postbacks").await, 64);
 }
